@@ -1,0 +1,68 @@
+# One CMake target a folder. A new file in a folder is found by itself; a new folder is one line in src/CMakeLists.txt.
+find_package(Threads REQUIRED)
+find_package(GTest QUIET)
+
+add_library(lookback_common INTERFACE)
+target_include_directories(lookback_common INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_definitions(lookback_common INTERFACE FMT_HEADER_ONLY TOML_HEADER_ONLY=1 XXH_INLINE_ALL)
+target_link_libraries(lookback_common INTERFACE Threads::Threads)
+
+# The precompiled ATen/ATen.h that all tensor code shares (a file that includes it compiles in 2 s instead of 14).
+file(WRITE ${CMAKE_BINARY_DIR}/aten_pch.cpp "")
+add_library(lookback_aten OBJECT ${CMAKE_BINARY_DIR}/aten_pch.cpp)
+target_link_libraries(lookback_aten PUBLIC lookback_common torch::cpu)
+target_precompile_headers(lookback_aten PRIVATE <ATen/ATen.h>)
+
+# lookback_folder(<name> [TENSORS] DEPENDS <folders or libraries...>): src/<name>/*.cpp as the target `<name>`.
+# TENSORS: the folder uses LibTorch.
+function(lookback_folder name)
+  cmake_parse_arguments(arg "TENSORS" "" "DEPENDS" ${ARGN})
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  if(NOT sources)
+    add_library(lookback_${name} INTERFACE)
+    target_link_libraries(lookback_${name} INTERFACE lookback_common ${arg_DEPENDS})
+    if(arg_TENSORS)
+      target_link_libraries(lookback_${name} INTERFACE torch::cpu)
+    endif()
+    return()
+  endif()
+  add_library(lookback_${name} STATIC ${sources})
+  target_link_libraries(lookback_${name} PUBLIC lookback_common ${arg_DEPENDS})
+  if(arg_TENSORS)
+    target_link_libraries(lookback_${name} PUBLIC torch::cpu)
+    target_precompile_headers(lookback_${name} REUSE_FROM lookback_aten)
+  endif()
+endfunction()
+
+# lookback_tests(<folder> [TENSORS] DEPENDS <libraries...>): tests/<folder>/*_test.cpp as one program,
+# tests/<folder>/*_slow_test.cpp as another whose tests carry the label `slow` instead of `unit`.
+function(lookback_tests name)
+  cmake_parse_arguments(arg "TENSORS" "" "DEPENDS" ${ARGN})
+  file(GLOB all CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cpp)
+  file(GLOB helpers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
+  list(FILTER helpers EXCLUDE REGEX "_test\\.cpp$")
+  foreach(label unit slow)
+    set(sources ${all})
+    if(label STREQUAL "slow")
+      list(FILTER sources INCLUDE REGEX "_slow_test\\.cpp$")
+      set(target ${name}_slow_tests)
+    else()
+      list(FILTER sources EXCLUDE REGEX "_slow_test\\.cpp$")
+      set(target ${name}_tests)
+    endif()
+    if(NOT sources)
+      continue()
+    endif()
+    add_executable(${target} ${sources} ${helpers})
+    target_link_libraries(${target} PRIVATE ${arg_DEPENDS} GTest::gmock GTest::gtest GTest::gtest_main)
+    target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+    if(arg_TENSORS)
+      target_precompile_headers(${target} REUSE_FROM lookback_aten)
+    endif()
+    target_compile_definitions(${target} PRIVATE LOOKBACK_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                               LOOKBACK_BINARY_DIR="${CMAKE_BINARY_DIR}")
+    gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
+                         TEST_PREFIX "${name}: " PROPERTIES LABELS ${label} TIMEOUT 900)
+  endforeach()
+endfunction()

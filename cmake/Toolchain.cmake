@@ -1,0 +1,36 @@
+# Compiler cache, linker, warnings, sanitizers: everything that concerns how, not what, is compiled.
+find_program(LOOKBACK_CCACHE ccache)
+if(LOOKBACK_CCACHE)
+  # pch_defines, time_macros: without them ccache never reuses a file that includes a precompiled header.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+      CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${LOOKBACK_CCACHE})
+endif()
+
+find_program(LOOKBACK_MOLD mold)
+find_program(LOOKBACK_LLD ld.lld)
+if(LOOKBACK_MOLD)
+  add_link_options(-fuse-ld=mold)
+elseif(LOOKBACK_LLD)
+  add_link_options(-fuse-ld=lld)
+endif()
+
+# Release keeps line numbers off and asserts off; portable code, kernels choose their instruction set at run time.
+set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
+set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
+
+add_compile_options(-Wall -Wextra -Werror -fno-math-errno)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # The preprocessed form that ccache needs to see which precompiled header was used.
+  add_compile_options(-fpch-preprocess)
+endif()
+
+if(LOOKBACK_SANITIZE)
+  # vptr: LibTorch is built without it and would report its own casts.
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined
+                      -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+
+# Symbols of the static libraries stay inside our programs: LibTorch carries its own protobuf, zstd, fmt and more.
+add_link_options(LINKER:--exclude-libs,ALL)

@@ -1,0 +1,10 @@
+// One function a command: adds its flags to the program and its work as the subcommand's callback.
+// To add a command: one file here, one declaration, one line in main.cpp.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace lookback {
+
+
+}  // namespace lookback

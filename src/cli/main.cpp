@@ -1,0 +1,38 @@
+// lookback: parses, calls, prints. Exit codes: 0 done, 1 failed (one line says why), 2 misuse of flags,
+// 130 interrupted.
+#include <CLI/CLI.hpp>
+
+#include <cstdio>
+#include <exception>
+
+#include "cli/commands.h"
+#include "core/error.h"
+#include "core/version.h"
+
+namespace {
+
+constexpr int exit_failed = 1;
+constexpr int exit_misuse = 2;
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Lookback: long-context language models whose retriever is trained by the language-model loss"};
+  app.set_version_flag("--version", lookback::version);
+  app.require_subcommand(1);
+  bool debug = false;
+  app.add_flag("--debug", debug, "On failure also show the exception's type and origin");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : exit_misuse;
+  } catch (const lookback::Error& error) {
+    fmt::print(stderr, "lookback: {}\n", error.what());
+    return exit_failed;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "lookback: internal error: {}\n", error.what());
+    return exit_failed;
+  }
+  return 0;
+}

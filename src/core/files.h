@@ -1,0 +1,43 @@
+// Files: whole reads, atomic writes, read-only mappings. Every error names the path and the system's reason.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace lookback {
+
+// The whole content of a file. Throws Error if it cannot be read.
+std::string read_file(const std::filesystem::path& path);
+
+// Writes a file so that a crash at any moment leaves either the old content or the new one: a temporary
+// file beside it, fsync, rename, fsync of the folder. Throws Error (disk full, no permission, ...).
+void write_file_atomic(const std::filesystem::path& path, std::string_view content);
+
+// Makes what was written to a file or folder durable. Throws Error.
+void sync_path(const std::filesystem::path& path);
+
+// Replaces `target` by the folder `finished` (both on one file system): syncs everything in `finished`, then
+// renames. A crash leaves `finished` or `target` whole. `target` must not exist or be an empty folder.
+void publish_folder(const std::filesystem::path& finished, const std::filesystem::path& target);
+
+// A whole file mapped read-only. Movable; the mapping ends with the object. An empty file gives an empty span.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_bytes_}; }
+
+ private:
+  const void* data_ = nullptr;
+  std::size_t size_bytes_ = 0;
+};
+
+}  // namespace lookback

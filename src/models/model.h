@@ -1,0 +1,99 @@
+// What every model is to training, evaluation and generation.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/config.h"
+#include "nn/parameters.h"
+
+namespace lookback {
+
+// What the chunks of a sequence retrieved in one upper group (docs/model.md, 6).
+struct Retrieval {
+  at::Tensor scores;   // [N, C, E] un-noised, -inf where not visible; undefined unless asked for
+  at::Tensor indices;  // [N, C, K] int64, -1: nothing retrieved
+  at::Tensor weights;  // [N, C, K]
+};
+
+struct ForwardOptions {
+  bool training = false;                   // Gumbel noise on the selection
+  std::optional<at::Generator> generator;  // its source, on the model's device; needed when training with noise
+  bool gradient_checkpointing = false;     // keep only each layer's input, compute the rest again in backward
+  at::ScalarType dtype = at::kFloat;       // of activations and matrix products; norms and losses stay float32
+  std::vector<Retrieval>* retrievals = nullptr;  // if set, filled with one entry a group, scores included
+};
+
+struct PrefillOptions {
+  std::int64_t segment_tokens = 4096;  // read in one step; rounded up to whole chunks
+  // Called after each segment with the number of tokens read so far; returning false stops (Error "interrupted").
+  std::function<bool(std::int64_t)> on_progress;
+};
+
+// A batch of sequences of equal length that grows: the model's state between tokens. Not thread-safe.
+// Everything it returns equals the whole forward's result (float32: 2e-4).
+class Session {
+ public:
+  virtual ~Session() = default;
+
+  // Appends input_ids [N, T], T >= 1, and returns the final hidden states of exactly these tokens [N, T, d].
+  virtual at::Tensor append(const at::Tensor& input_ids) = 0;
+
+  // Appends input_ids [N, T] in segments and returns the hidden states of the last token only [N, 1, d].
+  // Skips what cannot influence this result or any later one (docs/model.md, "What follows").
+  virtual at::Tensor prefill(const at::Tensor& input_ids, const PrefillOptions& options) = 0;
+
+  // Text tokens so far.
+  virtual std::int64_t num_tokens() const = 0;
+
+  // Bytes of state that grow with the text (chunk memory), and those that do not (windows).
+  virtual std::int64_t memory_bytes() const = 0;
+  virtual std::int64_t window_bytes() const = 0;
+
+  // For each upper group, the retrieval now in effect (it serves the chunk that holds the next token):
+  // scores [N, 1, E], indices and weights [N, 1, K]. Empty for models that retrieve nothing.
+  virtual std::vector<Retrieval> current_retrievals() const { return {}; }
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  const ModelConfig& config() const { return config_; }
+  ParameterSet& parameters() { return parameters_; }
+  const ParameterSet& parameters() const { return parameters_; }
+
+  // input_ids [N, L] int64 (negative: padding), L >= 1 -> final hidden states at the text positions [N, L, d].
+  // Throws Error when ids are out of range or on another device.
+  virtual at::Tensor hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) = 0;
+
+  // An empty state for batch_size sequences. Gradients are off inside.
+  virtual std::unique_ptr<Session> new_session(std::int64_t batch_size, at::ScalarType dtype) = 0;
+
+  // hidden [..., d] -> float32 logits [..., vocab_size] by the tied embedding.
+  at::Tensor logits(const at::Tensor& hidden) const;
+
+  // The embedding, which is also the output layer [vocab_size, d].
+  const at::Tensor& embedding() const { return embedding_; }
+
+ protected:
+  Model(ModelConfig config, at::Device device, std::uint64_t seed);
+
+  ModelConfig config_;
+  ParameterSet parameters_;
+  at::Tensor embedding_;
+};
+
+// A freshly initialised model of config.kind. Throws Error listing the known kinds.
+std::unique_ptr<Model> make_model(const ModelConfig& config, at::Device device, std::uint64_t seed);
+
+// The kinds that make_model knows.
+std::vector<std::string> model_kinds();
+
+}  // namespace lookback
