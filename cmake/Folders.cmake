@@ -8,7 +8,7 @@ target_compile_definitions(lookback_common INTERFACE FMT_HEADER_ONLY TOML_HEADER
 target_link_libraries(lookback_common INTERFACE Threads::Threads)
 
 # The precompiled ATen/ATen.h that all tensor code shares (a file that includes it compiles in 2 s instead of 14).
-file(WRITE ${CMAKE_BINARY_DIR}/aten_pch.cpp "")
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/aten_pch.cpp CONTENT "")
 add_library(lookback_aten OBJECT ${CMAKE_BINARY_DIR}/aten_pch.cpp)
 target_link_libraries(lookback_aten PUBLIC lookback_common torch::cpu)
 target_precompile_headers(lookback_aten PRIVATE <ATen/ATen.h>)
