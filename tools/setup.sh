@@ -45,10 +45,11 @@ setup_packages() {
       "On Ubuntu most of them are in 'universe': sudo add-apt-repository universe"
 }
 
-# fetch_wheels <name> <requirements file> <MB needed>: pinned wheels, unpacked into .deps, which then gets a stamp.
+# fetch_wheels <name> <requirements file> <MB needed> <folder>: pinned wheels, unpacked into the folder, which then
+# gets a stamp.
 # The wheels' platform is named in full, so any Python's pip will do, whatever its own version.
 fetch_wheels() {
-  local name=$1 requirements=$2 needed_mb=$3 wanted stamp=$deps/.complete-$1 partial=$deps/.partial-$1 lock free_mb
+  local name=$1 requirements=$2 needed_mb=$3 folder=$4 stamp=$4/.complete-$1 partial=$4/.partial-$1 wanted lock free_mb
   wanted=$(sha256sum <"$requirements")
   [[ -f $stamp && $(<"$stamp") == "$wanted" ]] && return
   [[ $(uname -m) == x86_64 ]] || stop "the pinned wheels are for x86_64, this machine is $(uname -m);" \
@@ -57,16 +58,16 @@ fetch_wheels() {
   "$python" -m pip --version >/dev/null 2>&1 || python=/usr/bin/python3
   "$python" -m pip --version >/dev/null 2>&1 || stop "python3 has no pip: apt-get install python3-pip"
 
-  mkdir -p "$deps"
-  exec {lock}>"$deps/.lock"
+  mkdir -p "$folder"
+  exec {lock}>"$folder/.lock"
   flock "$lock"
   if [[ -f $stamp && $(<"$stamp") == "$wanted" ]]; then # another ./dev was faster
     exec {lock}>&-
     return
   fi
-  free_mb=$(df -Pm "$deps" | awk 'NR == 2 {print $4}')
-  ((free_mb >= needed_mb)) || stop "$name needs $needed_mb MB of disk in $deps while it is unpacked; $free_mb MB are free"
-  say "fetching $name from PyPI into .deps"
+  free_mb=$(df -Pm "$folder" | awk 'NR == 2 {print $4}')
+  ((free_mb >= needed_mb)) || stop "$name needs $needed_mb MB of disk in $folder while it is unpacked; $free_mb MB are free"
+  say "fetching $name from PyPI into ${folder#"$root/"}"
   rm -rf "$partial" "$stamp"
   mkdir -p "$partial/site" "$partial/tmp"
   # TMPDIR: pip unpacks there first, and /tmp may be small. No cache: older pips hold a whole wheel in memory for it.
@@ -81,7 +82,7 @@ fetch_wheels() {
       "LibTorch without network: LOOKBACK_TORCH=/path/to/site-packages of a Python that has torch 2.11"
   fi
   # Hard links merge the folders that several wheels share (nvidia/); the stamp comes last.
-  cp -alf "$partial/site/." "$deps/"
+  cp -alf "$partial/site/." "$folder/"
   rm -rf "$partial"
   printf '%s\n' "$wanted" >"$stamp"
   exec {lock}>&-
@@ -91,7 +92,7 @@ fetch_wheels() {
 setup_libtorch() {
   torch_root=$deps
   if [[ -z ${LOOKBACK_TORCH:-} ]]; then
-    fetch_wheels libtorch "$root/tools/wheels/libtorch.txt" 2500
+    fetch_wheels libtorch "$root/tools/wheels/libtorch.txt" 2500 "$deps"
     return
   fi
   torch_root=$(realpath -m "$LOOKBACK_TORCH")
@@ -118,8 +119,8 @@ setup_cuda_libraries() {
     "  python3 -m pip install ${missing[*]%% *}"
   requirements=$(mktemp)
   printf '%s\n' "${missing[@]}" >"$requirements"
-  fetch_wheels cuda "$requirements" 3000
+  fetch_wheels cuda "$requirements" 3000 "$deps"
   rm -f "$requirements"
 }
 
-setup_lint_tools() { fetch_wheels lint "$root/tools/wheels/lint.txt" 500; }
+setup_lint_tools() { fetch_wheels lint "$root/tools/wheels/lint.txt" 500 "$deps/tools"; }
