@@ -27,8 +27,6 @@ void catch_interrupts() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-bool interrupted() {
-  return signal_came.load();
-}
+bool interrupted() { return signal_came.load(); }
 
 }  // namespace lookback

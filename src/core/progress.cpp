@@ -46,13 +46,9 @@ std::size_t terminal_width() {
 
 }  // namespace
 
-std::string format_count(double count) {
-  return scaled(count, 1000, {"", "K", "M", "G", "T", "P"}, "");
-}
+std::string format_count(double count) { return scaled(count, 1000, {"", "K", "M", "G", "T", "P"}, ""); }
 
-std::string format_bytes(double bytes) {
-  return scaled(bytes, 1024, {"B", "KiB", "MiB", "GiB", "TiB", "PiB"}, " ");
-}
+std::string format_bytes(double bytes) { return scaled(bytes, 1024, {"B", "KiB", "MiB", "GiB", "TiB", "PiB"}, " "); }
 
 std::string format_duration(double seconds) {
   if (!std::isfinite(seconds)) return "-";
@@ -66,9 +62,7 @@ std::string format_duration(double seconds) {
 ProgressLine::ProgressLine(bool quiet)
     : quiet_(quiet), on_terminal_(::isatty(STDERR_FILENO) == 1), start_(Clock::now()), last_shown_(start_) {}
 
-ProgressLine::~ProgressLine() {
-  finish();
-}
+ProgressLine::~ProgressLine() { finish(); }
 
 bool ProgressLine::due() const {
   return !quiet_ && Clock::now() - last_shown_ >=
@@ -94,9 +88,7 @@ void ProgressLine::finish(const std::string& text) {
   std::fflush(stderr);
 }
 
-double ProgressLine::elapsed_seconds() const {
-  return std::chrono::duration<double>(Clock::now() - start_).count();
-}
+double ProgressLine::elapsed_seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
 std::string eta_text(double done, double total, double elapsed_seconds) {
   if (done <= 0) return "-";

@@ -40,9 +40,7 @@ std::uint64_t Random::next_u64() {
   return (high << 32U) | next_u32();
 }
 
-double Random::uniform() {
-  return static_cast<double>(next_u64() >> 11U) * 0x1.0p-53;
-}
+double Random::uniform() { return static_cast<double>(next_u64() >> 11U) * 0x1.0p-53; }
 
 std::uint64_t Random::below(std::uint64_t bound) {
   using Wide = unsigned __int128;
@@ -63,9 +61,7 @@ double Random::normal() {
   return radius * std::cos(2.0 * std::numbers::pi * uniform());
 }
 
-std::string Random::state() const {
-  return fmt::format("{}{:016x}:{:016x}", state_prefix, state_, increment_);
-}
+std::string Random::state() const { return fmt::format("{}{:016x}:{:016x}", state_prefix, state_, increment_); }
 
 Random Random::from_state(const std::string& state) {
   Random random(0);
