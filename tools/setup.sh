@@ -11,7 +11,8 @@ packages=(
 
 say() { printf '==> %s\n' "$*" >&2; }
 stop() {
-  printf 'dev: %s\n' "$@" >&2
+  printf 'dev: ' >&2
+  printf '%s\n' "$@" >&2
   exit 1
 }
 
