@@ -70,6 +70,8 @@ def main():
         ours = path.is_relative_to(ROOT) and not path.is_relative_to(build)
         if ours and (not only or any(str(path).startswith(prefix) for prefix in only)):
             files[path] = clang_flags(entry["command"])
+    if only and not files:
+        sys.exit(f"clang-tidy: no .cpp file under {' '.join(sys.argv[3:])}")
     findings, num_checked, start = 0, 0, time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(check, path, flags, stamps) for path, flags in sorted(files.items())]

@@ -82,7 +82,11 @@ fetch_wheels() {
       "Behind a proxy: set https_proxy. A mirror of PyPI: set PIP_INDEX_URL." \
       "LibTorch without network: LOOKBACK_TORCH=/path/to/site-packages of a Python that has torch 2.11"
   fi
-  # Hard links merge the folders that several wheels share (nvidia/); the stamp comes last.
+  # Another version's files go first; nvidia/ is shared by several wheels, so it is merged. The stamp comes last.
+  local entry
+  for entry in "$partial"/site/*; do
+    [[ $(basename "$entry") == nvidia ]] || rm -rf "${folder:?}/$(basename "$entry")"
+  done
   cp -alf "$partial/site/." "$folder/"
   rm -rf "$partial"
   printf '%s\n' "$wanted" >"$stamp"
@@ -103,20 +107,20 @@ setup_libtorch() {
       "expected the site-packages folder of a Python that has torch 2.11"
 }
 
-# What the CUDA half of LibTorch loads and neither the machine nor torch_root has. Sets cuda_toolkit when there is one.
+# What the CUDA half of LibTorch loads and neither torch_root, nor a toolkit, nor the system has.
 setup_cuda_libraries() {
-  local library wheel requirements missing=()
+  local library wheel requirements installed missing=()
+  installed=$(/sbin/ldconfig -p)
   while read -r library wheel; do
-    [[ -z $library || $library == '#' ]] && continue
-    # shellcheck disable=SC2144
-    if compgen -G "$torch_root/nvidia/*/lib/$library" >/dev/null || /sbin/ldconfig -p | grep -q "$library" ||
-      compgen -G "/usr/local/cuda/lib64/$library" >/dev/null; then
+    [[ $library == '#' ]] && continue
+    if [[ $installed == *$library* ]] || compgen -G "/usr/local/cuda/lib64/$library" >/dev/null ||
+      compgen -G "$torch_root/nvidia/*/lib/$library" >/dev/null; then
       continue
     fi
     missing+=("$wheel")
   done <"$root/tools/wheels/cuda.txt"
   ((${#missing[@]} == 0)) && return
-  [[ $torch_root == "$deps" ]] || stop "LOOKBACK_TORCH lacks what its CUDA half needs; in that Python:" \
+  [[ $torch_root == "$deps" ]] || stop "the Python of LOOKBACK_TORCH lacks what the CUDA half of LibTorch needs; in it:" \
     "  python3 -m pip install ${missing[*]%% *}"
   requirements=$(mktemp)
   printf '%s\n' "${missing[@]}" >"$requirements"
