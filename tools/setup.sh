@@ -107,6 +107,19 @@ setup_libtorch() {
       "expected the site-packages folder of a Python that has torch 2.11"
 }
 
+# SentencePiece's sources. A machine that has its own LibTorch may have no network: it does without.
+setup_sentencepiece() {
+  [[ -f $deps/sentencepiece/VERSION.txt ]] && return
+  mkdir -p "$deps"
+  say "fetching sentencepiece from PyPI into .deps"
+  if [[ -z ${LOOKBACK_TORCH:-} ]]; then
+    "$root/tools/fetch_sentencepiece.sh" "$deps" </dev/null >&2 ||
+      stop "SentencePiece's sources could not be fetched from PyPI (the reason is above)"
+  elif ! PIP_RETRIES=0 PIP_DEFAULT_TIMEOUT=10 "$root/tools/fetch_sentencepiece.sh" "$deps" </dev/null >/dev/null 2>&1; then
+    say "SentencePiece's sources could not be fetched: this build will refuse SentencePiece .model files"
+  fi
+}
+
 # What the CUDA half of LibTorch loads and neither torch_root, nor a toolkit, nor the system has.
 setup_cuda_libraries() {
   local library wheel requirements installed missing=()
