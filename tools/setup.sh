@@ -2,7 +2,7 @@
 # Set-up for ./dev: system packages, LibTorch, lint tools. Every step skips what is already there. Sourced by ./dev,
 # which sets `root`.
 
-deps=$root/.deps
+deps=${root:?}/.deps
 packages=(
   g++ cmake ninja-build ccache mold python3 python3-pip ca-certificates
   libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libfmt-dev libpcre2-dev libzstd-dev zlib1g-dev libxxhash-dev
