@@ -1,8 +1,9 @@
 // JSON values and files. Include this, not nlohmann/json.hpp, so that errors name the file.
 #pragma once
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
+
+#include <filesystem>
 #include <string>
 #include <string_view>
 
