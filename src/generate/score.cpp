@@ -3,8 +3,11 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <memory>
+#include <numbers>
+#include <vector>
 
 #include "core/error.h"
 
@@ -70,6 +73,22 @@ at::Tensor score_tokens(Model& model, const at::Tensor& input_ids, const ScoreOp
   require(length == 1 || logprobs.narrow(1, 1, length - 1).isfinite().all().item<bool>(),
           "the model's logits hold NaN or infinity: its weights are broken");
   return logprobs;
+}
+
+ScoreSummary summarize_scores(const at::Tensor& logprobs) {
+  constexpr double none = std::numeric_limits<double>::quiet_NaN();
+  ScoreSummary summary;
+  const at::Tensor scored = logprobs.masked_select(logprobs.isnan().logical_not()).to(at::kDouble);
+  summary.num_scored = scored.numel();
+  summary.total_nll = -scored.sum().item<double>();
+  summary.mean_nll = summary.num_scored > 0 ? summary.total_nll / static_cast<double>(summary.num_scored) : none;
+  summary.perplexity = std::exp(summary.mean_nll);
+  return summary;
+}
+
+double bits_per_byte(const ScoreSummary& summary, std::int64_t num_bytes) {
+  if (summary.num_scored == 0 || num_bytes <= 0) return std::numeric_limits<double>::quiet_NaN();
+  return summary.total_nll / std::numbers::ln2 / static_cast<double>(num_bytes);
 }
 
 }  // namespace lookback

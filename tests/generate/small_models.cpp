@@ -35,11 +35,11 @@ std::vector<SmallModelCase> small_model_cases() {
   sliding.kind = "sliding-window";
   sliding.num_layers = 3;
   return {
-      {"one group", small_drt({2, 2}, 4, 5, true, 2)},
-      {"two groups, grouped queries", small_drt({1, 1, 2}, 2, 20, false, 3)},
-      {"three groups, narrow window", small_drt({1, 1, 1, 1}, 1, 3, true, 2)},
-      {"more chunks asked for than there are", small_drt({1, 1, 1}, 4, 8, false, 30)},
-      {"sliding window", sliding},
+      {"one_group", small_drt({2, 2}, 4, 5, true, 2)},
+      {"two_groups_grouped_queries", small_drt({1, 1, 2}, 2, 20, false, 3)},
+      {"three_groups_narrow_window", small_drt({1, 1, 1, 1}, 1, 3, true, 2)},
+      {"more_chunks_asked_for_than_there_are", small_drt({1, 1, 1}, 4, 8, false, 30)},
+      {"sliding_window", sliding},
   };
 }
 
