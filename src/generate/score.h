@@ -1,10 +1,10 @@
 // The log-probability that a model gives each token of a text.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <cstdint>
 #include <functional>
+
+#include <ATen/ATen.h>
 
 #include "models/model.h"
 
@@ -34,7 +34,8 @@ struct ScoreSummary {
 };
 ScoreSummary summarize_scores(const at::Tensor& logprobs);
 
-// Bits that the scored tokens cost for each of the `num_bytes` bytes of text that they stand for; NaN for none.
+// Bits that the scored tokens cost for each of the `num_bytes` bytes of text that they stand for; NaN for
+// none.
 double bits_per_byte(const ScoreSummary& summary, std::int64_t num_bytes);
 
 }  // namespace lookback

@@ -36,7 +36,8 @@ std::string Utf8Stream::push(std::string_view bytes) {
     const auto lead = static_cast<unsigned char>(pending_[begin]);
     const std::size_t size = character_size(lead);
     std::size_t good = 1;
-    while (good < size && begin + good < pending_.size() && continues(pending_, begin + good, lead, good)) ++good;
+    while (good < size && begin + good < pending_.size() && continues(pending_, begin + good, lead, good))
+      ++good;
     if (size > 0 && good == size) {
       released += pending_.substr(begin, size);
     } else if (size > 0 && begin + good == pending_.size()) {

@@ -13,8 +13,9 @@
 
 namespace lookback {
 
-// Hidden states are one-hot and the embedding is 20 times the identity. After the i-th token of a session the most
-// probable next one is script[i - 1] (i from 1; the last entry over and over), the second best script[i - 1] + 1.
+// Hidden states are one-hot and the embedding is 20 times the identity. After the i-th token of a session the
+// most probable next one is script[i - 1] (i from 1; the last entry over and over), the second best script[i
+// - 1] + 1.
 class ScriptedModel : public Model {
  public:
   // `kind`: "drt" has the landmark vocab_size - 1, "sliding-window" none.
@@ -50,7 +51,8 @@ class ScriptedModel : public Model {
     at::Tensor prefill(const at::Tensor& input_ids, const PrefillOptions& options) override {
       at::Tensor hidden;
       for (std::int64_t first = 0; first < input_ids.size(1); first += options.segment_tokens) {
-        hidden = append(input_ids.narrow(1, first, std::min(options.segment_tokens, input_ids.size(1) - first)));
+        hidden =
+            append(input_ids.narrow(1, first, std::min(options.segment_tokens, input_ids.size(1) - first)));
         if (options.on_progress && !options.on_progress(num_tokens_)) fail("interrupted");
       }
       return hidden.narrow(1, hidden.size(1) - 1, 1);

@@ -1,5 +1,6 @@
 #include "generate/small_models.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include "core/random.h"
@@ -7,8 +8,8 @@
 namespace lookback {
 namespace {
 
-ModelConfig small_drt(std::vector<std::int64_t> decoder_layers, std::int64_t num_kv_heads, std::int64_t window_size,
-                      bool softmax_plus_one, std::int64_t top_k) {
+ModelConfig small_drt(std::vector<std::int64_t> decoder_layers, std::int64_t num_kv_heads,
+                      std::int64_t window_size, bool softmax_plus_one, std::int64_t top_k) {
   ModelConfig config;
   config.kind = "drt";
   config.hidden_size = 32;
@@ -44,6 +45,7 @@ std::vector<SmallModelCase> small_model_cases() {
 }
 
 std::unique_ptr<Model> make_small_model(const ModelConfig& config) {
+  at::set_num_threads(1);  // a second one only waits at products this small
   auto model = make_model(config, at::kCPU, 17);
   model->parameters().freeze(at::kFloat);
   return model;
