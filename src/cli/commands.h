@@ -6,5 +6,7 @@
 
 namespace lookback {
 
+void add_generate_command(CLI::App& app);
+void add_score_command(CLI::App& app);
 
 }  // namespace lookback
