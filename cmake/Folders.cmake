@@ -59,6 +59,9 @@ function(lookback_tests name)
     target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
     if(arg_TENSORS)
       target_precompile_headers(${target} REUSE_FROM lookback_aten)
+      # The precompiled header was made with -fPIC, and CMake would give an executable -fPIE.
+      set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+      target_compile_options(${target} PRIVATE -fPIC)
     endif()
     target_compile_definitions(${target} PRIVATE LOOKBACK_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                LOOKBACK_BINARY_DIR="${CMAKE_BINARY_DIR}")
