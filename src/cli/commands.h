@@ -6,5 +6,7 @@
 
 namespace lookback {
 
+void add_train_command(CLI::App& app);
+void add_estimate_command(CLI::App& app);
 
 }  // namespace lookback

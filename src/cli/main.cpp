@@ -22,6 +22,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   bool debug = false;
   app.add_flag("--debug", debug, "On failure also show the exception's type and origin");
+  lookback::add_train_command(app);
+  lookback::add_estimate_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -132,15 +132,15 @@ ModelConfig parse_model(Json section, const std::string& source, std::optional<V
       section["chunk_id"] = section["vocab_size"].get<std::int64_t>() - 1;
     }
   }
-  const ModelConfig config = parse_model_config(section, source);
-  if (vocabulary) {
-    require(config.vocab_size >= vocabulary->vocab_size + (drt ? 1 : 0),
-            "{}: vocab_size {} cannot hold the tokenizer's {} ids{}", source, config.vocab_size, vocabulary->vocab_size,
-            drt ? " and the landmark" : "");
-    require(!drt || config.landmark_id >= vocabulary->vocab_size,
-            "{}: chunk_id {} is one of the tokenizer's {} ids; the landmark needs one of its own", source,
-            config.landmark_id, vocabulary->vocab_size);
+  if (vocabulary && section["vocab_size"].is_number_integer()) {
+    const auto given = section["vocab_size"].get<std::int64_t>();
+    require(given >= vocabulary->vocab_size + (drt ? 1 : 0), "{}: vocab_size {} cannot hold the tokenizer's {} ids{}", source,
+            given, vocabulary->vocab_size, drt ? " and the landmark" : "");
   }
+  const ModelConfig config = parse_model_config(section, source);
+  require(!vocabulary || !drt || config.landmark_id >= vocabulary->vocab_size,
+          "{}: chunk_id {} is one of the tokenizer's {} ids; the landmark needs one of its own", source,
+          config.landmark_id, vocabulary ? vocabulary->vocab_size : 0);
   return config;
 }
 

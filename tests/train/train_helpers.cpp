@@ -1,5 +1,6 @@
 #include "train/train_helpers.h"
 
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -8,6 +9,15 @@
 #include "core/error.h"
 
 namespace lookback {
+namespace {
+
+// Models this small are no work for two threads, which would only wait for each other.
+class OneThread : public testing::Environment {
+  void SetUp() override { at::set_num_threads(1); }
+};
+const testing::Environment* const one_thread = testing::AddGlobalTestEnvironment(new OneThread);
+
+}  // namespace
 
 ModelConfig tiny_drt() {
   ModelConfig config;
