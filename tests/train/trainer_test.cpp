@@ -28,7 +28,7 @@ using testing::HasSubstr;
 
 TrainConfig short_run() {
   TrainConfig config;
-  config.steps = 60;
+  config.steps = 40;
   config.warmup_steps = 3;
   config.seed = 11;
   config.checkpoint_every = 2;
@@ -72,13 +72,13 @@ TEST(Train, WritesMetricsCheckpointsAndPointers) {
   SmallRun run;
   std::int64_t heard = 0;
   const TrainResult result = run.go(folder.path(), short_run(), false, [&](const StepMetrics&) { ++heard; });
-  EXPECT_EQ(result.steps, 60);
-  EXPECT_EQ(heard, 60);
-  EXPECT_EQ(result.tokens, 60 * 2 * 80);
+  EXPECT_EQ(result.steps, 40);
+  EXPECT_EQ(heard, 40);
+  EXPECT_EQ(result.tokens, 40 * 2 * 80);
   EXPECT_FALSE(result.interrupted);
   EXPECT_TRUE(std::isfinite(result.loss));
   const auto lines = metrics_of(folder.path());
-  ASSERT_EQ(lines.size(), 60U);
+  ASSERT_EQ(lines.size(), 40U);
   double best = INFINITY;
   std::int64_t best_step = 0;
   for (std::size_t i = 0; i < lines.size(); ++i) {
@@ -92,7 +92,7 @@ TEST(Train, WritesMetricsCheckpointsAndPointers) {
   }
   EXPECT_EQ(result.best_loss, best);
   EXPECT_EQ(result.best_step, best_step);
-  EXPECT_EQ(fs::read_symlink(folder.path() / "last"), "checkpoints/step-00000060");
+  EXPECT_EQ(fs::read_symlink(folder.path() / "last"), "checkpoints/step-00000040");
   EXPECT_EQ(fs::read_symlink(folder.path() / "best"), fmt::format("checkpoints/step-{:08}", best_step));
   std::int64_t num_checkpoints = 0;
   for (const auto& entry : fs::directory_iterator(folder.path() / "checkpoints")) {
@@ -117,7 +117,7 @@ TEST(Train, LearnsWhatCanBeLearned) {
   const auto model = make_model(tiny_drt(), at::kCPU, 3);
   Counting source(4, 40, 32, 4);
   TrainConfig config = short_run();
-  config.steps = 150;
+  config.steps = 80;
   config.lr = 1e-2;
   TrainIo io;
   io.quiet = true;
@@ -156,7 +156,9 @@ TEST(Train, TwoProcessesCannotShareARunFolder) {
   const TemporaryFolder folder;
   SmallRun run;
   std::string message;
-  run.go(folder.path(), short_run(), false, [&](const StepMetrics& metrics) {
+  TrainConfig config = short_run();
+  config.steps = 2;
+  run.go(folder.path(), config, false, [&](const StepMetrics& metrics) {
     if (metrics.step == 1) message = error_of([&] { SmallRun().go(folder.path(), short_run(), true); });
   });
   EXPECT_THAT(message, HasSubstr("another process"));
