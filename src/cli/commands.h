@@ -8,5 +8,7 @@ namespace lookback {
 
 void add_generate_command(CLI::App& app);
 void add_score_command(CLI::App& app);
+void add_train_command(CLI::App& app);
+void add_estimate_command(CLI::App& app);
 
 }  // namespace lookback

@@ -26,6 +26,8 @@ int main(int argc, char** argv) {
   app.add_flag("--debug", debug, "On failure also show the exception's type and origin");
   lookback::add_generate_command(app);
   lookback::add_score_command(app);
+  lookback::add_train_command(app);
+  lookback::add_estimate_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
