@@ -20,7 +20,7 @@ struct ContextStrip {
   std::int64_t chunk_size = 0;       // text tokens of a chunk
   std::int64_t question_chunk = 0;   // where the question stands
   std::int64_t training_length = 0;  // tokens, drawn as a bracket for comparison
-  std::vector<StripMark> marks;
+  std::vector<StripMark> marks = {};
 };
 
 // A complete SVG document. Throws Error when a chunk lies outside the strip.

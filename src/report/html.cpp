@@ -115,7 +115,8 @@ void HtmlPage::table(const HtmlTable& table) {
             table.caption, row.size(), table.headers.size());
     body_ += "<tr>";
     for (std::size_t i = 0; i < row.size(); ++i) {
-      body_ += fmt::format(i == 0 ? "<th scope=\"row\">{}</th>" : "<td>{}</td>", escape_markup(row[i]));
+      body_ += i == 0 ? fmt::format("<th scope=\"row\">{}</th>", escape_markup(row[i]))
+                      : fmt::format("<td>{}</td>", escape_markup(row[i]));
     }
     body_ += "</tr>\n";
   }

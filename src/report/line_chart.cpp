@@ -17,7 +17,7 @@ constexpr double height = 400;
 constexpr double left = 66;
 constexpr double right = 26;
 constexpr double top = 84;
-constexpr double bottom = 58;
+constexpr double bottom = 72;
 
 struct Range {
   double low = 0;
@@ -113,6 +113,8 @@ void draw_grid(const LineChart& chart, const Axes& axes, SvgBuilder& svg) {
     const SvgPoint at = axes.place(tick.at, axes.y.low);
     svg.line({at.x, base}, {at.x, base + 5}, {.stroke = colours::axis});
     svg.text({at.x, base + 20}, tick.label, {.anchor = "middle", .size = 12.5, .colour = colours::muted});
+    svg.text({at.x, base + 36}, tick.second_label,
+             {.anchor = "middle", .size = 12.5, .colour = colours::muted});
   }
   svg.line({left, base}, {width - right, base}, {.stroke = colours::axis});
 }

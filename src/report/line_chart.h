@@ -27,6 +27,7 @@ struct ChartSeries {
 struct ChartTick {
   double at = 0;
   std::string label = {};
+  std::string second_label = {};  // in a second row below
 };
 
 // A labelled vertical line, such as the end of a stage.
@@ -40,10 +41,10 @@ struct LineChart {
   std::string x_label;
   std::string y_label;
   bool log_x = false;
-  bool percent_y = false;          // values in [0, 1], drawn on a whole axis from 0% to 100%
-  std::vector<ChartTick> x_ticks;  // empty: round numbers
-  std::vector<ChartSeries> series;
-  std::vector<ChartMark> marks;
+  bool percent_y = false;               // values in [0, 1], drawn on a whole axis from 0% to 100%
+  std::vector<ChartTick> x_ticks = {};  // empty: round numbers
+  std::vector<ChartSeries> series = {};
+  std::vector<ChartMark> marks = {};
 };
 
 // A complete SVG document, also fit to be put into a page. Throws Error when there is no point to draw, when
