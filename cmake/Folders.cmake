@@ -8,7 +8,7 @@ target_compile_definitions(lookback_common INTERFACE FMT_HEADER_ONLY TOML_HEADER
 target_link_libraries(lookback_common INTERFACE Threads::Threads)
 
 # The precompiled ATen/ATen.h that all tensor code shares (a file that includes it compiles in 2 s instead of 14).
-file(WRITE ${CMAKE_BINARY_DIR}/aten_pch.cpp "")
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/aten_pch.cpp CONTENT "")
 add_library(lookback_aten OBJECT ${CMAKE_BINARY_DIR}/aten_pch.cpp)
 target_link_libraries(lookback_aten PUBLIC lookback_common torch::cpu)
 target_precompile_headers(lookback_aten PRIVATE <ATen/ATen.h>)
@@ -59,6 +59,9 @@ function(lookback_tests name)
     target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
     if(arg_TENSORS)
       target_precompile_headers(${target} REUSE_FROM lookback_aten)
+      # The precompiled header was made with -fPIC, and CMake would give an executable -fPIE.
+      set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
+      target_compile_options(${target} PRIVATE -fPIC)
     endif()
     target_compile_definitions(${target} PRIVATE LOOKBACK_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                LOOKBACK_BINARY_DIR="${CMAKE_BINARY_DIR}")

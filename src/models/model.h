@@ -85,6 +85,9 @@ class Model {
  protected:
   Model(ModelConfig config, at::Device device, std::uint64_t seed);
 
+  // Throws Error unless input_ids is int64 [N, L], L >= 1, on the model's device, with ids in the vocabulary.
+  void check_input_ids(const at::Tensor& input_ids) const;
+
   ModelConfig config_;
   ParameterSet parameters_;
   at::Tensor embedding_;

@@ -1,0 +1,24 @@
+// A model folder opened for use without training.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "models/model.h"
+#include "text/tokenizer.h"
+
+namespace lookback {
+
+struct InferenceModel {
+  std::unique_ptr<Model> model;          // frozen: no gradients, elements of `dtype`
+  std::unique_ptr<Tokenizer> tokenizer;  // nullptr when the folder has none
+  at::ScalarType dtype = at::kFloat;
+};
+
+// Opens a model folder or a training run's folder (its best checkpoint). Throws Error naming what is missing or
+// broken, and when the tokenizer has more ids than the model.
+InferenceModel load_inference_model(const std::filesystem::path& path, at::Device device, at::ScalarType dtype);
+
+}  // namespace lookback

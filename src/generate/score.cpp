@@ -1,0 +1,75 @@
+#include "generate/score.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <limits>
+#include <memory>
+
+#include "core/error.h"
+
+namespace lookback {
+namespace {
+
+constexpr std::int64_t max_block_bytes = std::int64_t{64} << 20U;
+
+// hidden [N, T, d] and the tokens that follow each position [N, T] -> their log-probabilities [N, T] on the CPU.
+at::Tensor next_token_logprobs(const Model& model, const at::Tensor& hidden, const at::Tensor& next_ids) {
+  const at::Tensor rows = hidden.flatten(0, 1);
+  const at::Tensor labels = next_ids.to(hidden.device()).flatten();
+  const std::int64_t row_bytes = model.config().vocab_size * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t block_rows = std::max<std::int64_t>(1, max_block_bytes / row_bytes);
+  std::vector<at::Tensor> blocks;
+  for (std::int64_t first = 0; first < rows.size(0); first += block_rows) {
+    const std::int64_t count = std::min(block_rows, rows.size(0) - first);
+    const at::Tensor logits = model.logits(rows.narrow(0, first, count));
+    const at::Tensor chosen = logits.gather(1, labels.narrow(0, first, count).unsqueeze(1)).squeeze(1);
+    blocks.push_back((chosen - logits.logsumexp(1)).to(at::kCPU));
+  }
+  return at::cat(blocks).view(next_ids.sizes());
+}
+
+void report_progress(const ScoreOptions& options, std::int64_t num_tokens) {
+  if (options.on_progress) require(options.on_progress(num_tokens), "interrupted");
+}
+
+}  // namespace
+
+at::Tensor score_tokens(Model& model, const at::Tensor& input_ids, const ScoreOptions& options) {
+  require(input_ids.dim() == 2 && input_ids.scalar_type() == at::kLong, "input_ids: expected int64 [N, L]");
+  require(input_ids.size(0) >= 1 && input_ids.size(1) >= 1, "the text is empty: there is nothing to score");
+  require(options.segment_tokens >= 1, "segment-tokens {}: must be at least 1", options.segment_tokens);
+  const at::NoGradGuard no_gradients;
+  const std::int64_t length = input_ids.size(1);
+  at::Tensor logprobs =
+      at::full({input_ids.size(0), length}, std::numeric_limits<float>::quiet_NaN(), at::kFloat);
+
+  // The last token predicts nothing that is scored, but it is read all the same: it may be out of range.
+  const at::Device device = model.parameters().device();
+  const auto score_hidden = [&](const at::Tensor& hidden, std::int64_t first) {
+    const std::int64_t count = std::min(hidden.size(1), length - 1 - first);
+    if (count < 1) return;
+    logprobs.narrow(1, first + 1, count)
+        .copy_(next_token_logprobs(model, hidden.narrow(1, 0, count), input_ids.narrow(1, first + 1, count)));
+  };
+
+  if (!options.incremental && input_ids.numel() <= options.whole_tokens) {
+    ForwardOptions forward;
+    forward.dtype = options.dtype;
+    score_hidden(model.hidden_states(input_ids.to(device), forward), 0);
+    report_progress(options, length);
+  } else {
+    const auto session = model.new_session(input_ids.size(0), options.dtype);
+    const std::int64_t step = options.incremental ? 1 : options.segment_tokens;
+    for (std::int64_t first = 0; first < length; first += step) {
+      const std::int64_t count = std::min(step, length - first);
+      score_hidden(session->append(input_ids.narrow(1, first, count).to(device)), first);
+      report_progress(options, first + count);
+    }
+  }
+  require(length == 1 || logprobs.narrow(1, 1, length - 1).isfinite().all().item<bool>(),
+          "the model's logits hold NaN or infinity: its weights are broken");
+  return logprobs;
+}
+
+}  // namespace lookback

@@ -1,0 +1,28 @@
+// The log-probability that a model gives each token of a text.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <functional>
+
+#include "models/model.h"
+
+namespace lookback {
+
+struct ScoreOptions {
+  bool incremental = false;            // token by token through Session::append, as generation does
+  std::int64_t segment_tokens = 4096;  // read in one step when the text is too long for one forward
+  std::int64_t whole_tokens = 16384;   // the most tokens (of all sequences) for one whole forward
+  at::ScalarType dtype = at::kFloat;   // of activations and chunk memory
+  // Called with the tokens read so far (of each sequence); returning false stops (Error "interrupted").
+  std::function<bool(std::int64_t)> on_progress;
+};
+
+// input_ids [N, L] int64 on any device, L >= 1 -> float32 [N, L] on the CPU: the natural logarithm of the
+// probability of each token given all before it; NaN in the first column, before which there is nothing.
+// Memory beyond the model's own: one block of logits. Throws Error for ids out of range and for a model whose
+// logits are NaN or infinite.
+at::Tensor score_tokens(Model& model, const at::Tensor& input_ids, const ScoreOptions& options);
+
+}  // namespace lookback

@@ -1,0 +1,51 @@
+#include "generate/token_ids.h"
+
+#include <iostream>
+#include <iterator>
+
+#include "core/error.h"
+#include "core/files.h"
+
+namespace lookback {
+namespace {
+
+std::vector<std::int64_t> parse_sequence(const Json& list, const std::string& source) {
+  require(list.is_array(), "{}: expected a list of token ids, found {}", source, list.type_name());
+  std::vector<std::int64_t> ids;
+  ids.reserve(list.size());
+  for (const Json& id : list) {
+    require(id.is_number_integer(), "{}: token {} is no integer but {}", source, ids.size(),
+            dump_line(id).substr(0, 40));
+    ids.push_back(id.get<std::int64_t>());
+  }
+  return ids;
+}
+
+}  // namespace
+
+std::vector<std::vector<std::int64_t>> parse_token_ids(const Json& value, const std::string& source) {
+  if (value.is_object()) {
+    require(value.contains("ids"), "{}: expected a list of token ids or an object with the field \"ids\"", source);
+    return parse_token_ids(value.at("ids"), source);
+  }
+  require(value.is_array(), "{}: expected a list of token ids, found {}", source, value.type_name());
+  std::vector<std::vector<std::int64_t>> sequences;
+  if (value.empty() || !value.front().is_array()) {
+    sequences.push_back(parse_sequence(value, source));
+  } else {
+    for (const Json& list : value) sequences.push_back(parse_sequence(list, source));
+  }
+  for (const auto& ids : sequences) {
+    require(ids.size() == sequences.front().size(),
+            "{}: the sequences of a batch must be equally long, found {} and {} tokens", source,
+            sequences.front().size(), ids.size());
+  }
+  return sequences;
+}
+
+std::string read_file_or_stdin(const std::string& path) {
+  if (path != "-") return read_file(path);
+  return {std::istreambuf_iterator<char>(std::cin), {}};
+}
+
+}  // namespace lookback

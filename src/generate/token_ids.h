@@ -1,0 +1,19 @@
+// Token ids from JSON files.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+
+namespace lookback {
+
+// The sequences in `value`: a list of ids, a list of lists of ids (a batch), or {"ids": either}. Throws Error
+// naming `source` and what is wrong: no list, not all integers, sequences of different lengths, no ids at all.
+std::vector<std::vector<std::int64_t>> parse_token_ids(const Json& value, const std::string& source);
+
+// Everything on standard input when `path` is "-", otherwise the content of the file.
+std::string read_file_or_stdin(const std::string& path);
+
+}  // namespace lookback

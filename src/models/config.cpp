@@ -1,0 +1,136 @@
+#include "models/config.h"
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+
+#include "core/error.h"
+
+namespace lookback {
+namespace {
+
+// What this library does not implement must be absent or have the one value that it does implement.
+template <typename T>
+void require_value(const Json& value, const char* key, const T& wanted, const std::string& source) {
+  const T found = json_field_or<T>(value, key, wanted, source);
+  require(found == wanted, "{}: {} = {} is not supported; only {} is", source, key, Json(found).dump(),
+          Json(wanted).dump());
+}
+
+std::string kind_of(const Json& value, const std::string& source) {
+  if (value.contains("lookback_model")) return json_field<std::string>(value, "lookback_model", source);
+  // Published configurations do not say; their keys do.
+  if (value.contains("decoder_layers")) return "drt";
+  if (value.contains("num_hidden_layers")) return "sliding-window";
+  fail("{}: cannot tell which model this is: expected \"decoder_layers\" (drt) or \"num_hidden_layers\" "
+       "(sliding-window)", source);
+}
+
+void check_positive(std::int64_t number, const char* key, const std::string& source) {
+  require(number >= 1, "{}: {} must be at least 1, found {}", source, key, number);
+}
+
+void check_drt(const ModelConfig& config, const std::string& source) {
+  require(config.decoder_layers.size() >= 2,
+          "{}: decoder_layers needs the lower layers and at least one upper group, found {} numbers", source,
+          config.decoder_layers.size());
+  for (const std::int64_t layers : config.decoder_layers) check_positive(layers, "each of decoder_layers", source);
+  check_positive(config.num_encoder_layers, "encoder_layers", source);
+  check_positive(config.top_k, "chunk_topk", source);
+  require(config.chunk_size >= 8, "{}: enc_chunk_size must be at least 8, found {}", source, config.chunk_size);
+  require(config.landmark_id >= 0 && config.landmark_id < config.vocab_size,
+          "{}: chunk_id {} is not in the vocabulary of {}", source, config.landmark_id, config.vocab_size);
+  require(config.head_dim() % 2 == 0, "{}: the head dimension {} must be even for rotary positions", source,
+          config.head_dim());
+}
+
+}  // namespace
+
+void check_model_config(const ModelConfig& config, const std::string& source) {
+  check_positive(config.hidden_size, "hidden_size", source);
+  check_positive(config.intermediate_size, "intermediate_size", source);
+  check_positive(config.num_heads, "num_attention_heads", source);
+  check_positive(config.num_kv_heads, "num_key_value_heads", source);
+  check_positive(config.vocab_size, "vocab_size", source);
+  require(config.window_size >= 0, "{}: slide_window must be 0 or more, found {}", source, config.window_size);
+  require(config.hidden_size % config.num_heads == 0, "{}: num_attention_heads {} must divide hidden_size {}", source,
+          config.num_heads, config.hidden_size);
+  require(config.num_heads % config.num_kv_heads == 0,
+          "{}: num_key_value_heads {} must divide num_attention_heads {}", source, config.num_kv_heads,
+          config.num_heads);
+  require(config.rms_norm_eps > 0, "{}: rms_norm_eps must be positive, found {}", source, config.rms_norm_eps);
+  require(config.initializer_range >= 0 && config.embedding_initializer_range >= 0,
+          "{}: initializer ranges must not be negative", source);
+  if (config.kind == "drt") check_drt(config, source);
+  if (config.kind == "sliding-window") check_positive(config.num_layers, "num_hidden_layers", source);
+}
+
+ModelConfig parse_model_config(const Json& value, const std::string& source) {
+  require(value.is_object(), "{}: expected a JSON object", source);
+  ModelConfig config;
+  config.kind = kind_of(value, source);
+  const auto integer = [&](const char* key) { return json_field<std::int64_t>(value, key, source); };
+  config.hidden_size = integer("hidden_size");
+  config.intermediate_size = integer("intermediate_size");
+  config.num_heads = integer("num_attention_heads");
+  config.num_kv_heads = json_field_or(value, "num_key_value_heads", config.num_heads, source);
+  config.vocab_size = integer("vocab_size");
+  config.window_size = integer("slide_window");
+  config.rms_norm_eps = json_field_or(value, "rms_norm_eps", config.rms_norm_eps, source);
+  config.initializer_range = json_field_or(value, "initializer_range", config.initializer_range, source);
+  config.embedding_initializer_range =
+      json_field_or(value, "embedding_initializer_range",
+                    config.initializer_range > 0 ? config.initializer_range : 0.02, source);
+  if (config.kind == "drt") {
+    config.landmark_id = integer("chunk_id");
+    config.chunk_size = integer("enc_chunk_size");
+    config.top_k = integer("chunk_topk");
+    config.num_encoder_layers = integer("encoder_layers");
+    config.decoder_layers = json_field<std::vector<std::int64_t>>(value, "decoder_layers", source);
+    config.rope_theta = json_field_or(value, "rope_theta", config.rope_theta, source);
+    config.softmax_plus_one = json_field_or(value, "enable_softmax_one", false, source);
+    config.gumbel_noise = json_field_or(value, "gumbel_noise", true, source);
+  } else {
+    config.num_layers = integer("num_hidden_layers");
+  }
+  require_value<std::string>(value, "hidden_act", "silu", source);
+  require_value(value, "attention_bias", false, source);
+  require_value(value, "mlp_bias", false, source);
+  require_value(value, "tie_word_embeddings", true, source);
+  require_value(value, "enable_alibi", true, source);
+  check_model_config(config, source);
+  return config;
+}
+
+Json to_json(const ModelConfig& config) {
+  Json value = {{"lookback_model", config.kind},
+                {"model_type", "llama"},
+                {"hidden_size", config.hidden_size},
+                {"intermediate_size", config.intermediate_size},
+                {"num_attention_heads", config.num_heads},
+                {"num_key_value_heads", config.num_kv_heads},
+                {"vocab_size", config.vocab_size},
+                {"slide_window", config.window_size},
+                {"rms_norm_eps", config.rms_norm_eps},
+                {"initializer_range", config.initializer_range},
+                {"embedding_initializer_range", config.embedding_initializer_range},
+                {"hidden_act", "silu"},
+                {"attention_bias", false},
+                {"tie_word_embeddings", true},
+                {"enable_alibi", true}};
+  if (config.kind == "drt") {
+    value["chunk_id"] = config.landmark_id;
+    value["enc_chunk_size"] = config.chunk_size;
+    value["chunk_topk"] = config.top_k;
+    value["encoder_layers"] = config.num_encoder_layers;
+    value["decoder_layers"] = config.decoder_layers;
+    value["rope_theta"] = config.rope_theta;
+    value["enable_softmax_one"] = config.softmax_plus_one;
+    value["gumbel_noise"] = config.gumbel_noise;
+  } else {
+    value["num_hidden_layers"] = config.num_layers;
+  }
+  return value;
+}
+
+}  // namespace lookback

@@ -1,0 +1,150 @@
+#include "models/drt.h"
+
+#include <cmath>
+
+#include "core/error.h"
+#include "models/drt_session.h"
+#include "models/layer_sizes.h"
+#include "nn/recompute.h"
+#include "ops/chunk_attention.h"
+#include "retrieval/causal_top_k.h"
+
+namespace lookback {
+namespace {
+
+// The encoder's own, whatever config.json says of the others (docs/model.md, 4).
+constexpr double encoder_rms_norm_eps = 1e-6;
+// lmk_norms are made without an eps of their own in the published code (docs/model.md, 3: everything else 1e-5).
+constexpr double landmark_rms_norm_eps = 1e-5;
+
+at::Tensor apply_maybe_recomputed(bool recompute, const TensorFunction& function,
+                                  const std::vector<at::Tensor>& inputs) {
+  return recompute ? recompute_in_backward(function, inputs) : function(inputs);
+}
+
+}  // namespace
+
+Drt::Drt(const ModelConfig& config, at::Device device, std::uint64_t seed) : Model(config, device, seed) {
+  const std::int64_t d = config.hidden_size;
+  const LayerSizes sizes = decoder_layer_sizes(config);
+  const auto linear = [&](const std::string& name) {
+    return make_linear(parameters_, name, d, d, config.initializer_range);
+  };
+  for (std::int64_t i = 0; i < config.decoder_layers[0]; ++i) {
+    lower_layers_.push_back(make_llama_layer(parameters_, "model.lower_layers." + std::to_string(i) + ".", sizes));
+  }
+  encoder_prenorm_ = make_rms_norm(parameters_, "model.enc_prenorm.weight", d, config.rms_norm_eps);
+  LayerSizes encoder_sizes = sizes;
+  encoder_sizes.num_kv_heads = sizes.num_heads;
+  encoder_sizes.rms_norm_eps = encoder_rms_norm_eps;
+  for (std::int64_t i = 0; i < config.num_encoder_layers; ++i) {
+    encoder_layers_.push_back(
+        make_llama_layer(parameters_, "model.encoder.layers." + std::to_string(i) + ".", encoder_sizes));
+  }
+  encoder_norm_ = make_rms_norm(parameters_, "model.encoder.norm.weight", d, encoder_rms_norm_eps);
+  chunk_k_proj_ = linear("model.chunk_k_proj.weight");
+  chunk_v_proj_ = linear("model.chunk_v_proj.weight");
+  for (std::int64_t g = 0; g < config.num_upper_groups(); ++g) {
+    UpperGroup group;
+    group.landmark_norm = make_rms_norm(parameters_, "model.lmk_norms." + std::to_string(g) + ".weight", d,
+                                        landmark_rms_norm_eps);
+    for (std::int64_t j = 0; j < config.decoder_layers[static_cast<std::size_t>(g) + 1]; ++j) {
+      const std::string prefix = "model.upper_layers." + std::to_string(g) + "." + std::to_string(j) + ".";
+      group.layers.push_back({make_llama_layer(parameters_, prefix, sizes),
+                              make_rms_norm(parameters_, prefix + "gca.pre_norm.weight", d, config.rms_norm_eps),
+                              linear(prefix + "gca.q_proj.weight"), linear(prefix + "gca.o_proj.weight")});
+    }
+    upper_groups_.push_back(std::move(group));
+  }
+  norm_ = make_rms_norm(parameters_, "model.norm.weight", d, config.rms_norm_eps);
+}
+
+at::Tensor Drt::insert_landmarks(const at::Tensor& input_ids) const {
+  const at::Tensor chunks = input_ids.clamp_min(0).unflatten(1, {-1, config_.chunk_size});
+  return at::constant_pad_nd(chunks, {0, 1}, config_.landmark_id).flatten(1, 2);
+}
+
+EncodedChunks Drt::encode_chunks(const at::Tensor& hidden, bool gradient_checkpointing) const {
+  const std::int64_t num_chunks = hidden.size(1);
+  at::Tensor x = rms_norm(encoder_prenorm_, hidden).flatten(0, 1);  // [N * C, P, d]
+  const RotaryTable rotary =
+      make_rotary_table(positions_per_chunk(), config_.head_dim(), config_.rope_theta, x.options());
+  for (const LlamaLayer& layer : encoder_layers_) {
+    const TensorFunction apply = [&layer, rotary](const std::vector<at::Tensor>& inputs) {
+      return bidirectional_layer(layer, inputs[0], rotary);
+    };
+    x = apply_maybe_recomputed(gradient_checkpointing, apply, {x});
+  }
+  x = rms_norm(encoder_norm_, x).unflatten(0, {-1, num_chunks});
+  // The landmark position is no key.
+  const at::Tensor text = x.narrow(2, 0, config_.chunk_size);
+  const auto heads = [&](const at::Tensor& weight) {
+    return project(text, weight).unflatten(-1, {config_.num_heads, config_.head_dim()});
+  };
+  return {heads(chunk_k_proj_), heads(chunk_v_proj_), x.select(2, config_.chunk_size)};
+}
+
+at::Tensor Drt::grouped_cross_attention(const UpperLayer& layer, const at::Tensor& x,
+                                        const RetrievedChunks& chunks) const {
+  const at::Tensor query = project(rms_norm(layer.gca_pre_norm, x), layer.gca_q_proj)
+                               .unflatten(-1, {config_.num_heads, config_.head_dim()});
+  const double scale = 1 / std::sqrt(static_cast<double>(config_.head_dim()));
+  return project(chunk_attention(query, chunks.key, chunks.value, chunks.indices, chunks.weights, scale,
+                                 config_.softmax_plus_one)
+                     .flatten(-2),
+                 layer.gca_o_proj);
+}
+
+at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) {
+  check_input_ids(input_ids);
+  const bool noisy = options.training && config_.gumbel_noise;
+  require(!noisy || options.generator.has_value(), "training with Gumbel noise needs a random generator");
+  if (options.retrievals != nullptr) options.retrievals->clear();
+  const std::int64_t length = input_ids.size(1);
+  const std::int64_t positions = positions_per_chunk();
+  const std::int64_t num_chunks = (length + config_.chunk_size - 1) / config_.chunk_size;
+  const at::Tensor padded = at::constant_pad_nd(input_ids, {0, num_chunks * config_.chunk_size - length}, 0);
+  at::Tensor x = at::embedding(embedding_, insert_landmarks(padded)).to(options.dtype);  // [N, C * P, d]
+
+  for (const LlamaLayer& layer : lower_layers_) {
+    const TensorFunction apply = [this, &layer](const std::vector<at::Tensor>& inputs) {
+      const at::Tensor attended = windowed_attention_block(layer, inputs[0], config_.window_size, nullptr);
+      return mlp_block(layer, attended, attended);
+    };
+    x = apply_maybe_recomputed(options.gradient_checkpointing, apply, {x});
+  }
+
+  const auto by_chunk = [num_chunks](const at::Tensor& rows) { return rows.unflatten(1, {num_chunks, -1}); };
+  const EncodedChunks encoded = encode_chunks(by_chunk(x), options.gradient_checkpointing);
+
+  for (const UpperGroup& group : upper_groups_) {
+    const at::Tensor query = retrieval_query(group, by_chunk(x).select(2, config_.chunk_size));
+    const at::Tensor scores = causal_chunk_scores(query, encoded.landmarks, 0);
+    const TopK retrieved = causal_top_k(scores, config_.top_k, noisy ? options.generator : std::nullopt);
+    if (options.retrievals != nullptr) options.retrievals->push_back({scores, retrieved.indices, retrieved.weights});
+    // What chunk c retrieves serves chunk c + 1; chunk 0 has nothing and gets 0.
+    const std::int64_t served = num_chunks - 1;
+    const at::Tensor indices = retrieved.indices.narrow(1, 0, served);
+    const at::Tensor weights = retrieved.weights.narrow(1, 0, served);
+    for (const UpperLayer& layer : group.layers) {
+      const TensorFunction apply = [this, &layer, indices, served](const std::vector<at::Tensor>& inputs) {
+        const at::Tensor attended = windowed_attention_block(layer.llama, inputs[0], config_.window_size, nullptr);
+        if (served == 0) return mlp_block(layer.llama, attended, attended);
+        const at::Tensor gca = grouped_cross_attention(layer, attended.unflatten(1, {served + 1, -1}).narrow(1, 1, served),
+                                                       {inputs[1], inputs[2], indices, inputs[3]});
+        const at::Tensor y = attended + at::constant_pad_nd(gca, {0, 0, 0, 0, 1, 0}).flatten(1, 2);
+        // The residual stays x, not y (docs/model.md, 7).
+        return mlp_block(layer.llama, attended, y);
+      };
+      x = apply_maybe_recomputed(options.gradient_checkpointing, apply, {x, encoded.key, encoded.value, weights});
+    }
+  }
+  const at::Tensor text = by_chunk(rms_norm(norm_, x)).narrow(2, 0, positions - 1).flatten(1, 2);
+  return text.narrow(1, 0, length);
+}
+
+std::unique_ptr<Session> Drt::new_session(std::int64_t batch_size, at::ScalarType dtype) {
+  return std::make_unique<DrtSession>(*this, batch_size, dtype);
+}
+
+}  // namespace lookback

@@ -1,0 +1,71 @@
+// Differentiable Retrieval-based Transformer (arXiv 2410.01651), exactly as docs/model.md in words:
+// lower layers -> chunk encoder -> chunk memory -> causal retrieval -> upper layers with chunk attention.
+#pragma once
+
+#include <vector>
+
+#include "models/model.h"
+#include "nn/layers.h"
+
+namespace lookback {
+
+// What the encoder makes of chunks: the unit of memory.
+struct EncodedChunks {
+  at::Tensor key, value;  // [N, C, S, H, D]
+  at::Tensor landmarks;   // [N, C, d]
+};
+
+// What an upper layer's chunk attention reads.
+struct RetrievedChunks {
+  at::Tensor key, value;  // [N, E, S, H, D]
+  at::Tensor indices;     // [N, C, K] into E, -1: nothing
+  at::Tensor weights;     // [N, C, K]
+};
+
+class Drt : public Model {
+ public:
+  Drt(const ModelConfig& config, at::Device device, std::uint64_t seed);
+
+  at::Tensor hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) override;
+  std::unique_ptr<Session> new_session(std::int64_t batch_size, at::ScalarType dtype) override;
+
+ private:
+  friend class DrtSession;
+
+  struct UpperLayer {
+    LlamaLayer llama;
+    RmsNorm gca_pre_norm;
+    at::Tensor gca_q_proj, gca_o_proj;
+  };
+  struct UpperGroup {
+    RmsNorm landmark_norm;
+    std::vector<UpperLayer> layers;
+  };
+
+  std::int64_t positions_per_chunk() const { return config_.chunk_size + 1; }  // P = S + 1
+
+  // input_ids [N, C * S] -> [N, C * P], a landmark after each S tokens; negative ids become 0.
+  at::Tensor insert_landmarks(const at::Tensor& input_ids) const;
+
+  // Lower hidden states of whole chunks [N, C, P, d] -> their keys, values and landmarks.
+  EncodedChunks encode_chunks(const at::Tensor& hidden, bool gradient_checkpointing) const;
+
+  // The query with which chunks retrieve: hidden states at their landmarks [N, C, d], entering group g.
+  at::Tensor retrieval_query(const UpperGroup& group, const at::Tensor& landmark_hidden) const {
+    return rms_norm(group.landmark_norm, landmark_hidden);
+  }
+
+  // GCA(x) before its output projection's residual: x [N, C, P', d] -> [N, C, P', d]; row c of chunks.indices
+  // serves chunk c of x.
+  at::Tensor grouped_cross_attention(const UpperLayer& layer, const at::Tensor& x, const RetrievedChunks& chunks) const;
+
+  std::vector<LlamaLayer> lower_layers_;
+  RmsNorm encoder_prenorm_;
+  std::vector<LlamaLayer> encoder_layers_;
+  RmsNorm encoder_norm_;
+  at::Tensor chunk_k_proj_, chunk_v_proj_;
+  std::vector<UpperGroup> upper_groups_;
+  RmsNorm norm_;
+};
+
+}  // namespace lookback

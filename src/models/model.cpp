@@ -1,0 +1,64 @@
+#include "models/model.h"
+
+#include <fmt/ranges.h>
+
+#include "core/error.h"
+#include "models/drt.h"
+#include "models/sliding_window.h"
+#include "nn/layers.h"
+
+namespace lookback {
+namespace {
+
+struct Kind {
+  const char* name;
+  std::unique_ptr<Model> (*make)(const ModelConfig&, at::Device, std::uint64_t);
+};
+
+template <typename T>
+std::unique_ptr<Model> make(const ModelConfig& config, at::Device device, std::uint64_t seed) {
+  return std::make_unique<T>(config, device, seed);
+}
+
+// The registry: one line a model.
+constexpr Kind kinds[] = {
+    {"drt", make<Drt>},
+    {"sliding-window", make<SlidingWindowModel>},
+};
+
+}  // namespace
+
+Model::Model(ModelConfig config, at::Device device, std::uint64_t seed)
+    : config_(std::move(config)), parameters_(device, seed) {
+  check_model_config(config_, "model configuration");
+  embedding_ = parameters_.add("model.embed_tokens.weight", {config_.vocab_size, config_.hidden_size},
+                               {Initializer::Kind::normal, config_.embedding_initializer_range});
+}
+
+at::Tensor Model::logits(const at::Tensor& hidden) const { return project(hidden, embedding_).to(at::kFloat); }
+
+void Model::check_input_ids(const at::Tensor& input_ids) const {
+  require(input_ids.dim() == 2 && input_ids.scalar_type() == at::kLong && input_ids.size(1) >= 1,
+          "input_ids: expected int64 [N, L] with L >= 1, found {} [{}]", c10::toString(input_ids.scalar_type()),
+          fmt::join(input_ids.sizes(), ", "));
+  require(input_ids.device() == parameters_.device(), "input_ids: on {}, the model is on {}",
+          input_ids.device().str(), parameters_.device().str());
+  const auto largest = input_ids.max().item<std::int64_t>();
+  require(largest < config_.vocab_size, "input_ids: id {} is not in the model's vocabulary of {}", largest,
+          config_.vocab_size);
+}
+
+std::unique_ptr<Model> make_model(const ModelConfig& config, at::Device device, std::uint64_t seed) {
+  for (const Kind& kind : kinds) {
+    if (config.kind == kind.name) return kind.make(config, device, seed);
+  }
+  fail("there is no model named \"{}\"; there are: {}", config.kind, fmt::join(model_kinds(), ", "));
+}
+
+std::vector<std::string> model_kinds() {
+  std::vector<std::string> names;
+  for (const Kind& kind : kinds) names.emplace_back(kind.name);
+  return names;
+}
+
+}  // namespace lookback

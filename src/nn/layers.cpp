@@ -1,0 +1,113 @@
+#include "nn/layers.h"
+
+#include <cmath>
+
+#include "ops/sliding_window_attention.h"
+
+namespace lookback {
+namespace {
+
+at::Tensor split_heads(const at::Tensor& x, std::int64_t num_heads) {
+  return x.unflatten(-1, {num_heads, x.size(-1) / num_heads});
+}
+
+at::Tensor rotate(const at::Tensor& x, const RotaryTable& rotary) {
+  const std::int64_t half = x.size(-1) / 2;
+  const at::Tensor rotated = at::cat({-x.narrow(-1, half, half), x.narrow(-1, 0, half)}, -1);
+  return x * rotary.cosine + rotated * rotary.sine;
+}
+
+}  // namespace
+
+at::Tensor project(const at::Tensor& x, const at::Tensor& weight) {
+  return at::linear(x, weight.to(x.scalar_type()));
+}
+
+at::Tensor make_linear(ParameterSet& parameters, const std::string& name, std::int64_t out, std::int64_t in,
+                       double initializer_range) {
+  const double deviation = initializer_range > 0 ? initializer_range : 1 / std::sqrt(static_cast<double>(in));
+  return parameters.add(name, {out, in}, {Initializer::Kind::normal, deviation});
+}
+
+RmsNorm make_rms_norm(ParameterSet& parameters, const std::string& name, std::int64_t size, double eps) {
+  return {parameters.add(name, {size}, {Initializer::Kind::ones, 0}), eps};
+}
+
+at::Tensor rms_norm(const RmsNorm& norm, const at::Tensor& x) {
+  const at::ScalarType type = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  return at::rms_norm(x.to(type), norm.weight.sizes(), norm.weight.to(type), norm.eps).to(x.scalar_type());
+}
+
+at::Tensor swiglu(const SwiGlu& mlp, const at::Tensor& x) {
+  return project(at::silu(project(x, mlp.gate_proj)) * project(x, mlp.up_proj), mlp.down_proj);
+}
+
+LlamaLayer make_llama_layer(ParameterSet& parameters, const std::string& prefix, const LayerSizes& sizes) {
+  const std::int64_t d = sizes.hidden_size;
+  const std::int64_t kv_size = d / sizes.num_heads * sizes.num_kv_heads;
+  const auto make = [&](const std::string& name, std::int64_t out, std::int64_t in) {
+    return make_linear(parameters, prefix + name, out, in, sizes.initializer_range);
+  };
+  LlamaLayer layer;
+  layer.input_layernorm = make_rms_norm(parameters, prefix + "input_layernorm.weight", d, sizes.rms_norm_eps);
+  layer.self_attn = {make("self_attn.q_proj.weight", d, d), make("self_attn.k_proj.weight", kv_size, d),
+                     make("self_attn.v_proj.weight", kv_size, d), make("self_attn.o_proj.weight", d, d),
+                     sizes.num_heads, sizes.num_kv_heads};
+  layer.post_attention_layernorm =
+      make_rms_norm(parameters, prefix + "post_attention_layernorm.weight", d, sizes.rms_norm_eps);
+  layer.mlp = {make("mlp.gate_proj.weight", sizes.intermediate_size, d),
+               make("mlp.up_proj.weight", sizes.intermediate_size, d),
+               make("mlp.down_proj.weight", d, sizes.intermediate_size)};
+  return layer;
+}
+
+std::int64_t WindowCache::bytes() const {
+  return key.defined() ? static_cast<std::int64_t>(key.nbytes() + value.nbytes()) : 0;
+}
+
+at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size,
+                                    WindowCache* cache) {
+  const SelfAttention& attention = layer.self_attn;
+  const at::Tensor normed = rms_norm(layer.input_layernorm, x);
+  const at::Tensor query = split_heads(project(normed, attention.q_proj), attention.num_heads);
+  at::Tensor key = split_heads(project(normed, attention.k_proj), attention.num_kv_heads);
+  at::Tensor value = split_heads(project(normed, attention.v_proj), attention.num_kv_heads);
+  if (cache != nullptr) {
+    if (cache->key.defined()) {
+      key = at::cat({cache->key, key}, 1);
+      value = at::cat({cache->value, value}, 1);
+    }
+    const std::int64_t kept = std::min(window_size, key.size(1));
+    // Copies, so that a long segment's keys are not kept alive by their last rows.
+    cache->key = key.narrow(1, key.size(1) - kept, kept).clone();
+    cache->value = value.narrow(1, value.size(1) - kept, kept).clone();
+  }
+  return x + project(sliding_window_attention(query, key, value, window_size).flatten(-2), attention.o_proj);
+}
+
+at::Tensor mlp_block(const LlamaLayer& layer, const at::Tensor& x, const at::Tensor& y) {
+  return x + swiglu(layer.mlp, rms_norm(layer.post_attention_layernorm, y));
+}
+
+RotaryTable make_rotary_table(std::int64_t length, std::int64_t head_dim, double theta,
+                              const at::TensorOptions& options) {
+  const at::TensorOptions precise = options.dtype(at::kDouble);
+  const at::Tensor exponents = at::arange(0, head_dim, 2, precise) / static_cast<double>(head_dim);
+  const at::Tensor angles = at::arange(length, precise).unsqueeze(1) * at::pow(theta, exponents).reciprocal();
+  const at::Tensor both = at::cat({angles, angles}, -1);
+  return {both.cos().to(options), both.sin().to(options)};
+}
+
+at::Tensor bidirectional_layer(const LlamaLayer& layer, const at::Tensor& x, const RotaryTable& rotary) {
+  const SelfAttention& attention = layer.self_attn;
+  const at::Tensor normed = rms_norm(layer.input_layernorm, x);
+  const auto heads = [&](const at::Tensor& weight) {
+    return split_heads(project(normed, weight), attention.num_heads).transpose(1, 2);  // [M, H, P, D]
+  };
+  const at::Tensor mixed = at::scaled_dot_product_attention(
+      rotate(heads(attention.q_proj), rotary), rotate(heads(attention.k_proj), rotary), heads(attention.v_proj));
+  const at::Tensor attended = x + project(mixed.transpose(1, 2).flatten(-2), attention.o_proj);
+  return mlp_block(layer, attended, attended);
+}
+
+}  // namespace lookback

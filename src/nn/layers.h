@@ -1,0 +1,85 @@
+// The layers that all models are made of (docs/model.md, 3 and 4): plain structs of parameter handles and free
+// functions over them. Activations may be bfloat16: weights are converted where they meet them, norms compute in
+// float32.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <string>
+
+#include "nn/parameters.h"
+
+namespace lookback {
+
+// Sizes that a Llama layer needs.
+struct LayerSizes {
+  std::int64_t hidden_size = 0;        // d
+  std::int64_t intermediate_size = 0;  // of the MLP
+  std::int64_t num_heads = 0;          // H
+  std::int64_t num_kv_heads = 0;       // Hkv
+  double rms_norm_eps = 1e-5;
+  double initializer_range = 0.02;  // 0: 1 / sqrt(fan_in)
+};
+
+// x [..., in] weight^T -> [..., out]; weight [out, in].
+at::Tensor project(const at::Tensor& x, const at::Tensor& weight);
+
+// A parameter `name` [out, in] filled as `initializer_range` says.
+at::Tensor make_linear(ParameterSet& parameters, const std::string& name, std::int64_t out, std::int64_t in,
+                       double initializer_range);
+
+struct RmsNorm {
+  at::Tensor weight;  // [d]
+  double eps = 1e-5;
+};
+RmsNorm make_rms_norm(ParameterSet& parameters, const std::string& name, std::int64_t size, double eps);
+// x / sqrt(mean(x^2) + eps) * weight over the last dimension.
+at::Tensor rms_norm(const RmsNorm& norm, const at::Tensor& x);
+
+struct SelfAttention {
+  at::Tensor q_proj, k_proj, v_proj, o_proj;
+  std::int64_t num_heads = 0;
+  std::int64_t num_kv_heads = 0;
+};
+
+struct SwiGlu {
+  at::Tensor gate_proj, up_proj, down_proj;
+};
+// down(silu(gate(x)) * up(x)).
+at::Tensor swiglu(const SwiGlu& mlp, const at::Tensor& x);
+
+// A pre-norm Llama layer: h += o(attention(norm(h))), h += swiglu(norm(h)).
+struct LlamaLayer {
+  RmsNorm input_layernorm;
+  SelfAttention self_attn;
+  RmsNorm post_attention_layernorm;
+  SwiGlu mlp;
+};
+LlamaLayer make_llama_layer(ParameterSet& parameters, const std::string& prefix, const LayerSizes& sizes);
+
+// The keys and values of the last positions that a window still sees: [N, M, Hkv, D], M <= window. Undefined
+// tensors: no positions yet.
+struct WindowCache {
+  at::Tensor key, value;
+  std::int64_t bytes() const;
+};
+
+// x + o(sliding-window attention of norm(x)), x [N, L, d]. With a cache, x continues the positions in it, and the
+// cache moves on to the last `window_size` positions.
+at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size,
+                                    WindowCache* cache);
+
+// x + swiglu(norm(y)): with y = x a Llama layer's second half; DRT's upper layers give y = x + GCA(x).
+at::Tensor mlp_block(const LlamaLayer& layer, const at::Tensor& x, const at::Tensor& y);
+
+// The cosines and sines of rotary positions 0..length-1, [length, D] each, rotate-half (arXiv 2104.09864).
+struct RotaryTable {
+  at::Tensor cosine, sine;
+};
+RotaryTable make_rotary_table(std::int64_t length, std::int64_t head_dim, double theta, const at::TensorOptions& options);
+
+// A whole bidirectional Llama layer with rotary positions over x [M, P, d]: each of the M rows attends to itself.
+at::Tensor bidirectional_layer(const LlamaLayer& layer, const at::Tensor& x, const RotaryTable& rotary);
+
+}  // namespace lookback

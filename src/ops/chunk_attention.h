@@ -1,0 +1,19 @@
+// Attention to retrieved chunks (grouped cross-attention, GCA; arXiv 2410.01651 section 3; docs/model.md, 7).
+#pragma once
+
+#include <ATen/ATen.h>
+
+namespace lookback {
+
+// query [N, C, P, H, D]; key, value [N, E, S, Hkv, D]; indices [N, C, K] int64 in [-1, E), -1: nothing retrieved;
+// weights [N, C, K] (float32 or the query's type). For each of its chunk's K retrieved chunks a query position
+// attends on its own, and the results are summed with the weights:
+//   o_k = softmax(q . K_k^T * softmax_scale) V_k,   output = sum_k w_k o_k        [N, C, P, H, D]
+// softmax_plus_one adds 1 to each chunk's softmax denominator. Gradients to query, key, value and weights (that to
+// the weights trains the retriever). Retrieved keys and values are gathered for a few chunks at a time only.
+// Softmax in float32 (float64 for float64 inputs). Throws Error naming the argument that does not fit.
+at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                           const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
+                           bool softmax_plus_one);
+
+}  // namespace lookback

@@ -1,0 +1,96 @@
+#include "ops/linear_cross_entropy.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+#include "ops/tensor_checks.h"
+
+namespace lookback {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr std::int64_t max_logit_bytes = std::int64_t{32} << 20;
+constexpr std::int64_t ignored = -100;
+
+class Operation : public torch::autograd::Function<Operation> {
+ public:
+  static variable_list forward(AutogradContext* context, const at::Tensor& hidden, const at::Tensor& weight,
+                               const at::Tensor& labels, const at::Tensor& loss_weights, bool with_gradients) {
+    const at::ScalarType sum_type = hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+    const at::Tensor matrix = weight.to(hidden.scalar_type());
+    const at::Tensor counted = labels.ne(ignored);
+    const at::Tensor targets = labels.masked_fill(counted.logical_not(), 0).unsqueeze(1);
+    const at::Tensor factors = loss_weights.to(sum_type) * counted;
+    at::Tensor token_losses = at::empty({hidden.size(0)}, hidden.options().dtype(sum_type));
+    at::Tensor grad_hidden;
+    at::Tensor grad_weight;
+    if (with_gradients) {
+      grad_hidden = at::empty_like(hidden);
+      grad_weight = at::zeros(weight.sizes(), weight.options().dtype(sum_type));
+    }
+    const std::int64_t row_bytes = weight.size(0) * static_cast<std::int64_t>(sizeof(float));
+    const std::int64_t step = std::max<std::int64_t>(1, max_logit_bytes / row_bytes);
+    for (std::int64_t first = 0; first < hidden.size(0); first += step) {
+      const std::int64_t count = std::min(step, hidden.size(0) - first);
+      const at::Tensor rows = hidden.narrow(0, first, count);
+      const at::Tensor some_targets = targets.narrow(0, first, count);
+      at::Tensor log_probabilities = at::log_softmax(at::matmul(rows, matrix.t()).to(sum_type), -1);
+      token_losses.narrow(0, first, count).copy_(log_probabilities.gather(1, some_targets).squeeze(1).neg_());
+      if (!with_gradients) continue;
+      // d loss / d logits = factor (softmax - one-hot of the label).
+      const at::Tensor some_factors = factors.narrow(0, first, count).unsqueeze(1);
+      at::Tensor grad_logits = log_probabilities.exp_().mul_(some_factors);
+      grad_logits.scatter_add_(1, some_targets, -some_factors);
+      grad_logits = grad_logits.to(hidden.scalar_type());
+      grad_hidden.narrow(0, first, count).copy_(at::matmul(grad_logits, matrix));
+      grad_weight.add_(at::matmul(grad_logits.t(), rows));
+    }
+    token_losses.mul_(counted);
+    if (with_gradients) context->save_for_backward({grad_hidden, grad_weight.to(weight.scalar_type())});
+    context->mark_non_differentiable({token_losses});
+    return {(token_losses * factors).sum(), token_losses};
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const auto scaled = [&gradients](const at::Tensor& gradient) {
+      return gradient * gradients[0].to(gradient.scalar_type());
+    };
+    return {scaled(saved[0]), scaled(saved[1]), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+LinearCrossEntropy linear_cross_entropy(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& labels,
+                                        const at::Tensor& loss_weights) {
+  check_dimensions(hidden, 2, "hidden", "[M, d]");
+  check_dimensions(weight, 2, "weight", "[V, d]");
+  check_dimensions(labels, 1, "labels", "[M]");
+  check_floating(hidden, "hidden");
+  check_size(weight, 1, hidden.size(1), "weight", "[V, d]");
+  check_size(labels, 0, hidden.size(0), "labels", "[M]");
+  require(labels.scalar_type() == at::kLong, "labels: expected int64, found {}", c10::toString(labels.scalar_type()));
+  const at::Tensor counted = labels.ne(ignored);
+  if (labels.numel() > 0) {
+    const auto [smallest, largest] = at::aminmax(labels.masked_fill(counted.logical_not(), 0));
+    require(smallest.item<std::int64_t>() >= 0 && largest.item<std::int64_t>() < weight.size(0),
+            "labels: expected 0 to {} or -100, found {} to {}", weight.size(0) - 1, smallest.item<std::int64_t>(),
+            largest.item<std::int64_t>());
+  }
+  at::Tensor factors = loss_weights;
+  if (factors.defined()) {
+    require(factors.sizes() == labels.sizes(), "loss_weights: expected the shape of labels [{}], found [{}]",
+            fmt::join(labels.sizes(), ", "), fmt::join(factors.sizes(), ", "));
+  } else {
+    factors = counted.to(at::kFloat).div_(counted.sum().clamp_min(1));
+  }
+  const bool with_gradients = at::GradMode::is_enabled() && (hidden.requires_grad() || weight.requires_grad());
+  const variable_list outputs = Operation::apply(hidden, weight, labels, factors, with_gradients);
+  return {outputs[0], outputs[1]};
+}
+
+}  // namespace lookback

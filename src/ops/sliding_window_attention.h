@@ -1,0 +1,18 @@
+// Causal self-attention over a window, with ALiBi (docs/model.md, 3): O(L * W) in time and memory.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+
+namespace lookback {
+
+// query [N, L, H, D]; key, value [N, M + L, Hkv, D], where the first M rows are positions that precede the first
+// query (M = 0: none). Query i sits at key row M + i and sees key row j when 0 <= M + i - j <= window_size, with
+//   score = q . k / sqrt(D) - m_h (M + i - j),   m_h = 2^(-8 (h + 1) / H)   (ALiBi, arXiv 2108.12409).
+// Hkv divides H: query head h reads key head h / (H / Hkv). Returns [N, L, H, D]; gradients to all three.
+// Softmax in float32 (float64 for float64 inputs). Throws Error naming the argument that does not fit.
+at::Tensor sliding_window_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                                    std::int64_t window_size);
+
+}  // namespace lookback

@@ -1,0 +1,26 @@
+// Which chunks a chunk retrieves (docs/model.md, 6; arXiv 2410.01651 section 3.2).
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <optional>
+
+namespace lookback {
+
+struct TopK {
+  at::Tensor indices;  // [N, C, K] int64, best first, -1 where fewer than K chunks are visible
+  at::Tensor weights;  // [N, C, K] float32: softmax of the selected scores, 0 where the index is -1
+};
+
+// Scores of every landmark for every query, float32: query [N, C, d], landmarks [N, E, d] -> [N, C, E],
+//   score(c, e) = query_c . landmark_e / sqrt(d)   if e < first_chunk + c, else -inf.
+// Query c belongs to chunk first_chunk + c; landmark e to chunk e.
+at::Tensor causal_chunk_scores(const at::Tensor& query, const at::Tensor& landmarks, std::int64_t first_chunk);
+
+// The `top_k` best of scores [N, C, E]. With a generator, Gumbel noise -log(E), E ~ Exp(1), takes part in the
+// selection only; the weights come from the un-noised scores and carry gradient.
+TopK causal_top_k(const at::Tensor& scores, std::int64_t top_k,
+                  const std::optional<at::Generator>& noise_generator = std::nullopt);
+
+}  // namespace lookback

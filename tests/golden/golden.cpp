@@ -1,0 +1,158 @@
+#include "golden/golden.h"
+
+#include <ATen/core/grad_mode.h>
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/json.h"
+#include "models/model_folder.h"
+#include "nn/safetensors.h"
+#include "ops/linear_cross_entropy.h"
+
+namespace lookback {
+namespace {
+
+constexpr double logit_limit = 2e-4;
+constexpr double loss_limit = 1e-5;
+constexpr double gradient_limit = 2e-4;  // relative to the gradient's largest entry
+constexpr double weight_limit = 1e-5;
+constexpr double training_loss_limit = 1e-4;
+
+double largest_difference(const at::Tensor& found, const at::Tensor& expected) {
+  require(found.sizes() == expected.sizes(), "golden: shapes differ");
+  return (found.to(at::kDouble) - expected.to(at::kDouble)).abs().max().item<double>();
+}
+
+at::Tensor find(const NamedTensors& tensors, const std::string& name) {
+  for (const auto& [found, tensor] : tensors) {
+    if (found == name) return tensor;
+  }
+  return {};
+}
+
+// labels [N, L], position i predicts label i + 1 -> [N * L] shifted to the predicting position.
+at::Tensor shifted_labels(const at::Tensor& labels) {
+  constexpr std::int64_t ignored = -100;
+  return at::constant_pad_nd(labels.narrow(1, 1, labels.size(1) - 1), {0, 1}, ignored).flatten();
+}
+
+void compare_retrievals(const NamedTensors& expected, const std::vector<Retrieval>& retrievals,
+                        std::vector<Deviation>& deviations) {
+  for (std::size_t g = 0; g < retrievals.size(); ++g) {
+    const std::string prefix = "retrieval." + std::to_string(g) + ".";
+    const at::Tensor indices = find(expected, prefix + "indices");
+    if (!indices.defined()) continue;
+    const double different = indices.ne(retrievals[g].indices).sum().item<double>();
+    deviations.push_back({prefix + "indices (differing)", different, 0});
+    deviations.push_back({prefix + "weights", largest_difference(retrievals[g].weights, find(expected, prefix + "weights")),
+                          weight_limit});
+  }
+}
+
+std::vector<Deviation> compare_pass(Model& model, const NamedTensors& expected) {
+  std::vector<Deviation> deviations;
+  const at::Tensor input_ids = find(expected, "input_ids");
+  const at::Tensor given_labels = find(expected, "labels");
+  std::vector<Retrieval> retrievals;
+  ForwardOptions options;
+  options.retrievals = &retrievals;
+  const at::Tensor hidden = model.hidden_states(input_ids, options);
+  const at::Tensor labels = shifted_labels(given_labels.defined() ? given_labels : input_ids);
+  const LinearCrossEntropy loss = linear_cross_entropy(hidden.flatten(0, 1), model.embedding(), labels);
+  loss.loss.backward();
+  deviations.push_back({"logits", largest_difference(model.logits(hidden), find(expected, "logits")), logit_limit});
+  deviations.push_back({"loss", largest_difference(loss.loss.view({1}), find(expected, "loss")), loss_limit});
+  compare_retrievals(expected, retrievals, deviations);
+  for (const auto& [name, tensor] : expected) {
+    if (!name.starts_with("grad.")) continue;
+    const at::Tensor gradient = model.parameters().get(name.substr(5)).grad();
+    require(gradient.defined(), "golden: {} got no gradient", name.substr(5));
+    deviations.push_back(
+        {name, largest_difference(gradient, tensor) / tensor.abs().max().item<double>(), gradient_limit});
+  }
+  return deviations;
+}
+
+// Plain AdamW (arXiv 1711.05101), independent of the training loop's.
+class PlainAdamW {
+ public:
+  PlainAdamW(ParameterSet& parameters, const Json& settings)
+      : parameters_(parameters), settings_(settings), moments_(parameters.named().size()) {}
+
+  double clip_and_step() {
+    const at::NoGradGuard no_gradients;
+    double squares = 0;
+    for (const auto& [name, parameter] : parameters_.named()) {
+      squares += parameter.grad().to(at::kDouble).square().sum().item<double>();
+    }
+    const double norm = std::sqrt(squares);
+    const double scale = std::min(1.0, settings_.at("clip_grad_norm").get<double>() / (norm + 1e-6));
+    const double lr = settings_.at("lr").get<double>();
+    const double decay = settings_.at("weight_decay").get<double>();
+    const double beta1 = settings_.at("betas")[0].get<double>();
+    const double beta2 = settings_.at("betas")[1].get<double>();
+    ++step_;
+    for (std::size_t i = 0; i < moments_.size(); ++i) {
+      at::Tensor parameter = parameters_.named()[i].second;
+      const at::Tensor gradient = parameter.grad() * scale;
+      Moments& moments = moments_[i];
+      if (!moments.first.defined()) moments = {at::zeros_like(parameter), at::zeros_like(parameter)};
+      moments.first.mul_(beta1).add_(gradient, 1 - beta1);
+      moments.second.mul_(beta2).addcmul_(gradient, gradient, 1 - beta2);
+      const at::Tensor denominator =
+          (moments.second / (1 - std::pow(beta2, step_))).sqrt_().add_(settings_.at("eps").get<double>());
+      parameter.mul_(1 - lr * decay);
+      parameter.addcdiv_(moments.first / (1 - std::pow(beta1, step_)), denominator, -lr);
+    }
+    parameters_.zero_gradients();
+    return norm;
+  }
+
+ private:
+  struct Moments {
+    at::Tensor first, second;
+  };
+  ParameterSet& parameters_;
+  const Json& settings_;
+  std::vector<Moments> moments_;
+  double step_ = 0;
+};
+
+std::vector<Deviation> compare_training(Model& model, const at::Tensor& batches, const Json& expected) {
+  std::vector<Deviation> deviations;
+  PlainAdamW optimizer(model.parameters(), expected);
+  for (std::int64_t step = 0; step < batches.size(0); ++step) {
+    const at::Tensor input_ids = batches[step];
+    const at::Tensor hidden = model.hidden_states(input_ids, {});
+    const at::Tensor loss =
+        linear_cross_entropy(hidden.flatten(0, 1), model.embedding(), shifted_labels(input_ids)).loss;
+    loss.backward();
+    const double norm = optimizer.clip_and_step();
+    const auto index = static_cast<std::size_t>(step);
+    deviations.push_back({fmt::format("step {} loss", step),
+                          std::abs(loss.item<double>() - expected.at("loss")[index].get<double>()),
+                          training_loss_limit});
+    deviations.push_back({fmt::format("step {} gradient norm", step),
+                          std::abs(norm - expected.at("grad_norm")[index].get<double>()), training_loss_limit});
+  }
+  return deviations;
+}
+
+}  // namespace
+
+std::vector<Deviation> compare_with_golden(const std::filesystem::path& folder) {
+  const std::unique_ptr<Model> model = load_model(folder, at::kCPU);
+  if (std::filesystem::exists(folder / "expected.safetensors")) {
+    return compare_pass(*model, read_safetensors(folder / "expected.safetensors"));
+  }
+  if (std::filesystem::exists(folder / "batches.safetensors")) {
+    return compare_training(*model, find(read_safetensors(folder / "batches.safetensors"), "input_ids"),
+                            read_json_file(folder / "expected.json"));
+  }
+  fail("{}: holds neither expected.safetensors nor batches.safetensors", folder.string());
+}
+
+}  // namespace lookback
