@@ -6,5 +6,6 @@
 
 namespace lookback {
 
+void add_demo_command(CLI::App& app);
 
 }  // namespace lookback

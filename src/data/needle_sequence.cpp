@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <numeric>
 #include <string_view>
 
@@ -88,6 +89,13 @@ void put(std::string_view text, std::int64_t at, std::vector<std::int64_t>& ids)
   }
 }
 
+// Puts needle `index` into `chunk`; a needle that was there takes its place.
+void move_to_chunk(std::int64_t chunk, std::size_t index, std::vector<std::int64_t>& needle_chunks) {
+  const auto there = std::find(needle_chunks.begin(), needle_chunks.end(), chunk);
+  if (there != needle_chunks.end()) *there = needle_chunks[index];
+  needle_chunks[index] = chunk;
+}
+
 std::vector<std::int64_t> cut_haystack(std::span<const std::int64_t> haystack, std::int64_t length,
                                        Random& random) {
   const auto size = static_cast<std::int64_t>(haystack.size());
@@ -137,9 +145,13 @@ void check_needle_shape(const NeedleSequenceShape& shape) {
           "needle sequence: {} needles, expected 1 to {}", shape.num_needles, keys.size());
   require(shape.num_questions >= 1, "needle sequence: {} questions, expected at least 1",
           shape.num_questions);
-  require(shape.num_chunks >= shape.num_needles + 2 * shape.num_questions,
-          "needle sequence: {} chunks have no room for {} needles and {} pairs of question and answer",
-          shape.num_chunks, shape.num_needles, shape.num_questions);
+  require(shape.num_empty_chunks >= 0 && shape.depth <= 1,
+          "needle sequence: num_empty_chunks {} or depth {} out of range", shape.num_empty_chunks,
+          shape.depth);
+  require(shape.num_chunks >= shape.num_needles + shape.num_empty_chunks + 2 * shape.num_questions,
+          "needle sequence: {} chunks have no room for {} needles, {} empty chunks and {} pairs of question "
+          "and answer",
+          shape.num_chunks, shape.num_needles, shape.num_empty_chunks, shape.num_questions);
 }
 
 NeedleSequence make_needle_sequence(std::span<const std::int64_t> haystack, const NeedleSequenceShape& shape,
@@ -152,7 +164,15 @@ NeedleSequence make_needle_sequence(std::span<const std::int64_t> haystack, cons
 
   const auto key_indices =
       draw_without_replacement(static_cast<std::int64_t>(keys.size()), shape.num_needles, random);
-  const auto needle_chunks = draw_without_replacement(first_question_chunk, shape.num_needles, random);
+  const std::int64_t num_needle_chunks = first_question_chunk - shape.num_empty_chunks;
+  std::vector<std::int64_t> needle_chunks =
+      draw_without_replacement(num_needle_chunks, shape.num_needles, random);
+  const std::vector<std::int64_t> asked =
+      draw_without_replacement(shape.num_needles, shape.num_needles, random);
+  if (shape.depth >= 0) {
+    move_to_chunk(std::llround(shape.depth * static_cast<double>(num_needle_chunks - 1)),
+                  static_cast<std::size_t>(asked[0]), needle_chunks);
+  }
   std::vector<std::string> values;
   std::vector<std::int64_t> begins;
   for (std::size_t i = 0; i < key_indices.size(); ++i) {
@@ -164,7 +184,6 @@ NeedleSequence make_needle_sequence(std::span<const std::int64_t> haystack, cons
     put(needle, begins.back(), sequence.ids);
   }
 
-  std::vector<std::int64_t> asked = draw_without_replacement(shape.num_needles, shape.num_needles, random);
   for (std::int64_t q = 0; q < shape.num_questions; ++q) {
     const auto needle = static_cast<std::size_t>(
         shape.num_questions <= shape.num_needles

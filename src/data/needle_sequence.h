@@ -22,6 +22,10 @@ struct NeedleSequenceShape {
   std::int64_t num_chunks = 16;
   std::int64_t num_needles = 6;
   std::int64_t num_questions = 5;
+  std::int64_t num_empty_chunks = 0;  // before the first question, without needles
+  // Where the needle of the first question lies: 0 in the first chunk, 1 in the last that may hold one;
+  // negative: anywhere.
+  double depth = -1;
 };
 
 // One training sequence; ids are bytes.

@@ -160,6 +160,33 @@ TEST(NeedleCurriculum, RefusesStagesWithoutRoom) {
   EXPECT_THROW(NeedleCurriculum({.stages = {}}), Error);
 }
 
+TEST(NeedleSequence, DepthAndEmptyChunks) {
+  const std::vector<std::int64_t> haystack(5000, 'x');
+  const NeedleSequenceShape shape{
+      .chunk_size = 31, .num_chunks = 40, .num_needles = 6, .num_questions = 1, .num_empty_chunks = 6};
+  for (const double depth : {0.0, 0.25, 0.5, 1.0, -1.0}) {
+    for (std::uint64_t seed = 0; seed < 50; ++seed) {
+      Random random(seed);
+      NeedleSequenceShape deep = shape;
+      deep.depth = depth;
+      const NeedleSequence sequence = make_needle_sequence(haystack, deep, random);
+      std::string text(sequence.ids.begin(), sequence.ids.end());
+      const std::int64_t chunk = sequence.needle_begins[0] / 31;
+      if (depth >= 0) {
+        EXPECT_EQ(chunk, std::lround(depth * 31));  // chunks 0 to 31 may hold needles
+      }
+      EXPECT_EQ(text.substr(static_cast<std::size_t>(sequence.needle_begins[0]), 5), "|key ");
+      EXPECT_EQ(sequence.answer_begins[0], 39 * 31 + 1);
+      const std::string empty = text.substr(32 * 31, 6 * 31);
+      EXPECT_EQ(empty, std::string(empty.size(), 'x'));
+      std::size_t num_needles = 0;
+      for (std::size_t at = text.find("|key "); at != std::string::npos; at = text.find("|key ", at + 1))
+        ++num_needles;
+      EXPECT_EQ(num_needles, 6U);
+    }
+  }
+}
+
 TEST(NeedleSequence, SentencesFollowTheWordRanks) {
   Random random(1);
   const std::string text = make_sentences(2'000'000, random);
