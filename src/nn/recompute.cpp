@@ -17,11 +17,11 @@ struct FunctionHolder : torch::CustomClassHolder {
 
 class Recompute : public torch::autograd::Function<Recompute> {
  public:
-  static variable_list forward(AutogradContext* context, const variable_list& inputs,
+  static variable_list forward(AutogradContext* context, at::TensorList inputs,
                                const c10::intrusive_ptr<FunctionHolder>& holder) {
     context->saved_data["function"] = at::IValue::make_capsule(holder);
-    context->save_for_backward(inputs);
-    return {holder->function(inputs)};
+    context->save_for_backward(inputs.vec());
+    return {holder->function(inputs.vec())};
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -50,7 +50,7 @@ class Recompute : public torch::autograd::Function<Recompute> {
 }  // namespace
 
 at::Tensor recompute_in_backward(const TensorFunction& function, const std::vector<at::Tensor>& inputs) {
-  return Recompute::apply(inputs, c10::make_intrusive<FunctionHolder>(function))[0];
+  return Recompute::apply(at::TensorList(inputs), c10::make_intrusive<FunctionHolder>(function))[0];
 }
 
 }  // namespace lookback

@@ -17,7 +17,8 @@ TEST_P(Golden, WithinLimits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Folders, Golden,
-                         testing::Values("drt-one-hop", "drt-two-hop", "drt-training", "sliding-window"));
+                         testing::Values("drt-one-hop", "drt-two-hop", "drt-grouped-query", "drt-training",
+                                         "sliding-window"));
 
 }  // namespace
 }  // namespace lookback

@@ -1,0 +1,98 @@
+// Properties of every model's whole forward that no golden number shows.
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "models/small_models.h"
+#include "ops/linear_cross_entropy.h"
+
+namespace lookback {
+namespace {
+
+class Forward : public testing::TestWithParam<ModelConfig> {};
+
+TEST_P(Forward, NoPositionSeesALaterToken) {
+  const auto model = make_model(GetParam(), at::kCPU, 3);
+  constexpr std::int64_t length = 53;
+  const at::Tensor ids = random_ids(1, length, 39, 1);
+  const at::Tensor before = model->hidden_states(ids, {}).detach();
+  for (std::int64_t changed = 0; changed < length; ++changed) {
+    at::Tensor other = ids.clone();
+    other[0][changed] = (ids[0][changed].item<std::int64_t>() + 1) % 39;
+    const at::Tensor after = model->hidden_states(other, {}).detach();
+    EXPECT_TRUE(at::allclose(before.narrow(1, 0, changed), after.narrow(1, 0, changed), 0, 1e-5)) << changed;
+    EXPECT_FALSE(at::allclose(before[0][changed], after[0][changed], 0, 1e-5)) << changed;
+  }
+}
+
+TEST_P(Forward, TextOfAnyLengthIsThePrefixOfALongerOne) {
+  const auto model = make_model(GetParam(), at::kCPU, 3);
+  const at::Tensor ids = random_ids(2, 40, 39, 2);
+  const at::Tensor whole = model->hidden_states(ids, {}).detach();
+  for (const std::int64_t length : {1, 7, 8, 9, 15, 16, 17, 39}) {
+    const at::Tensor part = model->hidden_states(ids.narrow(1, 0, length), {}).detach();
+    EXPECT_TRUE(at::allclose(part, whole.narrow(1, 0, length), 0, 1e-5)) << length;
+  }
+}
+
+TEST_P(Forward, GradientCheckpointingChangesNoGradient) {
+  const auto model = make_model(GetParam(), at::kCPU, 3);
+  const at::Tensor ids = random_ids(2, 40, 39, 2);
+  const auto gradients = [&](bool checkpointing) {
+    model->parameters().zero_gradients();
+    ForwardOptions options;
+    options.gradient_checkpointing = checkpointing;
+    const at::Tensor hidden = model->hidden_states(ids, options).flatten(0, 1);
+    linear_cross_entropy(hidden, model->embedding(), ids.flatten()).loss.backward();
+    std::vector<at::Tensor> found;
+    for (const auto& [name, tensor] : model->parameters().named()) found.push_back(tensor.grad().clone());
+    return found;
+  };
+  const auto plain = gradients(false);
+  const auto recomputed = gradients(true);
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    const double size = plain[i].abs().max().item<double>();
+    EXPECT_LT((plain[i] - recomputed[i]).abs().max().item<double>(), 1e-6 * size + 1e-9)
+        << model->parameters().named()[i].first;
+  }
+}
+
+TEST_P(Forward, Bfloat16StaysNearFloat32) {
+  const auto model = make_model(GetParam(), at::kCPU, 3);
+  const at::Tensor ids = random_ids(1, 40, 39, 2);
+  ForwardOptions options;
+  options.dtype = at::kBFloat16;
+  const at::Tensor expected = model->hidden_states(ids, {}).detach();
+  const at::Tensor found = model->hidden_states(ids, options).detach();
+  EXPECT_EQ(found.scalar_type(), at::kBFloat16);
+  // Retrieval may flip on near-ties, which moves single positions far; the bulk stays at bfloat16's rounding.
+  EXPECT_LT((found.to(at::kFloat) - expected).abs().median().item<double>(), 0.05);
+}
+
+TEST_P(Forward, IdsOutOfTheVocabularyAreNamed) {
+  const auto model = make_model(GetParam(), at::kCPU, 3);
+  try {
+    model->hidden_states(at::full({1, 3}, 40, at::kLong), {});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "input_ids: id 40 is not in the model's vocabulary of 40");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, Forward, testing::Values(small_drt_config(), small_sliding_window_config()),
+                         [](const auto& info) { return info.param.kind == "drt" ? "drt" : "sliding_window"; });
+
+TEST(DrtForward, GumbelNoiseComesFromTheGivenGeneratorAlone) {
+  const auto model = make_model(small_drt_config(), at::kCPU, 3);
+  const at::Tensor ids = random_ids(1, 120, 39, 2);
+  const auto with_seed = [&](std::uint64_t seed) {
+    ForwardOptions options;
+    options.training = true;
+    options.generator = at::detail::createCPUGenerator(seed);
+    return model->hidden_states(ids, options).detach();
+  };
+  EXPECT_TRUE(at::equal(with_seed(1), with_seed(1)));
+  EXPECT_FALSE(at::equal(with_seed(1), with_seed(2)));
+}
+
+}  // namespace
+}  // namespace lookback

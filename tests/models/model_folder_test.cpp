@@ -1,0 +1,131 @@
+#include "models/model_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "models/small_models.h"
+#include "nn/safetensors.h"
+
+namespace lookback {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path fixtures = LOOKBACK_SOURCE_DIR "/tests/fixtures";
+
+fs::path scratch(const std::string& name) {
+  const fs::path folder = fs::path(testing::TempDir()) / name;
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  return folder;
+}
+
+std::string error_of_loading(const fs::path& folder) {
+  try {
+    load_model(folder, at::kCPU);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "none";
+}
+
+class SavedModel : public testing::TestWithParam<ModelConfig> {};
+
+TEST_P(SavedModel, GivesTheSameNumbers) {
+  const auto model = make_model(GetParam(), at::kCPU, 3);
+  const fs::path folder = scratch("saved-" + GetParam().kind);
+  save_model(*model, folder);
+  const auto loaded = load_model(folder, at::kCPU);
+  const at::Tensor ids = random_ids(2, 30, 39, 1);
+  EXPECT_TRUE(at::equal(model->hidden_states(ids, {}), loaded->hidden_states(ids, {})));
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, SavedModel, testing::Values(small_drt_config(), small_sliding_window_config()),
+                         [](const auto& info) { return info.param.kind == "drt" ? "drt" : "sliding_window"; });
+
+TEST(PublishedCheckpoint, LoadsLikeItsSafetensors) {
+  const auto published = load_model(fixtures / "published", at::kCPU);
+  const auto safetensors = load_model(fixtures / "golden/drt-grouped-query", at::kCPU);
+  for (const auto& [name, tensor] : safetensors->parameters().named()) {
+    EXPECT_TRUE(at::equal(tensor, published->parameters().get(name))) << name;
+  }
+}
+
+TEST(PublishedCheckpoint, OtherPicklesAreRefused) {
+  const fs::path folder = scratch("module");
+  fs::copy(fixtures / "published/config.json", folder);
+  fs::copy(fixtures / "published/module.bin", folder / "model.bin");
+  EXPECT_NE(error_of_loading(folder).find("model.bin: "), std::string::npos);
+
+  // Every truncation is an error, never a crash.
+  const std::string whole = read_file(fixtures / "published/model.bin");
+  for (std::size_t size = 0; size < whole.size(); size += whole.size() / 23) {
+    write_file_atomic(folder / "model.bin", whole.substr(0, size));
+    EXPECT_NE(error_of_loading(folder), "none") << size;
+  }
+}
+
+TEST(ModelFolder, ListsEveryTensorThatDoesNotFit) {
+  const fs::path folder = scratch("misfit");
+  fs::copy(fixtures / "published/config.json", folder);
+  NamedTensors tensors = read_safetensors(fixtures / "golden/drt-grouped-query/model.safetensors");
+  for (auto& [name, tensor] : tensors) {
+    if (name == "model.norm.weight") name = "model.nrom.weight";
+    if (name == "model.chunk_k_proj.weight") tensor = tensor.narrow(0, 0, 5).clone();
+  }
+  tensors.emplace_back("lm_head.weight", at::zeros({60, 32}));
+  write_safetensors(folder / "model.safetensors", tensors);
+  const std::string message = error_of_loading(folder);
+  EXPECT_NE(message.find("model.nrom.weight: unknown to this model"), std::string::npos) << message;
+  EXPECT_NE(message.find("model.norm.weight: missing"), std::string::npos) << message;
+  EXPECT_NE(message.find("model.chunk_k_proj.weight: expected [32, 32], found [5, 32]"), std::string::npos) << message;
+  EXPECT_NE(message.find("lm_head.weight: differs from model.embed_tokens.weight"), std::string::npos) << message;
+}
+
+TEST(ModelFolder, SaysWhatIsMissing) {
+  const fs::path folder = scratch("empty");
+  EXPECT_NE(error_of_loading(folder).find("holds no config.json"), std::string::npos);
+  EXPECT_NE(error_of_loading(folder / "nowhere").find("there is no such folder"), std::string::npos);
+  fs::copy(fixtures / "published/config.json", folder);
+  EXPECT_NE(error_of_loading(folder).find("holds neither model.safetensors nor model.bin"), std::string::npos);
+}
+
+TEST(ModelConfigFile, UnsupportedSettingsAreNamed) {
+  const Json good = to_json(small_drt_config());
+  const auto error_with = [&](const std::string& key, const Json& value) -> std::string {
+    Json changed = good;
+    changed[key] = value;
+    try {
+      parse_model_config(changed, "config.json");
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "none";
+  };
+  EXPECT_EQ(error_with("hidden_size", 32), "none");
+  EXPECT_EQ(error_with("hidden_act", "gelu"), "config.json: hidden_act = \"gelu\" is not supported; only \"silu\" is");
+  EXPECT_EQ(error_with("tie_word_embeddings", false),
+            "config.json: tie_word_embeddings = false is not supported; only true is");
+  EXPECT_EQ(error_with("num_attention_heads", 5), "config.json: num_attention_heads 5 must divide hidden_size 32");
+  EXPECT_EQ(error_with("chunk_id", 40), "config.json: chunk_id 40 is not in the vocabulary of 40");
+  EXPECT_EQ(error_with("enc_chunk_size", 7), "config.json: enc_chunk_size must be at least 8, found 7");
+  EXPECT_NE(error_with("chunk_topk", "many").find("field \"chunk_topk\""), std::string::npos);
+  EXPECT_EQ(to_json(parse_model_config(good, "")), good);
+}
+
+TEST(ModelRegistry, NamesTheKnownKinds) {
+  ModelConfig config = small_drt_config();
+  config.kind = "transformer-xl";
+  try {
+    make_model(config, at::kCPU, 0);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "there is no model named \"transformer-xl\"; there are: drt, sliding-window");
+  }
+}
+
+}  // namespace
+}  // namespace lookback

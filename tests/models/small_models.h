@@ -1,0 +1,41 @@
+// Small random models for tests.
+#pragma once
+
+#include <ATen/CPUGeneratorImpl.h>
+
+#include "models/model.h"
+
+namespace lookback {
+
+// Two upper groups (one of two layers), grouped-query attention; a window of about two chunks.
+inline ModelConfig small_drt_config() {
+  ModelConfig config;
+  config.kind = "drt";
+  config.hidden_size = 32;
+  config.intermediate_size = 48;
+  config.num_heads = 4;
+  config.num_kv_heads = 2;
+  config.vocab_size = 40;
+  config.landmark_id = 39;
+  config.chunk_size = 8;
+  config.top_k = 3;
+  config.window_size = 17;
+  config.num_encoder_layers = 1;
+  config.decoder_layers = {2, 1, 2};
+  config.initializer_range = 0;  // 1 / sqrt(fan_in): signals that reach the logits
+  config.embedding_initializer_range = 0.5;
+  return config;
+}
+
+inline ModelConfig small_sliding_window_config() {
+  ModelConfig config = small_drt_config();
+  config.kind = "sliding-window";
+  config.num_layers = 3;
+  return config;
+}
+
+inline at::Tensor random_ids(std::int64_t batch, std::int64_t length, std::int64_t bound, std::uint64_t seed) {
+  return at::randint(0, bound, {batch, length}, at::detail::createCPUGenerator(seed), at::kLong);
+}
+
+}  // namespace lookback

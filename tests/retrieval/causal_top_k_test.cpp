@@ -1,0 +1,56 @@
+#include "retrieval/causal_top_k.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace lookback {
+namespace {
+
+TEST(CausalChunkScores, AreScaledProductsOfEarlierChunksOnly) {
+  const at::Tensor query = at::tensor({1.0, 2.0, 3.0, 4.0}).view({1, 2, 2});
+  const at::Tensor landmarks = at::tensor({1.0, 0.0, 0.0, 1.0, 1.0, 1.0}).view({1, 3, 2});
+  const at::Tensor scores = causal_chunk_scores(query, landmarks, 1);  // chunks 1 and 2
+  EXPECT_NEAR(scores[0][0][0].item<double>(), 1 / std::sqrt(2.0), 1e-6);
+  EXPECT_EQ(scores[0][0][1].item<double>(), -INFINITY);
+  EXPECT_NEAR(scores[0][1][1].item<double>(), 4 / std::sqrt(2.0), 1e-6);
+  EXPECT_EQ(scores[0][1][2].item<double>(), -INFINITY);
+}
+
+TEST(CausalTopK, TakesTheBestAndWeighsThemBySoftmax) {
+  const at::Tensor scores = at::tensor({0.0, std::log(3.0), -5.0, -INFINITY}).view({1, 1, 4});
+  const TopK found = causal_top_k(scores, 2);
+  EXPECT_TRUE(at::equal(found.indices.flatten(), at::tensor({1, 0}, at::kLong)));
+  EXPECT_NEAR(found.weights[0][0][0].item<double>(), 0.75, 1e-6);
+  EXPECT_NEAR(found.weights[0][0][1].item<double>(), 0.25, 1e-6);
+}
+
+TEST(CausalTopK, FillsUpWithMinusOneAndZero) {
+  const at::Tensor scores = at::tensor({-INFINITY, -INFINITY, 0.5, -INFINITY}).view({1, 2, 2});
+  const TopK found = causal_top_k(scores, 3);
+  EXPECT_TRUE(at::equal(found.indices, at::tensor({-1, -1, -1, 0, -1, -1}, at::kLong).view({1, 2, 3})));
+  EXPECT_TRUE(at::equal(found.weights, at::tensor({0.0F, 0.0F, 0.0F, 1.0F, 0.0F, 0.0F}).view({1, 2, 3})));
+}
+
+TEST(CausalTopK, WeightsCarryGradientAndMaskedRowsNoNan) {
+  at::Tensor scores = at::tensor({-INFINITY, -INFINITY, 0.5, 1.0}).view({1, 2, 2}).set_requires_grad(true);
+  causal_top_k(scores, 2).weights.square().sum().backward();
+  EXPECT_FALSE(scores.grad().isnan().any().item<bool>());
+  EXPECT_GT(scores.grad()[0][1].abs().min().item<double>(), 0);
+}
+
+// Gumbel noise makes each choice with the probability of its softmax (Gumbel-max); the weights stay noise-free.
+TEST(CausalTopK, GumbelNoiseSamplesFromTheSoftmax) {
+  constexpr std::int64_t draws = 40000;
+  const at::Tensor row = at::tensor({0.0, 1.0, 2.0});
+  const at::Tensor scores = row.view({1, 1, 3}).expand({1, draws, 3}).contiguous();
+  const TopK found = causal_top_k(scores, 1, at::detail::createCPUGenerator(5));
+  const at::Tensor share = at::bincount(found.indices.flatten(), {}, 3).to(at::kDouble) / draws;
+  // Five standard errors of a share are below 0.0125.
+  EXPECT_LT((share - at::softmax(row, 0)).abs().max().item<double>(), 0.0125);
+  EXPECT_TRUE(found.weights.eq(1).all().item<bool>());
+}
+
+}  // namespace
+}  // namespace lookback
