@@ -1,7 +1,6 @@
 // lookback demo: shows in ten minutes, from nothing, what the library is about.
 #include <memory>
 
-#include <ATen/Parallel.h>
 #include <fmt/core.h>
 
 #include "cli/commands.h"
@@ -18,11 +17,6 @@ namespace {
 
 constexpr int exit_not_learned = 1;
 constexpr int exit_interrupted = 130;
-
-struct DemoFlags {
-  DemoOptions options;
-  int threads = 0;
-};
 
 void print_summary(const DemoReport& report, const std::filesystem::path& page) {
   fmt::print("\nRight answers by length of the context (all five digits, chosen greedily)\n\n{}\n",
@@ -47,22 +41,21 @@ void print_summary(const DemoReport& report, const std::filesystem::path& page) 
   fmt::print("{}\n", report.next_commands);
 }
 
-int run(const DemoFlags& flags) {
+int run(const DemoOptions& options) {
   catch_interrupts();
-  if (flags.threads > 0) at::set_num_threads(flags.threads);
   fmt::print(
       stderr,
       "Two models of 0.2M parameters learn from scratch to find needles; about ten minutes on two cores.\n");
-  const std::optional<DemoReport> report = run_demo(flags.options);
+  const std::optional<DemoReport> report = run_demo(options);
   if (!report) {
     fmt::print(stderr,
                "Interrupted; all that is finished is saved in {}. The same command goes on from here.\n",
-               flags.options.out.string());
+               options.out.string());
     return exit_interrupted;
   }
-  const std::filesystem::path page = flags.options.out / "report.html";
+  const std::filesystem::path page = options.out / "report.html";
   write_file_atomic(page, demo_report_html(*report));
-  write_file_atomic(flags.options.out / "accuracy.svg", line_chart_svg(demo_accuracy_chart(*report)));
+  write_file_atomic(options.out / "accuracy.svg", line_chart_svg(demo_accuracy_chart(*report)));
   print_summary(*report, page);
   return demo_learned(*report) ? 0 : exit_not_learned;
 }
@@ -70,21 +63,19 @@ int run(const DemoFlags& flags) {
 }  // namespace
 
 void add_demo_command(CLI::App& app) {
-  auto flags = std::make_shared<DemoFlags>();
+  auto options = std::make_shared<DemoOptions>();
   CLI::App* command = app.add_subcommand("demo",
                                          "Train a small DRT and a sliding-window model from scratch, compare "
                                          "both on long texts, write a report");
-  command->add_option("--out", flags->options.out, "Folder of the two runs and of report.html")
+  command->add_option("--out", options->out, "Folder of the two runs and of report.html")
       ->capture_default_str();
-  command->add_option("--seed", flags->options.seed, "Seed of weights, texts and questions")
-      ->capture_default_str();
-  command->add_option("--steps", flags->options.steps, "Optimizer steps of each model")
+  command->add_option("--seed", options->seed, "Seed of weights, texts and questions")->capture_default_str();
+  command->add_option("--steps", options->steps, "Optimizer steps of each model")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  command->add_option("--threads", flags->threads, "CPU threads (default: all cores)")
+  command->add_option("--threads", options->threads, "CPU threads (default: all cores)")
       ->check(CLI::Range(1, 1024));
-  command->add_flag("--quick", flags->options.quick,
-                    "Stop at contexts 64 times the training length, not 1,024");
+  command->add_flag("--quick", options->quick, "Stop at contexts 64 times the training length, not 1,024");
   command->footer(
       "Examples:\n"
       "  lookback demo\n"
@@ -92,8 +83,8 @@ void add_demo_command(CLI::App& app) {
       "Ctrl-C saves; the same command goes on where it stopped. Exit code 1 when the DRT did not learn (less "
       "than 80%\n"
       "right at the longest context).");
-  command->callback([flags] {
-    const int code = run(*flags);
+  command->callback([options] {
+    const int code = run(*options);
     if (code != 0) throw CLI::RuntimeError(code);
   });
 }

@@ -14,6 +14,7 @@ struct DemoOptions {
   std::filesystem::path out = "runs/demo";
   std::uint64_t seed = 0;
   std::int64_t steps = 800;
+  int threads = 2;     // of the questions; training uses one
   bool quick = false;  // no contexts beyond 64 times the training length
 };
 

@@ -52,8 +52,10 @@ DemoState::DemoState(const std::filesystem::path& folder, const Json& settings)
   require(found == settings,
           "{}: holds a demo with other settings ({}), this one has {}; give another --out or remove it",
           folder.string(), dump_line(found), dump_line(settings));
-  for (const char* part : {"training", "cells", "inspections"})
-    json_field<Json::object_t>(value_, part, path_.string());
+  for (const char* part : {"training", "cells", "inspections"}) {
+    require(json_field<Json>(value_, part, path_.string()).is_object(), "{}: \"{}\" is not an object",
+            path_.string(), part);
+  }
   earlier_seconds_ = json_field_or<double>(value_, "total_seconds", 0, path_.string());
   earlier_peak_bytes_ = json_field_or<double>(value_, "peak_memory_bytes", 0, path_.string());
 }

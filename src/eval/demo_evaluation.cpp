@@ -1,9 +1,10 @@
 #include "eval/demo_evaluation.h"
 
 #include <algorithm>
-#include <numeric>
+#include <utility>
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "data/needle_sequence.h"
 
@@ -46,10 +47,15 @@ struct Answers {
 };
 
 // prompts [N, T] -> the next needle_value_length tokens, each the most probable.
-Answers answer_greedily(Model& model, const at::Tensor& prompts, const std::function<bool()>& proceed) {
+Answers answer_greedily(Model& model, const at::Tensor& prompts, const TokensRead& on_tokens) {
+  const at::NoGradGuard no_gradients;
   const std::unique_ptr<Session> session = model.new_session(prompts.size(0), at::kFloat);
   PrefillOptions options;
-  options.on_progress = [&](std::int64_t) { return proceed(); };
+  std::int64_t reported = 0;
+  options.on_progress = [&](std::int64_t num_tokens) {
+    const std::int64_t before = std::exchange(reported, num_tokens);
+    return on_tokens((num_tokens - before) * prompts.size(0));
+  };
   at::Tensor hidden = session->prefill(prompts, options);
   Answers answers;
   answers.retrievals = session->current_retrievals();
@@ -94,8 +100,7 @@ bool recalled(const Retrieval& retrieval, std::int64_t row, std::int64_t chunk) 
 }  // namespace
 
 DemoCell evaluate_demo_cell(Model& model, const DemoPlan& plan, const DemoLengthPlan& length,
-                            std::size_t depth_index, std::uint64_t seed,
-                            const std::function<bool()>& proceed) {
+                            std::size_t depth_index, std::uint64_t seed, const TokensRead& on_tokens) {
   const std::vector<std::int64_t> haystack = make_haystack(seed);
   const std::int64_t tokens = length.num_chunks * plan.drt.chunk_size;
   const std::int64_t at_once = std::max<std::int64_t>(1, most_tokens_at_once / tokens);
@@ -107,7 +112,7 @@ DemoCell evaluate_demo_cell(Model& model, const DemoPlan& plan, const DemoLength
       sequences.push_back(
           make_sample(haystack, plan, length.num_chunks, depth_index, cell.num_samples + i, seed));
     }
-    const Answers answers = answer_greedily(model, prompts_of(sequences), proceed);
+    const Answers answers = answer_greedily(model, prompts_of(sequences), on_tokens);
     for (std::int64_t i = 0; i < count; ++i) {
       const NeedleSequence& sequence = sequences[static_cast<std::size_t>(i)];
       const std::string expected = text_of(sequence.ids, sequence.answer_begins[0], needle_value_length);
@@ -123,13 +128,13 @@ DemoCell evaluate_demo_cell(Model& model, const DemoPlan& plan, const DemoLength
 }
 
 DemoInspection inspect_demo_sample(Model& model, const DemoPlan& plan, std::uint64_t seed,
-                                   const std::function<bool()>& proceed) {
+                                   const TokensRead& on_tokens) {
   const std::int64_t chunk_size = plan.drt.chunk_size;
   const std::int64_t num_chunks = plan.sample.num_chunks;
   // The second depth: far back, and not at the very beginning.
   const NeedleSequence sequence =
       make_sample(make_haystack(seed), plan, num_chunks, 1, plan.sample.samples_per_depth, seed);
-  const Answers answers = answer_greedily(model, prompts_of({sequence}), proceed);
+  const Answers answers = answer_greedily(model, prompts_of({sequence}), on_tokens);
 
   DemoInspection inspection;
   inspection.num_chunks = num_chunks;

@@ -12,6 +12,10 @@
 
 namespace lookback {
 
+// Called with each number of tokens just read, from the thread that reads them; returning false stops with
+// Error "interrupted".
+using TokensRead = std::function<bool(std::int64_t)>;
+
 // Answers at one length and depth.
 struct DemoCell {
   std::int64_t num_samples = 0;
@@ -21,11 +25,9 @@ struct DemoCell {
 };
 
 // Asks `length.samples_per_depth` questions whose needle lies at plan.depths[depth_index]. Both models are
-// asked the same. `proceed` is called between segments of long contexts; when it returns false, Error
-// "interrupted".
+// asked the same. See TokensRead.
 DemoCell evaluate_demo_cell(Model& model, const DemoPlan& plan, const DemoLengthPlan& length,
-                            std::size_t depth_index, std::uint64_t seed,
-                            const std::function<bool()>& proceed);
+                            std::size_t depth_index, std::uint64_t seed, const TokensRead& on_tokens);
 
 struct DemoRetrieved {
   std::int64_t chunk_index = 0;
@@ -44,7 +46,7 @@ struct DemoInspection {
   std::vector<DemoRetrieved> retrieved;  // weights falling; empty for models that retrieve nothing
 };
 DemoInspection inspect_demo_sample(Model& model, const DemoPlan& plan, std::uint64_t seed,
-                                   const std::function<bool()>& proceed);
+                                   const TokensRead& on_tokens);
 
 // The text before the answer of one more question, for a reader to try: the answer's blank is its last
 // character.

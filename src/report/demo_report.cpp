@@ -149,11 +149,10 @@ void add_accuracy(const DemoReport& report, HtmlPage& page) {
 void add_depths(const DemoReport& report, HtmlPage& page) {
   if (report.depths.values.empty()) return;
   page.heading("Does it matter where the needle lies?");
-  page.paragraph(
-      fmt::format("Right answers of {} by length of the context and by depth, the place of the needle from "
-                  "the beginning (0%) "
-                  "to the question (100%); {} samples a cell.",
-                  report.drt.name, report.samples_per_cell));
+  page.paragraph(fmt::format(
+      "Right answers of {} by length of the context and by depth, the place of the needle from the beginning (0%) "
+      "to the question (100%). Each cell: answers that were right, of all that were asked.",
+      report.drt.name));
   page.figure(heatmap_svg(report.depths), "");
 }
 
@@ -192,16 +191,14 @@ void add_training(const DemoReport& report, HtmlPage& page) {
 
 std::string lead_of(const DemoReport& report) {
   const DemoLength& longest = report.drt.lengths.back();
-  return fmt::format(
-      "A model of {} parameters, trained from scratch in {} on texts of at most {} tokens, {} in a text of "
-      "{} tokens. "
-      "Its retriever learned this from the language-model loss alone.",
-      group_digits(report.drt.num_parameters), format_duration(report.drt.training_seconds),
-      group_digits(report.training_length),
-      demo_learned(report)
-          ? fmt::format("finds a needle {} of the time", percent_text(longest.accuracy()))
-          : fmt::format("found a needle only {} of the time", percent_text(longest.accuracy())),
-      group_digits(longest.length_tokens));
+  const std::string model =
+      fmt::format("A model of {} parameters, trained from scratch in {} on texts of at most {} tokens, ",
+                  group_digits(report.drt.num_parameters), format_duration(report.drt.training_seconds),
+                  group_digits(report.training_length));
+  const std::string found = fmt::format("{} of the needles in texts of {} tokens", percent_text(longest.accuracy()),
+                                        group_digits(longest.length_tokens));
+  if (!demo_learned(report)) return model + fmt::format("found only {}. Another seed or more steps may do.", found);
+  return model + fmt::format("finds {}. Its retriever learned this from the language-model loss alone.", found);
 }
 
 }  // namespace
@@ -269,7 +266,7 @@ std::string demo_report_html(const DemoReport& report) {
   add_depths(report, page);
   add_training(report, page);
   page.heading("How it was made");
-  HtmlTable settings{.caption = "Models, training and machine.", .headers = {"what", "value"}, .rows = {}};
+  HtmlTable settings{.caption = "Models, training and machine.", .headers = {"what", "value"}, .rows = {}, .prose = true};
   for (const auto& [name, value] : report.settings) settings.rows.push_back({name, value});
   page.table(settings);
   page.paragraph("Both models lie in ordinary run folders. To go on from here:");

@@ -68,7 +68,6 @@ struct DemoReport {
   DemoModelResult drt;
   DemoModelResult sliding_window;
   Heatmap depths;
-  std::int64_t samples_per_cell = 0;
   DemoSample sample;
   double total_seconds = 0;
   double peak_memory_bytes = 0;

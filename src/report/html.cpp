@@ -37,6 +37,8 @@ th,td{padding:7px 12px;border-bottom:1px solid var(--grid);text-align:right;whit
 th:first-child,td:first-child{text-align:left;padding-left:2px}
 thead th{color:var(--muted);font-weight:600;font-size:13.5px;border-bottom-color:var(--axis)}
 tbody th{font-weight:500}
+table.prose th,table.prose td{text-align:left;white-space:normal;vertical-align:top}
+table.prose tbody th{white-space:nowrap;color:var(--muted);padding-right:28px}
 code,pre,.text{font-family:ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace}
 pre{background:var(--missing);border-radius:10px;padding:14px 16px;overflow-x:auto;font-size:13.5px;line-height:1.65;margin:14px 0}
 .cards{display:grid;gap:10px;margin:18px 0;padding:0;list-style:none}
@@ -104,8 +106,8 @@ void HtmlPage::figure(std::string_view svg, std::string_view caption) {
 }
 
 void HtmlPage::table(const HtmlTable& table) {
-  body_ += fmt::format("<div class=\"scroll\"><table><caption>{}</caption>\n<thead><tr>",
-                       escape_markup(table.caption));
+  body_ += fmt::format("<div class=\"scroll\"><table{}><caption>{}</caption>\n<thead><tr>",
+                       table.prose ? " class=\"prose\"" : "", escape_markup(table.caption));
   for (const std::string& header : table.headers) {
     body_ += fmt::format("<th scope=\"col\">{}</th>", escape_markup(header));
   }

@@ -119,11 +119,17 @@ void draw_grid(const LineChart& chart, const Axes& axes, SvgBuilder& svg) {
   svg.line({left, base}, {width - right, base}, {.stroke = colours::axis});
 }
 
+// Labels stand one below the other, so that marks that lie close together stay readable.
 void draw_marks(const LineChart& chart, const Axes& axes, SvgBuilder& svg) {
+  double label_y = top + 0.4 * (height - top - bottom);
   for (const ChartMark& mark : chart.marks) {
     const SvgPoint at = axes.place(mark.x, axes.y.low);
     svg.line({at.x, top - 4}, {at.x, height - bottom}, {.stroke = colours::axis, .dashes = "2 5"});
-    svg.text({at.x + 5, top + 6}, mark.label, {.size = 11.5, .colour = colours::muted});
+    const double label_width = 6.1 * static_cast<double>(mark.label.size());
+    const bool left_of_line = at.x + label_width + 12 > width;
+    svg.text({at.x + (left_of_line ? -6 : 6), label_y}, mark.label,
+             {.anchor = left_of_line ? "end" : "start", .size = 12, .colour = colours::muted});
+    label_y += 17;
   }
 }
 

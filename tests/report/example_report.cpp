@@ -46,7 +46,6 @@ DemoReport example_report() {
                    .y_ticks = {"0%", "25%", "50%", "75%", "100%"},
                    .values = {{1, 1, 1, 1}, {1, 0.9, 1, 1}, {1, 1, 0.7, NAN}, {0.35, 1, 1, 0}, {1, 1, 1, 1}},
                    .cell_texts = {}};
-  report.samples_per_cell = 10;
   report.sample.num_chunks = 16384;
   report.sample.chunk_size = 31;
   report.sample.question = "|What is key fox? It is";
