@@ -42,11 +42,11 @@ class Demo {
     // One thread in tensor operations: more gain nothing in models this small, and so results do not depend
     // on them.
     at::set_num_threads(1);
-    if (!train_model(1, demo_drt, "DRT", plan_.drt)) return std::nullopt;
+    if (!train_model(1, demo_drt, "DRT", plan_.drt) || !ask(2, demo_drt, "DRT")) return std::nullopt;
     // The second model reads exactly the batches of the first, stage by stage.
     plan_.curriculum.scheduled_starts = state_.training(demo_drt).stage_starts;
-    if (!train_model(2, demo_sliding_window, "sliding window", plan_.sliding_window)) return std::nullopt;
-    if (!ask(3, demo_drt, "DRT") || !ask(4, demo_sliding_window, "sliding window")) return std::nullopt;
+    if (!train_model(3, demo_sliding_window, "sliding window", plan_.sliding_window)) return std::nullopt;
+    if (!ask(4, demo_sliding_window, "sliding window")) return std::nullopt;
     state_.save();
     return make_demo_report(state_, plan_, options_.out, options_.seed);
   }

@@ -34,7 +34,7 @@ class TextStream {
     tokenizer_.decode(static_cast<std::int32_t>(id), bytes);
     return characters_.push(stops_.push(bytes));
   }
-  std::string finish() { return characters_.push(stops_.finish()) + characters_.finish(); }
+  std::string finish() { return characters_.push(stops_.finish()) + characters_.flush(); }
   bool stopped() const { return stops_.stopped(); }
 
  private:

@@ -175,11 +175,8 @@ void add_sample(const DemoReport& report, HtmlPage& page) {
 void add_training(const DemoReport& report, HtmlPage& page) {
   page.heading("Training");
   page.paragraph(
-      "Both models read the same batches from the same seed. The dotted lines are stages of the curriculum: "
-      "the texts "
-      "grow when the DRT answers well (chunks, needles and questions of a sequence). Pale: each step; "
-      "strong: "
-      "running mean.");
+      "Both models read the same batches from the same seed. The dotted lines are stages of the curriculum: the "
+      "texts grow when the DRT answers well. Pale: each step; strong: running mean.");
   page.figure(
       line_chart_svg(training_chart(report, "Loss", "loss", &DemoTrainingStep::loss, false)),
       "The loss counts the answers' tokens once and half of all tokens: it rises when a stage brings more to "
