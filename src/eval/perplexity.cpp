@@ -188,6 +188,10 @@ PerplexityResult evaluate_perplexity(Model& model, const NextDocument& next, con
   while (next(document)) {
     const auto length = static_cast<std::int64_t>(document.ids.size());
     if (length < 2) continue;
+    const auto [least, most] = std::minmax_element(document.ids.begin(), document.ids.end());
+    require(*least >= 0 && *most < model.config().vocab_size,
+            "document {}: holds token ids from {} to {}, but the model knows 0 to {}", result.num_documents, *least,
+            *most, model.config().vocab_size - 1);
     const std::vector<float> nll = scorer.score(document.ids);
     if (nll.empty()) {
       result.complete = false;

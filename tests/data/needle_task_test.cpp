@@ -135,7 +135,7 @@ TEST(NeedleTask, WordsAreThoseOfTheTask) {
       return tokenizer.decode({sample.prompt_ids.begin() + begin, sample.prompt_ids.begin() + end});
     };
     const auto size = static_cast<std::int64_t>(sample.prompt_ids.size());
-    return std::pair(text(sample.needle_begins[0], sample.needle_ends[0]), text(size - 35, size));
+    return std::pair(text(sample.needle_begins[0], sample.needle_ends[0]), text(size - 36, size));
   };
   const auto [passkey, passkey_question] = texts(NeedleKind::single);
   EXPECT_TRUE(passkey.starts_with("|The passkey is:"));
@@ -144,11 +144,11 @@ TEST(NeedleTask, WordsAreThoseOfTheTask) {
   const auto [magic, magic_question] = texts(NeedleKind::multi);
   EXPECT_TRUE(magic.starts_with("|One of the special magic numbers for "));
   EXPECT_EQ(magic.substr(38 + 5, 4), " is ");
-  EXPECT_EQ(magic_question.substr(35 - 21), "|The value of " + magic.substr(38, 5) + "is");
+  EXPECT_EQ(magic_question.substr(36 - 21), "|The value of " + magic.substr(38, 5) + "is");
   const auto [link, path_question] = texts(NeedleKind::multi_hop);
   EXPECT_EQ(link.substr(0, 4), "|DEF");
   EXPECT_EQ(link.substr(9, 2), "->");
-  EXPECT_EQ(path_question.substr(35 - 21), "|The path from" + link.substr(4, 5) + "is");
+  EXPECT_EQ(path_question.substr(36 - 21), "|The path from" + link.substr(4, 5) + "is");
 }
 
 TEST(NeedleTask, RecipeNeedsBytes) {
