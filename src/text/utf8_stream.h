@@ -1,4 +1,4 @@
-// Bytes that come in pieces, released as whole UTF-8 characters.
+// Bytes in, whole UTF-8 characters out: for text that is shown while its tokens arrive.
 #pragma once
 
 #include <string>
@@ -8,14 +8,13 @@ namespace lookback {
 
 class Utf8Stream {
  public:
-  // Takes the next bytes and returns the complete characters so far; bytes that no character begins with or
-  // continues by become U+FFFD.
+  // Takes bytes and returns what can be shown now: whole characters; invalid bytes come out as U+FFFD.
   std::string push(std::string_view bytes);
-  // What is left of an incomplete character, as U+FFFD.
-  std::string finish();
+  // The end: what is left is an unfinished character, shown as U+FFFD.
+  std::string flush();
 
  private:
-  std::string pending_;
+  std::string pending_;  // the start of a character, at most three bytes
 };
 
 }  // namespace lookback

@@ -1,0 +1,260 @@
+#include "text/bpe_tokenizer.h"
+
+#include <algorithm>
+#include <atomic>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "text/byte_alphabet.h"
+#include "text/utf8.h"
+#include "text/word_cache.h"
+
+namespace lookback {
+namespace {
+
+std::uint64_t next_instance() {
+  static std::atomic<std::uint64_t> count{0};
+  return ++count;
+}
+
+WordCache& thread_cache(std::uint64_t instance) {
+  thread_local WordCache cache;
+  thread_local std::uint64_t owner = 0;
+  if (owner != instance) {
+    cache.clear();
+    owner = instance;
+  }
+  return cache;
+}
+
+std::string type_of(const Json& value, const std::string& source) { return json_field<std::string>(value, "type", source); }
+
+void require_absent(const Json& value, const char* key, const std::string& source) {
+  const bool absent = !value.contains(key) || value.at(key).is_null() || value.at(key) == "" || value.at(key) == false;
+  require(absent, "{}: {} {} is not supported", source, key, absent ? "" : value.at(key).dump());
+}
+
+}  // namespace
+
+BpeTokenizer::BpeTokenizer(const std::filesystem::path& path)
+    : file_content_(read_file(path)), instance_(next_instance()) {
+  const std::string source = path.string();
+  const Json file = parse_json(file_content_, source);
+  require(file.is_object(), "{}: expected a tokenizer.json object", source);
+  fingerprint_ = fmt::format("{:016x}", XXH3_64bits(file_content_.data(), file_content_.size()));
+  const auto model = json_field<Json>(file, "model", source);
+  const auto model_type = json_field_or<std::string>(model, "type", "BPE", source);
+  require(model_type == "BPE", "{}: model type \"{}\" is not supported; only byte-level BPE is", source, model_type);
+  for (const char* key : {"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"}) {
+    require_absent(model, key, source);
+  }
+  const Json normalizer = file.value("normalizer", Json());
+  require(normalizer.is_null(), "{}: normalizer type \"{}\" is not supported", source,
+          normalizer.is_null() ? "" : type_of(normalizer, source));
+  ignore_merges_ = json_field_or(model, "ignore_merges", false, source);
+  read_pre_tokenizer(file.value("pre_tokenizer", Json()), source);
+  const Json decoder = file.value("decoder", Json());
+  require(decoder.is_object() && type_of(decoder, source) == "ByteLevel",
+          "{}: decoder: only type \"ByteLevel\" is supported", source);
+  read_vocabulary(model, source);
+  read_merges(model, source);
+  read_added_tokens(file, source);
+  find_end_of_text(source);
+}
+
+void BpeTokenizer::read_vocabulary(const Json& model, const std::string& source) {
+  const auto vocabulary = json_field<Json>(model, "vocab", source);
+  require(vocabulary.is_object() && !vocabulary.empty(), "{}: vocab: expected a mapping of tokens to ids", source);
+  constexpr std::int64_t largest_id = 10'000'000;
+  for (const auto& [symbols, value] : vocabulary.items()) {
+    require(value.is_number_integer(), "{}: vocab: the id of \"{}\" is no integer", source, symbols);
+    const auto id = value.get<std::int64_t>();
+    require(id >= 0 && id <= largest_id, "{}: vocab: the id {} of \"{}\" is out of range", source, id, symbols);
+    std::string bytes;
+    // Entries outside the byte alphabet ("<|endoftext|>" beside its added token) can never come out of a merge.
+    if (!symbols_to_bytes(symbols, bytes)) bytes = symbols;
+    const auto index = static_cast<std::size_t>(id);
+    if (index >= bytes_of_.size()) bytes_of_.resize(index + 1);
+    require(!bytes_of_[index].has_value(), "{}: vocab: id {} is there twice", source, id);
+    bytes_of_[index] = bytes;
+    vocabulary_.emplace(bytes, static_cast<std::int32_t>(id));
+  }
+  for (unsigned byte = 0; byte < id_of_byte_.size(); ++byte) {
+    const auto found = vocabulary_.find(std::string(1, static_cast<char>(byte)));
+    require(found != vocabulary_.end(), "{}: vocab: lacks byte {}: not a byte-level vocabulary", source, byte);
+    id_of_byte_[byte] = found->second;
+  }
+}
+
+void BpeTokenizer::read_merges(const Json& model, const std::string& source) {
+  const auto merges = json_field<Json>(model, "merges", source);
+  require(merges.is_array(), "{}: merges: expected a list", source);
+  std::int32_t rank = 0;
+  const auto id_of = [&](const std::string& symbols) {
+    std::string bytes;
+    const auto found = symbols_to_bytes(symbols, bytes) ? vocabulary_.find(bytes) : vocabulary_.end();
+    require(found != vocabulary_.end(), "{}: merge {} needs the token \"{}\", which vocab lacks", source, rank, symbols);
+    return found->second;
+  };
+  for (const Json& merge : merges) {
+    std::string left;
+    std::string right;
+    if (merge.is_string()) {
+      const auto text = merge.get<std::string>();
+      const std::size_t blank = text.find(' ');
+      require(blank != std::string::npos, "{}: merge {} is no pair: \"{}\"", source, rank, text);
+      left = text.substr(0, blank);
+      right = text.substr(blank + 1);
+    } else {
+      require(merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string(),
+              "{}: merge {} is no pair of tokens", source, rank);
+      left = merge[0].get<std::string>();
+      right = merge[1].get<std::string>();
+    }
+    merges_.add(id_of(left), id_of(right), rank, id_of(left + right));
+    ++rank;
+  }
+}
+
+void BpeTokenizer::read_added_tokens(const Json& file, const std::string& source) {
+  const Json added = file.value("added_tokens", Json::array());
+  require(added.is_array(), "{}: added_tokens: expected a list", source);
+  for (const Json& token : added) {
+    const auto content = json_field<std::string>(token, "content", source + ": added_tokens");
+    const auto id = json_field<std::int32_t>(token, "id", source + ": added_tokens");
+    require(!content.empty() && id >= 0 && id < 10'000'000, "{}: added_tokens: \"{}\" has id {}", source, content, id);
+    for (const char* flag : {"single_word", "lstrip", "rstrip"}) {
+      require(!json_field_or(token, flag, false, source), "{}: added token \"{}\": {} is not supported", source, content,
+              flag);
+    }
+    const auto index = static_cast<std::size_t>(id);
+    if (index >= bytes_of_.size()) bytes_of_.resize(index + 1);
+    bytes_of_[index] = content;
+    added_tokens_.push_back({content, id});
+    starts_added_token_[static_cast<unsigned char>(content[0])] = true;
+  }
+  std::stable_sort(added_tokens_.begin(), added_tokens_.end(), [](const AddedToken& a, const AddedToken& b) {
+    return a.content.size() > b.content.size();
+  });
+}
+
+void BpeTokenizer::read_pre_tokenizer(const Json& value, const std::string& source) {
+  require(value.is_object(), "{}: pre_tokenizer: only byte-level ones are supported, found none", source);
+  const std::string type = type_of(value, source);
+  if (type == "ByteLevel") {
+    add_prefix_space_ = json_field_or(value, "add_prefix_space", true, source);
+    if (json_field_or(value, "use_regex", true, source)) splitter_.emplace(WordSplitter::gpt2_pattern(), source);
+    return;
+  }
+  require(type == "Sequence", "{}: pre_tokenizer type \"{}\" is not supported", source, type);
+  const auto parts = json_field<Json>(value, "pretokenizers", source);
+  require(parts.is_array() && parts.size() == 2 && type_of(parts[0], source) == "Split" &&
+              type_of(parts[1], source) == "ByteLevel" && !json_field_or(parts[1], "use_regex", true, source),
+          "{}: pre_tokenizer: of sequences only Split, then ByteLevel without regex, is supported", source);
+  const auto behavior = json_field<std::string>(parts[0], "behavior", source);
+  require(behavior == "Isolated" && !json_field_or(parts[0], "invert", false, source),
+          "{}: pre_tokenizer Split: only behavior \"Isolated\" without invert is supported", source);
+  require(!json_field_or(parts[1], "add_prefix_space", true, source),
+          "{}: pre_tokenizer: add_prefix_space after a Split is not supported", source);
+  const auto pattern = json_field<Json>(parts[0], "pattern", source);
+  splitter_.emplace(json_field<std::string>(pattern, "Regex", source + ": pre_tokenizer Split pattern"), source);
+}
+
+void BpeTokenizer::find_end_of_text(const std::string& source) {
+  for (const char* name : {"<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "</s>", "<eos>"}) {
+    for (const AddedToken& token : added_tokens_) {
+      if (token.content == name) {
+        end_of_text_id_ = token.id;
+        return;
+      }
+    }
+  }
+  fail("{}: no added token ends a text (<|endoftext|>, <|end_of_text|>, <|im_end|>, </s> or <eos>)", source);
+}
+
+const BpeTokenizer::AddedToken* BpeTokenizer::added_token_at(std::string_view text) const {
+  if (!starts_added_token_[static_cast<unsigned char>(text[0])]) return nullptr;
+  for (const AddedToken& token : added_tokens_) {
+    if (text.starts_with(token.content)) return &token;
+  }
+  return nullptr;
+}
+
+void BpeTokenizer::encode(std::string_view text, std::vector<std::int32_t>& ids) const {
+  std::size_t begin = 0;
+  for (std::size_t position = 0; position < text.size();) {
+    const AddedToken* const token = added_token_at(text.substr(position));
+    if (token == nullptr) {
+      ++position;
+      continue;
+    }
+    encode_plain(text.substr(begin, position - begin), ids);
+    ids.push_back(token->id);
+    position += token->content.size();
+    begin = position;
+  }
+  encode_plain(text.substr(begin), ids);
+}
+
+void BpeTokenizer::encode_plain(std::string_view text, std::vector<std::int32_t>& ids) const {
+  if (text.empty()) return;
+  std::string prefixed;
+  if (add_prefix_space_ && text[0] != ' ') {
+    prefixed = " ";
+    prefixed += text;
+    text = prefixed;
+  }
+  while (!text.empty()) {
+    const std::size_t valid = valid_utf8_prefix(text);
+    encode_words(text.substr(0, valid), ids);
+    text.remove_prefix(valid);
+    if (text.empty()) return;
+    ids.push_back(id_of_byte_[static_cast<unsigned char>(text[0])]);
+    text.remove_prefix(1);
+  }
+}
+
+void BpeTokenizer::encode_words(std::string_view valid_text, std::vector<std::int32_t>& ids) const {
+  WordCache& cache = thread_cache(instance_);
+  for (std::size_t begin = 0; begin < valid_text.size();) {
+    const std::size_t end = splitter_.has_value() ? splitter_->word_end(valid_text, begin) : valid_text.size();
+    const std::string_view word = valid_text.substr(begin, end - begin);
+    const std::span<const std::int32_t> known = cache.find(word);
+    if (!known.empty()) {
+      ids.insert(ids.end(), known.begin(), known.end());
+    } else {
+      const std::size_t before = ids.size();
+      encode_word(word, ids);
+      cache.insert(word, std::span(ids).subspan(before));
+    }
+    begin = end;
+  }
+}
+
+void BpeTokenizer::encode_word(std::string_view word, std::vector<std::int32_t>& ids) const {
+  if (ignore_merges_) {
+    const auto whole = vocabulary_.find(std::string(word));
+    if (whole != vocabulary_.end()) {
+      ids.push_back(whole->second);
+      return;
+    }
+  }
+  thread_local std::vector<std::int32_t> symbols;
+  symbols.clear();
+  for (const char byte : word) symbols.push_back(id_of_byte_[static_cast<unsigned char>(byte)]);
+  merges_.apply(symbols);
+  ids.insert(ids.end(), symbols.begin(), symbols.end());
+}
+
+void BpeTokenizer::decode(std::int32_t id, std::string& text) const {
+  require(id >= 0 && id < vocab_size(), "token id {}: expected 0 to {}", id, vocab_size() - 1);
+  const std::optional<std::string>& bytes = bytes_of_[static_cast<std::size_t>(id)];
+  require(bytes.has_value(), "token id {}: the tokenizer has no such token", id);
+  text += *bytes;
+}
+
+void BpeTokenizer::save(const std::filesystem::path& folder) const {
+  write_file_atomic(folder / file_name, file_content_);
+}
+
+}  // namespace lookback

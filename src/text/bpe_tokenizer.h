@@ -1,0 +1,66 @@
+// Byte-level byte-pair encoding as GPT-2, Llama 3 and many others use it, read from a Hugging Face tokenizer.json.
+#pragma once
+
+#include <array>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "core/json.h"
+#include "text/merge_table.h"
+#include "text/tokenizer.h"
+#include "text/word_splitter.h"
+
+namespace lookback {
+
+// Gives the ids that the `tokenizers` package gives without special tokens added. Added tokens that occur in the text
+// become their ids, as there. A byte that is no valid UTF-8 is a word of its own, so that decoding gives back any input.
+class BpeTokenizer : public Tokenizer {
+ public:
+  static constexpr const char* file_name = "tokenizer.json";
+
+  // Throws Error naming what in the file is broken or not supported.
+  explicit BpeTokenizer(const std::filesystem::path& path);
+
+  using Tokenizer::decode;
+  using Tokenizer::encode;
+  void encode(std::string_view text, std::vector<std::int32_t>& ids) const override;
+  void decode(std::int32_t id, std::string& text) const override;
+  std::int32_t vocab_size() const override { return static_cast<std::int32_t>(bytes_of_.size()); }
+  std::int32_t end_of_text_id() const override { return end_of_text_id_; }
+  std::string fingerprint() const override { return fingerprint_; }
+  void save(const std::filesystem::path& folder) const override;
+
+ private:
+  struct AddedToken {
+    std::string content;
+    std::int32_t id;
+  };
+
+  void read_vocabulary(const Json& model, const std::string& source);
+  void read_merges(const Json& model, const std::string& source);
+  void read_added_tokens(const Json& file, const std::string& source);
+  void read_pre_tokenizer(const Json& value, const std::string& source);
+  void find_end_of_text(const std::string& source);
+
+  void encode_plain(std::string_view text, std::vector<std::int32_t>& ids) const;
+  void encode_words(std::string_view valid_text, std::vector<std::int32_t>& ids) const;
+  void encode_word(std::string_view word, std::vector<std::int32_t>& ids) const;
+  const AddedToken* added_token_at(std::string_view text) const;
+
+  std::string file_content_;
+  std::string fingerprint_;
+  std::uint64_t instance_;  // tells threads' word caches apart
+  std::unordered_map<std::string, std::int32_t> vocabulary_;  // by bytes
+  std::vector<std::optional<std::string>> bytes_of_;          // by id; nothing for ids that the file skips
+  std::array<std::int32_t, 256> id_of_byte_{};
+  MergeTable merges_;
+  bool ignore_merges_ = false;  // a word that is itself a token is taken whole
+  std::vector<AddedToken> added_tokens_;  // longest first
+  std::array<bool, 256> starts_added_token_{};
+  bool add_prefix_space_ = false;
+  std::optional<WordSplitter> splitter_;  // nothing: the whole text is one word
+  std::int32_t end_of_text_id_ = -1;
+};
+
+}  // namespace lookback

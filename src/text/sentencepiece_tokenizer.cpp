@@ -1,0 +1,76 @@
+#include "text/sentencepiece_tokenizer.h"
+
+#include <xxhash.h>
+
+#include "core/error.h"
+#include "core/files.h"
+
+#ifdef LOOKBACK_SENTENCEPIECE
+#include <sentencepiece_processor.h>
+#endif
+
+namespace lookback {
+
+#ifdef LOOKBACK_SENTENCEPIECE
+
+struct SentencePieceTokenizer::Processor {
+  sentencepiece::SentencePieceProcessor library;
+};
+
+SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path)
+    : processor_(std::make_unique<Processor>()), file_content_(read_file(path)) {
+  const auto status = processor_->library.LoadFromSerializedProto(file_content_);
+  require(status.ok(), "{}: not a SentencePiece model: {}", path.string(), status.error_message());
+  require(processor_->library.eos_id() >= 0, "{}: the model has no end-of-sentence piece (</s>)", path.string());
+  fingerprint_ = fmt::format("{:016x}", XXH3_64bits(file_content_.data(), file_content_.size()));
+}
+
+void SentencePieceTokenizer::encode(std::string_view text, std::vector<std::int32_t>& ids) const {
+  std::vector<int> found;
+  const auto status = processor_->library.Encode({text.data(), text.size()}, &found);
+  require(status.ok(), "SentencePiece cannot encode the text: {}", status.error_message());
+  ids.insert(ids.end(), found.begin(), found.end());
+}
+
+void SentencePieceTokenizer::decode(std::int32_t id, std::string& text) const {
+  require(id >= 0 && id < vocab_size(), "token id {}: expected 0 to {}", id, vocab_size() - 1);
+  const auto& library = processor_->library;
+  if (library.IsControl(id)) return;
+  const std::string& piece = library.IdToPiece(id);
+  if (library.IsByte(id)) {  // <0x0A>
+    text += static_cast<char>(std::stoi(piece.substr(3, 2), nullptr, 16));
+    return;
+  }
+  constexpr std::string_view blank = "\xE2\x96\x81";  // U+2581
+  for (std::size_t position = 0; position < piece.size();) {
+    const bool is_blank = std::string_view(piece).substr(position).starts_with(blank);
+    text += is_blank ? ' ' : piece[position];
+    position += is_blank ? blank.size() : 1;
+  }
+}
+
+std::int32_t SentencePieceTokenizer::vocab_size() const { return processor_->library.GetPieceSize(); }
+
+std::int32_t SentencePieceTokenizer::end_of_text_id() const { return processor_->library.eos_id(); }
+
+#else
+
+struct SentencePieceTokenizer::Processor {};
+
+SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path) {
+  fail("{}: this build has no SentencePiece; run tools/fetch_sentencepiece.sh .deps and build again", path.string());
+}
+void SentencePieceTokenizer::encode(std::string_view, std::vector<std::int32_t>&) const {}
+void SentencePieceTokenizer::decode(std::int32_t, std::string&) const {}
+std::int32_t SentencePieceTokenizer::vocab_size() const { return 0; }
+std::int32_t SentencePieceTokenizer::end_of_text_id() const { return -1; }
+
+#endif
+
+SentencePieceTokenizer::~SentencePieceTokenizer() = default;
+
+void SentencePieceTokenizer::save(const std::filesystem::path& folder) const {
+  write_file_atomic(folder / file_name, file_content_);
+}
+
+}  // namespace lookback

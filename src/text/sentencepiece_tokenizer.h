@@ -1,0 +1,35 @@
+// SentencePiece .model files (unigram and BPE), through Google's library.
+#pragma once
+
+#include <memory>
+
+#include "text/tokenizer.h"
+
+namespace lookback {
+
+class SentencePieceTokenizer : public Tokenizer {
+ public:
+  static constexpr const char* file_name = "tokenizer.model";
+
+  // Throws Error naming the file when it is no SentencePiece model, or when this build lacks the library.
+  explicit SentencePieceTokenizer(const std::filesystem::path& path);
+  ~SentencePieceTokenizer() override;
+
+  using Tokenizer::decode;
+  using Tokenizer::encode;
+  void encode(std::string_view text, std::vector<std::int32_t>& ids) const override;
+  // Pieces' blanks (U+2581) become spaces; the one that the library puts before a text stays.
+  void decode(std::int32_t id, std::string& text) const override;
+  std::int32_t vocab_size() const override;
+  std::int32_t end_of_text_id() const override;
+  std::string fingerprint() const override { return fingerprint_; }
+  void save(const std::filesystem::path& folder) const override;
+
+ private:
+  struct Processor;
+  std::unique_ptr<Processor> processor_;
+  std::string file_content_;
+  std::string fingerprint_;
+};
+
+}  // namespace lookback
