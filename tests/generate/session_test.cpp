@@ -1,12 +1,20 @@
 // A session, however the text is cut into steps, gives what the whole forward gives.
-#include <gtest/gtest.h>
-
 #include <algorithm>
+#include <ostream>
+#include <string>
+
+#include <gtest/gtest.h>
 
 #include "core/random.h"
 #include "generate/small_models.h"
 
 namespace lookback {
+
+// How GoogleTest shows a failed case's parameter.
+static void PrintTo(const SmallModelCase& small, std::ostream* out) {
+  *out << small.name;
+}
+
 namespace {
 
 constexpr double tolerance = 2e-4;
@@ -34,86 +42,92 @@ TEST_P(SessionTest, TestIsAbleToFail) {
 }
 
 TEST_P(SessionTest, PrefixOfAnyLengthGivesTheSame) {
-  const at::Tensor ids = random_ids(model_->config(), 1, 52, 3);
+  const at::Tensor ids = random_ids(model_->config(), 1, 26, 3);
   const at::Tensor logits = whole_logits(*model_, ids);
-  for (std::int64_t length = 1; length <= 52; ++length) {
-    EXPECT_LT(largest_difference(whole_logits(*model_, ids.narrow(1, 0, length)), logits.narrow(1, 0, length)),
-              tolerance)
+  for (std::int64_t length = 1; length <= 26; ++length) {
+    EXPECT_LT(
+        largest_difference(whole_logits(*model_, ids.narrow(1, 0, length)), logits.narrow(1, 0, length)),
+        tolerance)
         << length;
   }
 }
 
 TEST_P(SessionTest, TokenByTokenEqualsWholeForward) {
   for (const std::int64_t num_sequences : {1, 3}) {
-    const at::Tensor ids = random_ids(model_->config(), num_sequences, 150, 4);
+    const at::Tensor ids = random_ids(model_->config(), num_sequences, 60, 4);
     const at::Tensor expected = whole_logits(*model_, ids);
     const auto session = model_->new_session(num_sequences, at::kFloat);
     for (std::int64_t i = 0; i < ids.size(1); ++i) {
-      ASSERT_LT(largest_difference(append_logits(*model_, *session, ids, i, 1), expected.narrow(1, i, 1)), tolerance)
+      ASSERT_LT(largest_difference(append_logits(*model_, *session, ids, i, 1), expected.narrow(1, i, 1)),
+                tolerance)
           << "token " << i << " of " << num_sequences << " sequences";
     }
-    EXPECT_EQ(session->num_tokens(), 150);
+    EXPECT_EQ(session->num_tokens(), 60);
   }
 }
 
 TEST_P(SessionTest, RandomPiecesEqualWholeForward) {
-  const at::Tensor ids = random_ids(model_->config(), 2, 160, 5);
+  const at::Tensor ids = random_ids(model_->config(), 2, 120, 5);
   const at::Tensor expected = whole_logits(*model_, ids);
   Random random(6);
-  for (int trial = 0; trial < 20; ++trial) {
+  for (int trial = 0; trial < 4; ++trial) {
     const auto session = model_->new_session(2, at::kFloat);
     const std::uint64_t longest = trial % 2 == 0 ? 11 : 40;
     for (std::int64_t first = 0; first < ids.size(1);) {
       const std::int64_t count =
           std::min(ids.size(1) - first, 1 + static_cast<std::int64_t>(random.below(longest)));
-      ASSERT_LT(
-          largest_difference(append_logits(*model_, *session, ids, first, count), expected.narrow(1, first, count)),
-          tolerance)
+      ASSERT_LT(largest_difference(append_logits(*model_, *session, ids, first, count),
+                                   expected.narrow(1, first, count)),
+                tolerance)
           << "tokens " << first << " to " << first + count << ", trial " << trial;
       first += count;
     }
   }
 }
 
-// Prompts of every length modulo the chunk size, long enough that prefill leaves out upper layers, then decoding
-// over two chunk ends.
+// Prefill of ids [N, L] but the last `num_decode_steps` tokens, then decoding these.
+void expect_prefill_equals(Model& model, const at::Tensor& ids, std::int64_t num_decode_steps,
+                           std::int64_t segment_tokens) {
+  const std::int64_t length = ids.size(1) - num_decode_steps;
+  SCOPED_TRACE("prompt of " + std::to_string(length) + ", segments of " + std::to_string(segment_tokens));
+  const at::Tensor expected = whole_logits(model, ids);
+  const auto session = model.new_session(ids.size(0), at::kFloat);
+  PrefillOptions options;
+  options.segment_tokens = segment_tokens;
+  std::int64_t reported = 0;
+  options.on_progress = [&](std::int64_t num_tokens) {
+    EXPECT_GT(num_tokens, reported);
+    reported = num_tokens;
+    return true;
+  };
+  const at::Tensor hidden = session->prefill(ids.narrow(1, 0, length), options);
+  EXPECT_EQ(hidden.size(1), 1);
+  EXPECT_EQ(reported, length);
+  EXPECT_EQ(session->num_tokens(), length);
+  ASSERT_LT(largest_difference(model.logits(hidden), expected.narrow(1, length - 1, 1)), tolerance);
+  for (std::int64_t i = length; i < ids.size(1); ++i) {
+    ASSERT_LT(largest_difference(append_logits(model, *session, ids, i, 1), expected.narrow(1, i, 1)),
+              tolerance)
+        << "token " << i;
+  }
+}
+
+// Prompts of every length modulo the chunk size, shorter than a segment and long enough that prefill leaves
+// out upper layers; decoding passes a chunk's end.
 TEST_P(SessionTest, PrefillThenDecodingEqualsWholeForward) {
-  constexpr std::int64_t num_decode_steps = 18;
-  for (const std::int64_t segment_tokens : {1, 8, 30, 1000}) {
-    for (const std::int64_t shortest : {1, 9, 120, 200}) {
-      for (std::int64_t length = shortest; length < shortest + 8; ++length) {
-        const std::int64_t num_sequences = length % 2 + 1;
-        const at::Tensor ids = random_ids(model_->config(), num_sequences, length + num_decode_steps, 7);
-        const at::Tensor expected = whole_logits(*model_, ids);
-        const auto session = model_->new_session(num_sequences, at::kFloat);
-        PrefillOptions options;
-        options.segment_tokens = segment_tokens;
-        std::int64_t reported = 0;
-        options.on_progress = [&](std::int64_t num_tokens) {
-          EXPECT_GT(num_tokens, reported);
-          reported = num_tokens;
-          return true;
-        };
-        const at::Tensor hidden = session->prefill(ids.narrow(1, 0, length), options);
-        EXPECT_EQ(hidden.size(1), 1);
-        EXPECT_EQ(reported, length);
-        EXPECT_EQ(session->num_tokens(), length);
-        ASSERT_LT(largest_difference(model_->logits(hidden), expected.narrow(1, length - 1, 1)), tolerance)
-            << "prompt of " << length << ", segments of " << segment_tokens;
-        for (std::int64_t i = length; i < length + num_decode_steps; ++i) {
-          ASSERT_LT(largest_difference(append_logits(*model_, *session, ids, i, 1), expected.narrow(1, i, 1)),
-                    tolerance)
-              << "token " << i << " after a prompt of " << length << ", segments of " << segment_tokens;
-        }
-      }
-    }
+  constexpr std::int64_t num_decode_steps = 10;
+  for (std::int64_t slot = 0; slot < 8; ++slot) {
+    const std::int64_t num_sequences = slot % 2 + 1;
+    const at::Tensor ids = random_ids(model_->config(), num_sequences, 136 + slot + num_decode_steps, 7);
+    expect_prefill_equals(*model_, ids, num_decode_steps, slot < 4 ? 16 : 30);
+    expect_prefill_equals(*model_, ids.narrow(1, 0, 1 + slot + num_decode_steps), num_decode_steps, 1000);
   }
 }
 
 // Prefill, decoding, and prefill again in the middle of a chunk, as a conversation does.
 TEST_P(SessionTest, SecondPrefillContinues) {
-  for (std::int64_t first_length = 97; first_length < 106; ++first_length) {
-    const at::Tensor ids = random_ids(model_->config(), 2, 330, 8);
+  for (const std::int64_t first_length : {97, 104}) {
+    const at::Tensor ids = random_ids(model_->config(), 2, 310, 8);
     const at::Tensor expected = whole_logits(*model_, ids);
     const auto session = model_->new_session(2, at::kFloat);
     PrefillOptions options;
@@ -128,8 +142,9 @@ TEST_P(SessionTest, SecondPrefillContinues) {
       ASSERT_LT(largest_difference(model_->logits(hidden), expected.narrow(1, end - 1, 1)), tolerance)
           << first_length << " then " << second_length;
     }
-    for (std::int64_t i = second_begin + 194; i < second_begin + 212; ++i) {
-      ASSERT_LT(largest_difference(append_logits(*model_, *session, ids, i, 1), expected.narrow(1, i, 1)), tolerance)
+    for (std::int64_t i = second_begin + 194; i < second_begin + 203; ++i) {
+      ASSERT_LT(largest_difference(append_logits(*model_, *session, ids, i, 1), expected.narrow(1, i, 1)),
+                tolerance)
           << "token " << i << ", " << first_length;
     }
   }
@@ -148,22 +163,17 @@ TEST_P(SessionTest, MemoryGrowsByChunksAndWindowsDoNot) {
   }
   EXPECT_EQ(window_bytes[0], window_bytes[1]);
   EXPECT_EQ(window_bytes[1], window_bytes[2]);
-  // Keys and values of S tokens and a landmark a chunk, 4 bytes each; slack for a growing buffer.
+  // Keys and values of S tokens and a landmark a chunk, 4 bytes each.
   const ModelConfig& config = model_->config();
-  const std::int64_t chunk_bytes = config.kind == "drt" ? (2 * config.chunk_size + 1) * config.hidden_size * 4 : 0;
+  const std::int64_t chunk_bytes =
+      config.kind == "drt" ? (2 * config.chunk_size + 1) * config.hidden_size * 4 : 0;
   for (std::size_t i = 0; i < 3; ++i) {
-    const std::int64_t num_chunks = (400LL << i) / config.chunk_size;
-    EXPECT_GE(memory_bytes[i], num_chunks * chunk_bytes);
-    EXPECT_LE(memory_bytes[i], 2 * num_chunks * chunk_bytes);
+    EXPECT_EQ(memory_bytes[i], (400LL << i) / config.chunk_size * chunk_bytes);
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(SmallModels, SessionTest, ::testing::ValuesIn(small_model_cases()),
-                         [](const auto& info) {
-                           std::string name = info.param.name;
-                           std::replace_if(name.begin(), name.end(), [](char c) { return c == ' ' || c == ','; }, '_');
-                           return name;
-                         });
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace lookback

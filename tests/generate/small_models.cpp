@@ -1,5 +1,6 @@
 #include "generate/small_models.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
 #include "core/random.h"
@@ -7,8 +8,8 @@
 namespace lookback {
 namespace {
 
-ModelConfig small_drt(std::vector<std::int64_t> decoder_layers, std::int64_t num_kv_heads, std::int64_t window_size,
-                      bool softmax_plus_one, std::int64_t top_k) {
+ModelConfig small_drt(std::vector<std::int64_t> decoder_layers, std::int64_t num_kv_heads,
+                      std::int64_t window_size, bool softmax_plus_one, std::int64_t top_k) {
   ModelConfig config;
   config.kind = "drt";
   config.hidden_size = 32;
@@ -35,15 +36,16 @@ std::vector<SmallModelCase> small_model_cases() {
   sliding.kind = "sliding-window";
   sliding.num_layers = 3;
   return {
-      {"one group", small_drt({2, 2}, 4, 5, true, 2)},
-      {"two groups, grouped queries", small_drt({1, 1, 2}, 2, 20, false, 3)},
-      {"three groups, narrow window", small_drt({1, 1, 1, 1}, 1, 3, true, 2)},
-      {"more chunks asked for than there are", small_drt({1, 1, 1}, 4, 8, false, 30)},
-      {"sliding window", sliding},
+      {"one_group", small_drt({2, 2}, 4, 5, true, 2)},
+      {"two_groups_grouped_queries", small_drt({1, 1, 2}, 2, 20, false, 3)},
+      {"three_groups_narrow_window", small_drt({1, 1, 1, 1}, 1, 3, true, 2)},
+      {"more_chunks_asked_for_than_there_are", small_drt({1, 1, 1}, 4, 8, false, 30)},
+      {"sliding_window", sliding},
   };
 }
 
 std::unique_ptr<Model> make_small_model(const ModelConfig& config) {
+  at::set_num_threads(1);  // a second one only waits at products this small
   auto model = make_model(config, at::kCPU, 17);
   model->parameters().freeze(at::kFloat);
   return model;
