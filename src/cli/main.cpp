@@ -7,12 +7,14 @@
 
 #include "cli/commands.h"
 #include "core/error.h"
+#include "core/interrupt.h"
 #include "core/version.h"
 
 namespace {
 
 constexpr int exit_failed = 1;
 constexpr int exit_misuse = 2;
+constexpr int exit_interrupted = 130;
 
 }  // namespace
 
@@ -23,6 +25,9 @@ int main(int argc, char** argv) {
   bool debug = false;
   app.add_flag("--debug", debug, "On failure also show the exception's type and origin");
   lookback::add_demo_command(app);
+  lookback::add_eval_command(app);
+  lookback::add_generate_command(app);
+  lookback::add_score_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& error) {
@@ -33,10 +38,10 @@ int main(int argc, char** argv) {
     return code == 0 ? 0 : exit_misuse;
   } catch (const lookback::Error& error) {
     fmt::print(stderr, "lookback: {}\n", error.what());
-    return exit_failed;
+    return lookback::interrupted() ? exit_interrupted : exit_failed;
   } catch (const std::exception& error) {
     fmt::print(stderr, "lookback: internal error: {}\n", error.what());
     return exit_failed;
   }
-  return 0;
+  return lookback::interrupted() ? exit_interrupted : 0;
 }
