@@ -24,12 +24,17 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   bool debug = false;
   app.add_flag("--debug", debug, "On failure also show the exception's type and origin");
+  lookback::add_demo_command(app);
+  lookback::add_eval_command(app);
   lookback::add_generate_command(app);
   lookback::add_score_command(app);
   lookback::add_train_command(app);
   lookback::add_estimate_command(app);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RuntimeError& error) {
+    // A command's own exit code; it has said why.
+    return error.get_exit_code();
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
     return code == 0 ? 0 : exit_misuse;
