@@ -6,6 +6,8 @@
 
 namespace lookback {
 
+void add_tokenize_command(CLI::App& app);
+void add_detokenize_command(CLI::App& app);
 void add_demo_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
 void add_generate_command(CLI::App& app);
