@@ -6,5 +6,6 @@
 
 namespace lookback {
 
+void add_prepare_command(CLI::App& app);
 
 }  // namespace lookback

@@ -22,8 +22,11 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   bool debug = false;
   app.add_flag("--debug", debug, "On failure also show the exception's type and origin");
+  lookback::add_prepare_command(app);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RuntimeError& error) {
+    return error.get_exit_code();
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
     return code == 0 ? 0 : exit_misuse;
