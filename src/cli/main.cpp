@@ -7,12 +7,14 @@
 
 #include "cli/commands.h"
 #include "core/error.h"
+#include "core/interrupt.h"
 #include "core/version.h"
 
 namespace {
 
 constexpr int exit_failed = 1;
 constexpr int exit_misuse = 2;
+constexpr int exit_interrupted = 130;
 
 }  // namespace
 
@@ -23,19 +25,26 @@ int main(int argc, char** argv) {
   bool debug = false;
   app.add_flag("--debug", debug, "On failure also show the exception's type and origin");
   lookback::add_prepare_command(app);
+  lookback::add_demo_command(app);
+  lookback::add_eval_command(app);
+  lookback::add_generate_command(app);
+  lookback::add_score_command(app);
+  lookback::add_train_command(app);
+  lookback::add_estimate_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& error) {
+    // A command's own exit code; it has said why.
     return error.get_exit_code();
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
     return code == 0 ? 0 : exit_misuse;
   } catch (const lookback::Error& error) {
     fmt::print(stderr, "lookback: {}\n", error.what());
-    return exit_failed;
+    return lookback::interrupted() ? exit_interrupted : exit_failed;
   } catch (const std::exception& error) {
     fmt::print(stderr, "lookback: internal error: {}\n", error.what());
     return exit_failed;
   }
-  return 0;
+  return lookback::interrupted() ? exit_interrupted : 0;
 }

@@ -1,12 +1,12 @@
 #include "generate/generator.h"
 
-#include <ATen/core/grad_mode.h>
-
 #include <chrono>
 #include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
+
+#include <ATen/core/grad_mode.h>
 
 #include "core/error.h"
 #include "generate/stop_strings.h"
@@ -21,7 +21,9 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-bool stop_asked(const GenerateListener& listener) { return listener.stop_asked && listener.stop_asked(); }
+bool stop_asked(const GenerateListener& listener) {
+  return listener.stop_asked && listener.stop_asked();
+}
 
 // New ids as text for people: bytes, less stop strings, as whole characters.
 class TextStream {
@@ -34,7 +36,7 @@ class TextStream {
     tokenizer_.decode(static_cast<std::int32_t>(id), bytes);
     return characters_.push(stops_.push(bytes));
   }
-  std::string finish() { return characters_.push(stops_.finish()) + characters_.finish(); }
+  std::string finish() { return characters_.push(stops_.finish()) + characters_.flush(); }
   bool stopped() const { return stops_.stopped(); }
 
  private:
@@ -64,7 +66,11 @@ class SeenIds {
 
 // hidden [1, T, d] -> float32 logits [vocab_size] of the last token, on the CPU, ours to change.
 at::Tensor last_logits(const Model& model, const at::Tensor& hidden) {
-  return model.logits(hidden.select(1, hidden.size(1) - 1)).flatten().to(at::kCPU, at::kFloat).contiguous().clone();
+  return model.logits(hidden.select(1, hidden.size(1) - 1))
+      .flatten()
+      .to(at::kCPU, at::kFloat)
+      .contiguous()
+      .clone();
 }
 
 std::span<float> row_of(const at::Tensor& logits) {
@@ -89,10 +95,14 @@ at::Tensor read_prompt(Session& session, std::span<const std::int64_t> prompt_id
 
 std::string_view stop_reason_name(StopReason reason) {
   switch (reason) {
-    case StopReason::max_new_tokens: return "max_new_tokens";
-    case StopReason::end_of_text: return "end_of_text";
-    case StopReason::stop_string: return "stop_string";
-    case StopReason::interrupted: return "interrupted";
+    case StopReason::max_new_tokens:
+      return "max_new_tokens";
+    case StopReason::end_of_text:
+      return "end_of_text";
+    case StopReason::stop_string:
+      return "stop_string";
+    case StopReason::interrupted:
+      return "interrupted";
   }
   return "";
 }
@@ -105,14 +115,15 @@ std::vector<std::int64_t> forbidden_ids(const ModelConfig& config, const Tokeniz
   return ids;
 }
 
-void check_token_ids(std::span<const std::int64_t> ids, const ModelConfig& config, const std::string& source) {
+void check_token_ids(std::span<const std::int64_t> ids, const ModelConfig& config,
+                     const std::string& source) {
   for (std::size_t i = 0; i < ids.size(); ++i) {
     require(ids[i] >= 0 && ids[i] < config.vocab_size,
             "{}: token {} has the id {}; the model knows ids from 0 to {}", source, i, ids[i],
             config.vocab_size - 1);
     require(config.kind != "drt" || ids[i] != config.landmark_id,
-            "{}: token {} has the id {}, which is the model's landmark: it is put in by the model itself", source,
-            i, ids[i]);
+            "{}: token {} has the id {}, which is the model's landmark: it is put in by the model itself",
+            source, i, ids[i]);
   }
 }
 
@@ -151,7 +162,8 @@ GenerateResult generate(Model& model, const Tokenizer* tokenizer, std::span<cons
   const Clock::time_point decode_start = Clock::now();
   while (static_cast<std::int64_t>(result.ids.size()) < config.max_new_tokens) {
     if (!result.ids.empty()) {
-      hidden = session->append(at::full({1, 1}, result.ids.back(), at::TensorOptions(at::kLong).device(device)));
+      hidden =
+          session->append(at::full({1, 1}, result.ids.back(), at::TensorOptions(at::kLong).device(device)));
       logits = last_logits(model, hidden);
       ++result.num_decode_steps;
     }

@@ -1,14 +1,14 @@
 // Continues a prompt: reads it into a session in segments, then samples token by token.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <ATen/ATen.h>
 
 #include "generate/sampling.h"
 #include "models/model.h"
@@ -33,10 +33,10 @@ std::string_view stop_reason_name(StopReason reason);
 
 // Whom generate tells what; each may be empty.
 struct GenerateListener {
-  std::function<void(std::int64_t)> on_prompt_read;    // after each segment: prompt tokens read so far
-  std::function<void(std::int64_t)> on_token;          // each new id
-  std::function<void(std::string_view)> on_text;       // new text, whole UTF-8 characters only
-  std::function<bool()> stop_asked;                    // asked after each segment and each token
+  std::function<void(std::int64_t)> on_prompt_read;  // after each segment: prompt tokens read so far
+  std::function<void(std::int64_t)> on_token;        // each new id
+  std::function<void(std::string_view)> on_text;     // new text, whole UTF-8 characters only
+  std::function<bool()> stop_asked;                  // asked after each segment and each token
 };
 
 struct GenerateResult {
@@ -45,10 +45,10 @@ struct GenerateResult {
   StopReason stop_reason = StopReason::max_new_tokens;
   std::int64_t prompt_tokens = 0;
   double prefill_seconds = 0;
-  double decode_seconds = 0;        // of the num_decode_steps model steps after the first token, and sampling
+  double decode_seconds = 0;  // of the num_decode_steps model steps after the first token, and sampling
   std::int64_t num_decode_steps = 0;
-  std::int64_t memory_bytes = 0;    // of the session at the end: what grows with the text ...
-  std::int64_t window_bytes = 0;    // ... and what does not
+  std::int64_t memory_bytes = 0;  // of the session at the end: what grows with the text ...
+  std::int64_t window_bytes = 0;  // ... and what does not
 };
 
 // Ids that must never be sampled: a DRT's landmark, and rows of the embedding that no token of the tokenizer

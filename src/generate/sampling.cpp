@@ -50,7 +50,8 @@ void check_sampling_config(const SamplingConfig& config) {
           "repetition penalty {}: must be positive (1: off)", config.repetition_penalty);
 }
 
-void apply_repetition_penalty(std::span<float> logits, std::span<const std::int64_t> seen_ids, double penalty) {
+void apply_repetition_penalty(std::span<float> logits, std::span<const std::int64_t> seen_ids,
+                              double penalty) {
   const auto factor = static_cast<float>(penalty);
   for (const std::int64_t id : seen_ids) {
     float& logit = logits[static_cast<std::size_t>(id)];

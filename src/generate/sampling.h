@@ -24,7 +24,8 @@ void check_sampling_config(const SamplingConfig& config);
 
 // Each in place, on logits [vocab_size]; tokens that are -infinity stay so.
 // Positive logits of the ids in `seen_ids` (each once) are divided by `penalty`, negative ones multiplied.
-void apply_repetition_penalty(std::span<float> logits, std::span<const std::int64_t> seen_ids, double penalty);
+void apply_repetition_penalty(std::span<float> logits, std::span<const std::int64_t> seen_ids,
+                              double penalty);
 void apply_temperature(std::span<float> logits, double temperature);
 void keep_top_k(std::span<float> logits, std::int64_t top_k);
 // Among equally probable tokens the lower id stays. The best token always stays.

@@ -1,10 +1,13 @@
 #include "generate/score.h"
 
-#include <ATen/core/grad_mode.h>
-
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <memory>
+#include <numbers>
+#include <vector>
+
+#include <ATen/core/grad_mode.h>
 
 #include "core/error.h"
 
@@ -13,7 +16,8 @@ namespace {
 
 constexpr std::int64_t max_block_bytes = std::int64_t{64} << 20U;
 
-// hidden [N, T, d] and the tokens that follow each position [N, T] -> their log-probabilities [N, T] on the CPU.
+// hidden [N, T, d] and the tokens that follow each position [N, T] -> their log-probabilities [N, T] on the
+// CPU.
 at::Tensor next_token_logprobs(const Model& model, const at::Tensor& hidden, const at::Tensor& next_ids) {
   const at::Tensor rows = hidden.flatten(0, 1);
   const at::Tensor labels = next_ids.to(hidden.device()).flatten();
@@ -70,6 +74,23 @@ at::Tensor score_tokens(Model& model, const at::Tensor& input_ids, const ScoreOp
   require(length == 1 || logprobs.narrow(1, 1, length - 1).isfinite().all().item<bool>(),
           "the model's logits hold NaN or infinity: its weights are broken");
   return logprobs;
+}
+
+ScoreSummary summarize_scores(const at::Tensor& logprobs) {
+  constexpr double none = std::numeric_limits<double>::quiet_NaN();
+  ScoreSummary summary;
+  const at::Tensor scored = logprobs.masked_select(logprobs.isnan().logical_not()).to(at::kDouble);
+  summary.num_scored = scored.numel();
+  summary.total_nll = -scored.sum().item<double>();
+  summary.mean_nll =
+      summary.num_scored > 0 ? summary.total_nll / static_cast<double>(summary.num_scored) : none;
+  summary.perplexity = std::exp(summary.mean_nll);
+  return summary;
+}
+
+double bits_per_byte(const ScoreSummary& summary, std::int64_t num_bytes) {
+  if (summary.num_scored == 0 || num_bytes <= 0) return std::numeric_limits<double>::quiet_NaN();
+  return summary.total_nll / std::numbers::ln2 / static_cast<double>(num_bytes);
 }
 
 }  // namespace lookback

@@ -1,10 +1,10 @@
 // The log-probability that a model gives each token of a text.
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <cstdint>
 #include <functional>
+
+#include <ATen/ATen.h>
 
 #include "models/model.h"
 
@@ -24,5 +24,18 @@ struct ScoreOptions {
 // Memory beyond the model's own: one block of logits. Throws Error for ids out of range and for a model whose
 // logits are NaN or infinite.
 at::Tensor score_tokens(Model& model, const at::Tensor& input_ids, const ScoreOptions& options);
+
+// Of the tokens that have a log-probability; NaN where there are none.
+struct ScoreSummary {
+  std::int64_t num_scored = 0;
+  double total_nll = 0;   // negative log-likelihood in nats, summed
+  double mean_nll = 0;    // a token
+  double perplexity = 0;  // exp(mean_nll)
+};
+ScoreSummary summarize_scores(const at::Tensor& logprobs);
+
+// Bits that the scored tokens cost for each of the `num_bytes` bytes of text that they stand for; NaN for
+// none.
+double bits_per_byte(const ScoreSummary& summary, std::int64_t num_bytes);
 
 }  // namespace lookback

@@ -10,7 +10,8 @@
 namespace lookback {
 
 // The sequences in `value`: a list of ids, a list of lists of ids (a batch), or {"ids": either}. Throws Error
-// naming `source` and what is wrong: no list, not all integers, sequences of different lengths, no ids at all.
+// naming `source` and what is wrong: no list, not all integers, sequences of different lengths, no ids at
+// all.
 std::vector<std::vector<std::int64_t>> parse_token_ids(const Json& value, const std::string& source);
 
 // Everything on standard input when `path` is "-", otherwise the content of the file.

@@ -35,9 +35,10 @@ void ChunkMemory::append(const at::Tensor& key, const at::Tensor& value, const a
 }
 
 std::int64_t ChunkMemory::bytes() const {
-  std::size_t sum = 0;
-  for (const Block& block : blocks_) sum += block.key.nbytes() + block.value.nbytes() + block.landmarks.nbytes();
-  return static_cast<std::int64_t>(sum);
+  if (blocks_.empty()) return 0;
+  const Block& block = blocks_.front();
+  const std::size_t block_bytes = block.key.nbytes() + block.value.nbytes() + block.landmarks.nbytes();
+  return static_cast<std::int64_t>(block_bytes) / chunks_a_block * num_chunks_;
 }
 
 at::Tensor ChunkMemory::landmarks() const {

@@ -20,6 +20,7 @@ class ChunkMemory {
   void append(const at::Tensor& key, const at::Tensor& value, const at::Tensor& landmarks);
 
   std::int64_t num_chunks() const { return num_chunks_; }
+  // Of the chunks held; the last block's unused rest, which an operating system lends lazily, is not counted.
   std::int64_t bytes() const;
 
   // All landmarks [N, E, d], E = num_chunks() >= 1.

@@ -1,0 +1,193 @@
+#include "cli/demo_run.h"
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <ATen/Parallel.h>
+
+#include "cli/demo_results.h"
+#include "cli/demo_state.h"
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "core/progress.h"
+#include "core/worker_threads.h"
+#include "data/needle_curriculum.h"
+#include "eval/demo_evaluation.h"
+#include "eval/demo_plan.h"
+#include "models/model_folder.h"
+#include "report/units.h"
+#include "text/tokenizer.h"
+#include "train/trainer.h"
+#include "train/training_step.h"
+
+namespace lookback {
+namespace {
+
+constexpr std::int64_t validation_batches = 4;
+
+class Demo {
+ public:
+  explicit Demo(const DemoOptions& options)
+      : options_(options),
+        tokenizer_(load_tokenizer("bytes")),
+        plan_(make_demo_plan(tokenizer_->vocab_size(), options.seed, options.steps, options.quick)),
+        state_(prepare_folder(options.out), {{"seed", options.seed},
+                                             {"steps", options.steps},
+                                             {"quick", options.quick},
+                                             {"tokenizer", tokenizer_->fingerprint()}}) {}
+
+  std::optional<DemoReport> run() {
+    // One thread in tensor operations: more gain nothing in models this small, and so results do not depend
+    // on them.
+    at::set_num_threads(1);
+    if (!train_model(1, demo_drt, "DRT", plan_.drt) || !ask(2, demo_drt, "DRT")) return std::nullopt;
+    // The second model reads exactly the batches of the first, stage by stage.
+    plan_.curriculum.scheduled_starts = state_.training(demo_drt).stage_starts;
+    if (!train_model(3, demo_sliding_window, "sliding window", plan_.sliding_window)) return std::nullopt;
+    if (!ask(4, demo_sliding_window, "sliding window")) return std::nullopt;
+    state_.save();
+    return make_demo_report(state_, plan_, options_.out, options_.seed);
+  }
+
+ private:
+  static const std::filesystem::path& prepare_folder(const std::filesystem::path& folder) {
+    std::filesystem::create_directories(folder);
+    return folder;
+  }
+
+  static void announce(int part, const std::string& text) { fmt::print(stderr, "[{}/4] {}\n", part, text); }
+
+  // Whether it is finished now (else: interrupted).
+  bool train_model(int part, const char* folder, const char* name, const ModelConfig& config) {
+    DemoTraining training = state_.training(folder);
+    if (training.finished) {
+      announce(part, fmt::format("{} is trained already ({})", name, format_duration(training.seconds)));
+      return true;
+    }
+    const std::unique_ptr<Model> model = make_model(config, at::kCPU, options_.seed);
+    announce(part, fmt::format("training {}: {} parameters, {} steps", name,
+                               group_digits(model->parameters().num_elements()), plan_.train.steps));
+    NeedleCurriculum curriculum(plan_.curriculum);
+    TrainIo io;
+    io.run_folder = options_.out / folder;
+    io.resume = true;
+    io.tokenizer = tokenizer_.get();
+    io.validate = [&] { return validate(*model); };
+    const TrainResult result = train(*model, curriculum, plan_.train, io);
+    training.seconds += result.seconds;
+    training.finished = !result.interrupted;
+    training.stage_starts = curriculum.stage_starts();
+    state_.set_training(folder, training);
+    if (training.finished) {
+      fmt::print(stderr, "      {} in {}, loss {:.3f}, answers' loss on unseen texts {:.3f}\n", name,
+                 format_duration(training.seconds), result.loss, result.best_loss);
+    }
+    return training.finished;
+  }
+
+  // Mean loss of the answers' digits on texts of the last stage that training never sees.
+  ValidationResult validate(Model& model) const {
+    NeedleCurriculumConfig config = plan_.curriculum;
+    config.seed = ~config.seed;
+    config.stages = {config.stages.back()};
+    config.scheduled_starts.clear();
+    NeedleCurriculum unseen(config);
+    LossSum sum;
+    for (std::int64_t i = 0; i < validation_batches; ++i) {
+      TokenBatch batch = unseen.next();
+      std::vector<std::int64_t> labels(batch.labels.size(), ignored_label);
+      for (const std::int64_t position : batch.answer_positions) {
+        labels[static_cast<std::size_t>(position)] = batch.labels[static_cast<std::size_t>(position)];
+      }
+      batch.labels = std::move(labels);
+      const LossSum part = evaluate_batch(model, batch, at::kFloat);
+      sum.sum += part.sum;
+      sum.num_labels += part.num_labels;
+    }
+    return {sum.sum / static_cast<double>(sum.num_labels), sum.num_labels};
+  }
+
+  // What is asked of one model: cells not measured yet, the longest contexts first so that the threads end
+  // together.
+  struct Task {
+    DemoLengthPlan length;
+    std::size_t depth_index = 0;
+    std::int64_t tokens = 0;
+  };
+  std::vector<Task> open_tasks(const char* folder) const {
+    std::vector<Task> tasks;
+    for (auto length = plan_.lengths.rbegin(); length != plan_.lengths.rend(); ++length) {
+      for (std::size_t depth = 0; depth < plan_.depths.size(); ++depth) {
+        if (state_.cell(folder, length->num_chunks, depth)) continue;
+        tasks.push_back(
+            {*length, depth, length->num_chunks * plan_.drt.chunk_size * length->samples_per_depth});
+      }
+    }
+    return tasks;
+  }
+
+  // Whether it is finished now (else: interrupted).
+  bool ask(int part, const char* folder, const char* name) {
+    announce(part, fmt::format("asking {}", name));
+    const std::unique_ptr<Model> model = load_model(options_.out / folder, at::kCPU);
+    try {
+      measure_cells(folder, *model);
+      if (!state_.inspection(folder)) {
+        state_.set_inspection(folder, inspect_demo_sample(*model, plan_, options_.seed,
+                                                          [](std::int64_t) { return !interrupted(); }));
+      }
+    } catch (const Error&) {
+      if (interrupted()) return false;
+      throw;
+    }
+    for (const DemoLengthPlan& length : plan_.lengths) {
+      const DemoLength result = demo_length_result(state_, plan_, length, folder);
+      fmt::print(stderr, "      {:>7} tokens  {:>5} right of {}\n", group_digits(result.length_tokens),
+                 percent_text(result.accuracy()), result.num_samples);
+    }
+    return true;
+  }
+
+  void measure_cells(const char* folder, Model& model) {
+    const std::vector<Task> tasks = open_tasks(folder);
+    double all_tokens = 0;
+    for (const Task& task : tasks) all_tokens += static_cast<double>(task.tokens);
+    std::mutex mutex;  // of all below
+    double tokens_read = 0;
+    std::size_t num_done = 0;
+    ProgressLine line;
+    run_on_threads(options_.threads, tasks.size(), [&](std::size_t i) {
+      const Task& task = tasks[i];
+      const ProgressLine clock(true);
+      const auto on_tokens = [&](std::int64_t num_tokens) {
+        const std::lock_guard lock(mutex);
+        tokens_read += static_cast<double>(num_tokens);
+        line.show(fmt::format("{} of {} tokens read, {} of {} cells, {} tokens/s, ETA {}",
+                              format_count(tokens_read), format_count(all_tokens), num_done, tasks.size(),
+                              format_count(tokens_read / line.elapsed_seconds()),
+                              eta_text(tokens_read, all_tokens, line.elapsed_seconds())));
+        return !interrupted();
+      };
+      const DemoCell cell =
+          evaluate_demo_cell(model, plan_, task.length, task.depth_index, options_.seed, on_tokens);
+      const std::lock_guard lock(mutex);
+      state_.set_cell(folder, task.length.num_chunks, task.depth_index, {cell, clock.elapsed_seconds()});
+      ++num_done;
+    });
+  }
+
+  DemoOptions options_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  DemoPlan plan_;
+  DemoState state_;
+};
+
+}  // namespace
+
+std::optional<DemoReport> run_demo(const DemoOptions& options) {
+  return Demo(options).run();
+}
+
+}  // namespace lookback

@@ -1,0 +1,206 @@
+// lookback eval needle: can a model find a needle in a haystack, by length and depth?
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/eval_command.h"
+#include "cli/inference_flags.h"
+#include "cli/parse_list.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/interrupt.h"
+#include "core/progress.h"
+#include "data/needle_sequence.h"
+#include "data/token_dataset.h"
+#include "eval/needle.h"
+#include "report/heatmap.h"
+#include "report/text_table.h"
+#include "report/units.h"
+
+namespace lookback {
+namespace {
+
+constexpr std::int64_t generated_haystack_bytes = 2'000'000;
+constexpr std::int64_t most_haystack_tokens = std::int64_t{1} << 25U;
+constexpr std::uint64_t haystack_stream = 1;
+
+struct NeedleFlags {
+  InferenceFlags inference;
+  std::string task = "single", lengths = "4K,16K", depths = "0,25,50,75,100", haystack, svg;
+  NeedleEvaluationConfig config;
+  std::int64_t chunk_size = 0;  // 0: the model's
+  bool json = false;
+  bool quiet = false;
+};
+
+std::vector<std::int64_t> encode(const Tokenizer& tokenizer, const std::string& text) {
+  const std::vector<std::int32_t> ids = tokenizer.encode(text);
+  return {ids.begin(), ids.end()};
+}
+
+std::vector<std::int64_t> read_haystack(const NeedleFlags& flags, const Tokenizer& tokenizer) {
+  if (flags.haystack.empty()) {
+    Random random(flags.config.seed, haystack_stream);
+    return encode(tokenizer, make_sentences(generated_haystack_bytes, random));
+  }
+  if (!std::filesystem::is_directory(flags.haystack)) {
+    std::vector<std::int64_t> ids = encode(tokenizer, read_file(flags.haystack));
+    require(!ids.empty(), "{}: is empty: it cannot be a haystack", flags.haystack);
+    return ids;
+  }
+  const TokenDataset dataset(flags.haystack);
+  require(dataset.manifest().tokenizer_fingerprint == tokenizer.fingerprint(),
+          "{}: was prepared with another tokenizer than the model's; prepare it again or give a text file",
+          flags.haystack);
+  std::vector<std::int64_t> ids(static_cast<std::size_t>(std::min(dataset.num_tokens(), most_haystack_tokens)));
+  dataset.read(0, ids);
+  return ids;
+}
+
+// One figure a hop, of the group that found it best: "98.0%" or "100% / 92.5%".
+std::string recall_text(const NeedleCell& cell) {
+  if (cell.recall.empty() || cell.num_samples == 0) return "-";
+  std::vector<std::string> hops;
+  for (std::size_t hop = 0; hop < cell.recall[0].size(); ++hop) {
+    std::int64_t best = 0;
+    for (const auto& group : cell.recall) best = std::max(best, group[hop].num_recalled);
+    hops.push_back(percent_text(static_cast<double>(best) / static_cast<double>(cell.num_samples)));
+  }
+  return fmt::format("{}", fmt::join(hops, " / "));
+}
+
+std::string rank_text(const NeedleCell& cell) {
+  if (cell.recall.empty() || cell.num_samples == 0) return "-";
+  std::vector<std::string> hops;
+  for (std::size_t hop = 0; hop < cell.recall[0].size(); ++hop) {
+    double best = cell.recall[0][hop].rank_sum;
+    for (const auto& group : cell.recall) best = std::min(best, group[hop].rank_sum);
+    hops.push_back(fmt::format("{:.1f}", best / static_cast<double>(cell.num_samples)));
+  }
+  return fmt::format("{}", fmt::join(hops, " / "));
+}
+
+std::vector<std::string> table_row(const std::string& name, const NeedleCell& cell) {
+  const Interval interval = cell.interval();
+  return {name,
+          cell.num_samples == 0 ? "-" : percent_text(cell.accuracy()),
+          fmt::format("{} to {}", percent_text(interval.low), percent_text(interval.high)),
+          group_digits(cell.num_samples),
+          recall_text(cell),
+          rank_text(cell)};
+}
+
+std::string depth_text(double depth) { return fmt::format("{:g}%", depth * 100); }
+
+void print_tables(const NeedleEvaluation& evaluation, const NeedleFlags& flags, std::int64_t top_k) {
+  const std::string recall = fmt::format("recall@{}", top_k);
+  std::vector<std::vector<std::string>> by_length = {
+      {"length", "exact match", "95% interval", "samples", recall, "mean rank"}};
+  for (const std::int64_t length : flags.config.lengths) {
+    by_length.push_back(table_row(size_text(length), sum_of_length(evaluation, length)));
+  }
+  std::vector<std::vector<std::string>> by_depth = {
+      {"depth", "exact match", "95% interval", "samples", recall, "mean rank"}};
+  for (const double depth : flags.config.depths) {
+    by_depth.push_back(table_row(depth_text(depth), sum_of_depth(evaluation, depth)));
+  }
+  fmt::print("Task {}, seed {}\n\n{}\n{}\n", flags.task, flags.config.seed, text_table(by_length, "  "),
+             text_table(by_depth, "  "));
+}
+
+Heatmap heatmap_of(const NeedleEvaluation& evaluation, const NeedleFlags& flags) {
+  Heatmap heatmap;
+  heatmap.title = fmt::format("Needle in a haystack ({}): exact match", flags.task);
+  heatmap.x_label = "context length (tokens)";
+  heatmap.y_label = "depth of the needle";
+  for (const std::int64_t length : flags.config.lengths) heatmap.x_ticks.push_back(size_text(length));
+  const std::size_t num_depths = flags.config.depths.size();
+  for (std::size_t row = 0; row < num_depths; ++row) {
+    heatmap.y_ticks.push_back(depth_text(flags.config.depths[row]));
+    std::vector<double> values;
+    for (std::size_t column = 0; column < flags.config.lengths.size(); ++column) {
+      values.push_back(evaluation.cells[column * num_depths + row].accuracy());
+    }
+    heatmap.values.push_back(values);
+  }
+  return heatmap;
+}
+
+void run(NeedleFlags& flags) {
+  catch_interrupts();
+  NeedleEvaluationConfig& config = flags.config;
+  config.task.kind = parse_needle_kind(flags.task);
+  config.lengths = parse_sizes(flags.lengths, "--lengths");
+  config.depths = parse_percents(flags.depths, "--depths");
+  const InferenceModel opened = open_model(flags.inference);
+  config.dtype = opened.dtype;
+  config.task.chunk_size = flags.chunk_size > 0 ? flags.chunk_size : opened.model->config().chunk_size;
+  require(opened.model->config().kind != "drt" || config.task.chunk_size == opened.model->config().chunk_size,
+          "--chunk-size {}: this model's chunks have {} tokens", flags.chunk_size, opened.model->config().chunk_size);
+  require(opened.tokenizer != nullptr, "{}: has no tokenizer, with which the needles would be written",
+          flags.inference.model);
+  const std::vector<std::int64_t> haystack = read_haystack(flags, *opened.tokenizer);
+
+  ProgressLine progress(flags.quiet);
+  const NeedleEvaluation evaluation = evaluate_needles(
+      *opened.model, *opened.tokenizer, haystack, config, [&](double done, double total) {
+        const double seconds = progress.elapsed_seconds();
+        if (progress.due()) {
+          progress.show(fmt::format("needle {}: {} of {} tokens, {} tokens/s, {} left", flags.task, format_count(done),
+                                    format_count(total), format_count(done / seconds),
+                                    eta_text(done, total, seconds)));
+        }
+        return !interrupted();
+      });
+  progress.finish(evaluation.complete ? "" : "Interrupted: what follows covers the samples asked so far");
+
+  if (!flags.svg.empty()) write_file_atomic(flags.svg, heatmap_svg(heatmap_of(evaluation, flags)));
+  if (!flags.json) return print_tables(evaluation, flags, opened.model->config().top_k);
+  Json json = {{"model", flags.inference.model}, {"top_k", opened.model->config().top_k}};
+  json.update(to_json(evaluation, config));
+  fmt::print("{}\n", dump_line(json));
+}
+
+}  // namespace
+
+void add_eval_needle_command(CLI::App& eval) {
+  const auto flags = std::make_shared<NeedleFlags>();
+  CLI::App* command = eval.add_subcommand("needle", "Needle in a haystack: exact match by length and depth");
+  add_inference_flags(*command, flags->inference);
+  command->add_option("--task", flags->task, "single, multi, multi-hop or recipe (the demo's)")
+      ->capture_default_str();
+  command->add_option("--lengths", flags->lengths, "Tokens, such as 4K,64K,1M")->capture_default_str();
+  command->add_option("--depths", flags->depths, "Percent of the text before the needle")->capture_default_str();
+  command->add_option("--samples", flags->config.num_samples, "Samples for each length and depth")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  command->add_option("--haystack", flags->haystack,
+                      "Text file, or folder that `prepare` wrote (default: generated sentences)")
+      ->type_name("DIR|F");
+  command->add_option("--seed", flags->config.seed, "Seed of keys, values, places")->capture_default_str();
+  command->add_option("--needles", flags->config.task.num_needles, "recipe: needles in the text")
+      ->capture_default_str();
+  command->add_option("--gap", flags->config.task.num_empty_chunks,
+                      "recipe: chunks without needles before the question")
+      ->capture_default_str();
+  command->add_option("--chunk-size", flags->chunk_size,
+                      "For models without chunks: where questions end, to ask them what another model was asked")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--svg", flags->svg, "Also draw length x depth as a heatmap")->type_name("F.svg");
+  command->add_flag("--json", flags->json, "One line of JSON");
+  command->add_flag("--quiet", flags->quiet, "No progress on standard error");
+  command->footer(
+      "Examples:\n"
+      "  lookback eval needle --model runs/demo/drt --task recipe --lengths 1K,16K,256K --depths 0,50,100 --samples 20\n"
+      "  lookback eval needle --model runs/books --task multi-hop --haystack data/books/valid --json --svg hops.svg\n"
+      "Ctrl-C ends it and prints what was measured so far.");
+  command->callback([flags] { run(*flags); });
+}
+
+}  // namespace lookback

@@ -1,0 +1,25 @@
+// The flags of every command that opens a trained model.
+#pragma once
+
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "generate/inference_model.h"
+
+namespace lookback {
+
+struct InferenceFlags {
+  std::string model;
+  std::string device = "cpu";
+  std::string dtype = "float32";
+  int threads = 0;  // 0: one a core
+};
+
+// --model, --device, --dtype, --threads. `flags` must live until the command has run.
+void add_inference_flags(CLI::App& command, InferenceFlags& flags);
+
+// Sets the number of threads and opens the model.
+InferenceModel open_model(const InferenceFlags& flags);
+
+}  // namespace lookback

@@ -1,0 +1,25 @@
+// Lists of numbers as people write them on a command line.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace lookback {
+
+// "512", "4K" (4096), "1M" (1024 * 1024). `flag` names the argument in the Error; at least 1.
+std::int64_t parse_size(const std::string& text, const std::string& flag);
+
+// "4K,64K,1M". Throws Error for an empty list or entry.
+std::vector<std::int64_t> parse_sizes(const std::string& text, const std::string& flag);
+
+// "0,12.5,100" -> {0, 0.125, 1}. Throws Error for numbers outside of 0 to 100.
+std::vector<double> parse_percents(const std::string& text, const std::string& flag);
+
+// The parts between commas.
+std::vector<std::string> split_list(const std::string& text);
+
+// 4096 -> "4K", 1000 -> "1,000": what parse_size reads back, where it is shorter.
+std::string size_text(std::int64_t size);
+
+}  // namespace lookback

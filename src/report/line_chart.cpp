@@ -1,0 +1,218 @@
+#include "report/line_chart.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/core.h>
+
+#include "core/error.h"
+#include "report/palette.h"
+#include "report/svg.h"
+
+namespace lookback {
+namespace {
+
+constexpr double width = 880;
+constexpr double height = 400;
+constexpr double left = 66;
+constexpr double right = 26;
+constexpr double top = 84;
+constexpr double bottom = 72;
+
+struct Range {
+  double low = 0;
+  double high = 1;
+};
+
+struct Axes {
+  Range x;
+  Range y;
+  bool log_x = false;
+
+  double fraction_x(double value) const {
+    return log_x ? std::log(value / x.low) / std::log(x.high / x.low) : (value - x.low) / (x.high - x.low);
+  }
+  SvgPoint place(double at_x, double at_y) const {
+    return {left + fraction_x(at_x) * (width - left - right),
+            height - bottom - (at_y - y.low) / (y.high - y.low) * (height - top - bottom)};
+  }
+};
+
+// 1, 2 or 5 times a power of ten: the least that cuts `span` into at most `max_parts`.
+double round_step(double span, double max_parts) {
+  const double power = std::pow(10.0, std::floor(std::log10(span / max_parts)));
+  for (const double factor : {1.0, 2.0, 5.0}) {
+    if (span / (factor * power) <= max_parts) return factor * power;
+  }
+  return 10 * power;
+}
+
+std::vector<double> round_values(Range range, double max_parts) {
+  const double step = round_step(range.high - range.low, max_parts);
+  std::vector<double> values;
+  for (double value = std::ceil(range.low / step - 1e-9) * step; value <= range.high + 1e-9 * step;
+       value += step) {
+    values.push_back(std::abs(value) < 1e-9 * step ? 0 : value);
+  }
+  return values;
+}
+
+void check(const LineChart& chart) {
+  std::size_t num_points = 0;
+  for (const ChartSeries& series : chart.series) {
+    num_points += series.points.size();
+    for (const ChartPoint& point : series.points) {
+      require(std::isfinite(point.x) && std::isfinite(point.y),
+              "chart \"{}\", series \"{}\": not a finite point ({}, {})", chart.title, series.name, point.x,
+              point.y);
+      require(!chart.log_x || point.x > 0, "chart \"{}\", series \"{}\": x = {} on a logarithmic axis",
+              chart.title, series.name, point.x);
+    }
+  }
+  require(num_points > 0, "chart \"{}\": no points to draw", chart.title);
+}
+
+Axes axes_of(const LineChart& chart) {
+  constexpr double infinity = std::numeric_limits<double>::infinity();
+  Range x{infinity, -infinity};
+  Range y{infinity, -infinity};
+  for (const ChartSeries& series : chart.series) {
+    for (const ChartPoint& point : series.points) {
+      x = {std::min(x.low, point.x), std::max(x.high, point.x)};
+      y = {std::min(y.low, std::isnan(point.low) ? point.y : point.low),
+           std::max(y.high, std::isnan(point.high) ? point.y : point.high)};
+    }
+  }
+  if (chart.log_x) {
+    const double room = x.high > x.low ? std::pow(x.high / x.low, 0.03) : 2;
+    x = {x.low / room, x.high * room};
+  } else if (x.high == x.low) {
+    x = {x.low - 1, x.high + 1};
+  }
+  if (chart.percent_y) return {x, {-0.03, 1.03}, chart.log_x};
+  y.low = std::min(y.low, 0.0);
+  if (y.high == y.low) y.high = y.low + 1;
+  const double step = round_step(y.high - y.low, 6);
+  return {x, {std::floor(y.low / step) * step, std::ceil(y.high / step) * step}, chart.log_x};
+}
+
+void draw_grid(const LineChart& chart, const Axes& axes, SvgBuilder& svg) {
+  const double base = height - bottom;
+  for (const double value : round_values(chart.percent_y ? Range{0, 1} : axes.y, 6)) {
+    const SvgPoint at = axes.place(axes.x.low, value);
+    svg.line(at, {width - right, at.y}, {.stroke = value == 0 ? colours::axis : colours::grid});
+    svg.text({left - 10, at.y + 4.5},
+             chart.percent_y ? fmt::format("{:.0f}%", 100 * value) : fmt::format("{:g}", value),
+             {.anchor = "end", .colour = colours::muted});
+  }
+  std::vector<ChartTick> ticks = chart.x_ticks;
+  if (ticks.empty()) {
+    for (const double value : round_values(axes.x, 9)) ticks.push_back({value, fmt::format("{:g}", value)});
+  }
+  for (const ChartTick& tick : ticks) {
+    const SvgPoint at = axes.place(tick.at, axes.y.low);
+    svg.line({at.x, base}, {at.x, base + 5}, {.stroke = colours::axis});
+    svg.text({at.x, base + 20}, tick.label, {.anchor = "middle", .size = 12.5, .colour = colours::muted});
+    svg.text({at.x, base + 36}, tick.second_label,
+             {.anchor = "middle", .size = 12.5, .colour = colours::muted});
+  }
+  svg.line({left, base}, {width - right, base}, {.stroke = colours::axis});
+}
+
+// Labels stand one below the other, so that marks that lie close together stay readable.
+void draw_marks(const LineChart& chart, const Axes& axes, SvgBuilder& svg) {
+  double label_y = top + 0.4 * (height - top - bottom);
+  for (const ChartMark& mark : chart.marks) {
+    const SvgPoint at = axes.place(mark.x, axes.y.low);
+    svg.line({at.x, top - 4}, {at.x, height - bottom}, {.stroke = colours::axis, .dashes = "2 5"});
+    const double label_width = 6.1 * static_cast<double>(mark.label.size());
+    const bool left_of_line = at.x + label_width + 12 > width;
+    svg.text({at.x + (left_of_line ? -6 : 6), label_y}, mark.label,
+             {.anchor = left_of_line ? "end" : "start", .size = 12, .colour = colours::muted});
+    label_y += 17;
+  }
+}
+
+// Each series has its own shape of mark, so that colour is not the only difference.
+void draw_marker(SvgPoint at, std::size_t shape, const NamedColour& colour, std::string_view hover,
+                 SvgBuilder& svg) {
+  const SvgStyle style{.fill = colour, .stroke = colours::paper, .stroke_width = 1.5};
+  constexpr double r = 5.5;
+  switch (shape % 4) {
+    case 0:
+      svg.circle(at, r, style, hover);
+      break;
+    case 1:
+      svg.rectangle({at.x - 5, at.y - 5}, 10, 10, style, hover);
+      break;
+    case 2: {
+      const SvgPoint corners[]{{at.x, at.y - 6.5}, {at.x + 6, at.y + 4.5}, {at.x - 6, at.y + 4.5}};
+      svg.polygon(corners, style, hover);
+      break;
+    }
+    default: {
+      const SvgPoint corners[]{{at.x, at.y - 7}, {at.x + 6, at.y}, {at.x, at.y + 7}, {at.x - 6, at.y}};
+      svg.polygon(corners, style, hover);
+    }
+  }
+}
+
+std::string_view dashes_of(const ChartSeries& series) {
+  return series.colour % 2 == 1 && series.markers ? "7 5" : "";
+}
+
+void draw_series(const ChartSeries& series, const Axes& axes, SvgBuilder& svg) {
+  const NamedColour& colour = colours::series[series.colour % colours::series.size()];
+  std::vector<SvgPoint> curve;
+  for (const ChartPoint& point : series.points) curve.push_back(axes.place(point.x, point.y));
+  svg.polyline(curve, {.stroke = colour,
+                       .stroke_width = series.faint ? 1.0 : 2.25,
+                       .opacity = series.faint ? 0.28 : 1.0,
+                       .dashes = dashes_of(series)});
+  if (!series.markers) return;
+  for (const ChartPoint& point : series.points) {
+    if (std::isnan(point.low) || std::isnan(point.high)) continue;
+    const SvgPoint low = axes.place(point.x, point.low);
+    const SvgPoint high = axes.place(point.x, point.high);
+    const SvgStyle bar{.stroke = colour, .stroke_width = 1.5, .opacity = 0.65};
+    svg.line(low, high, bar);
+    svg.line({low.x - 5, low.y}, {low.x + 5, low.y}, bar);
+    svg.line({high.x - 5, high.y}, {high.x + 5, high.y}, bar);
+  }
+  for (std::size_t i = 0; i < curve.size(); ++i) {
+    draw_marker(curve[i], series.colour, colour, series.points[i].hover, svg);
+  }
+}
+
+void draw_legend(const LineChart& chart, SvgBuilder& svg) {
+  double x = left;
+  for (const ChartSeries& series : chart.series) {
+    if (series.faint || series.points.empty()) continue;
+    const NamedColour& colour = colours::series[series.colour % colours::series.size()];
+    svg.line({x, 54}, {x + 26, 54}, {.stroke = colour, .stroke_width = 2.25, .dashes = dashes_of(series)});
+    if (series.markers) draw_marker({x + 13, 54}, series.colour, colour, "", svg);
+    svg.text({x + 34, 58.5}, series.name, {});
+    x += 64 + 7.2 * static_cast<double>(series.name.size());
+  }
+}
+
+}  // namespace
+
+std::string line_chart_svg(const LineChart& chart) {
+  check(chart);
+  const Axes axes = axes_of(chart);
+  SvgBuilder svg(width, height,
+                 fmt::format("Chart: {}; {} against {}", chart.title, chart.y_label, chart.x_label));
+  svg.text({16, 30}, chart.title, {.size = 16, .bold = true});
+  draw_grid(chart, axes, svg);
+  draw_marks(chart, axes, svg);
+  for (const ChartSeries& series : chart.series) draw_series(series, axes, svg);
+  draw_legend(chart, svg);
+  svg.text({left + (width - left - right) / 2, height - 12}, chart.x_label,
+           {.anchor = "middle", .colour = colours::muted});
+  svg.text({20, top + (height - top - bottom) / 2}, chart.y_label,
+           {.anchor = "middle", .colour = colours::muted, .rotation_degrees = -90});
+  return svg.finish();
+}
+
+}  // namespace lookback

@@ -1,0 +1,15 @@
+// Figures as people read them in reports.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace lookback {
+
+// 507904 -> "507,904".
+std::string group_digits(std::int64_t value);
+
+// 0.985 -> "98.5%", 1 -> "100%".
+std::string percent_text(double fraction);
+
+}  // namespace lookback

@@ -1,0 +1,95 @@
+#include "train/flops.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace lookback {
+namespace {
+
+struct Sizes {
+  double hidden, key_value, intermediate;
+};
+
+Sizes sizes_of(const ModelConfig& config) {
+  return {static_cast<double>(config.hidden_size), static_cast<double>(config.head_dim() * config.num_kv_heads),
+          static_cast<double>(config.intermediate_size)};
+}
+
+// Elements of a Llama layer's seven matrices.
+double layer_matrix_elements(const Sizes& sizes, double key_value) {
+  return 2 * sizes.hidden * sizes.hidden + 2 * sizes.hidden * key_value + 3 * sizes.hidden * sizes.intermediate;
+}
+
+std::int64_t num_upper_layers(const ModelConfig& config) {
+  return std::accumulate(config.decoder_layers.begin() + 1, config.decoder_layers.end(), std::int64_t{0});
+}
+
+std::int64_t num_decoder_layers(const ModelConfig& config) {
+  return config.kind == "drt" ? config.decoder_layers[0] + num_upper_layers(config) : config.num_layers;
+}
+
+// Keys that all positions of a sequence see together in a window of W before them and themselves.
+double window_pairs(double positions, double window) {
+  const double reach = std::min(positions, window + 1);
+  return reach * (reach + 1) / 2 + (positions - reach) * (window + 1);
+}
+
+}  // namespace
+
+std::int64_t count_parameters(const ModelConfig& config) {
+  const Sizes sizes = sizes_of(config);
+  const double d = sizes.hidden;
+  double count = static_cast<double>(config.vocab_size) * d + d;  // embedding, final norm
+  count += static_cast<double>(num_decoder_layers(config)) * (layer_matrix_elements(sizes, sizes.key_value) + 2 * d);
+  if (config.kind == "drt") {
+    count += static_cast<double>(config.num_encoder_layers) * (layer_matrix_elements(sizes, d) + 2 * d);
+    count += 2 * d + 2 * d * d;                                                // encoder norms, chunk projections
+    count += static_cast<double>(config.num_upper_groups()) * d;               // lmk_norms
+    count += static_cast<double>(num_upper_layers(config)) * (d + 2 * d * d);  // gca
+  }
+  return static_cast<std::int64_t>(count);
+}
+
+double forward_flops(const ModelConfig& config, std::int64_t length) {
+  const Sizes sizes = sizes_of(config);
+  const double d = sizes.hidden;
+  const auto window = static_cast<double>(config.window_size);
+  const auto layers = static_cast<double>(num_decoder_layers(config));
+  const auto tokens = static_cast<double>(length);
+  const double logits = 2 * tokens * d * static_cast<double>(config.vocab_size);
+  // Scores and weighted values: 2 d each a (query, key) pair.
+  const double per_pair = 4 * d;
+  if (config.kind != "drt") {
+    return logits +
+           layers * (2 * tokens * layer_matrix_elements(sizes, sizes.key_value) + per_pair * window_pairs(tokens, window));
+  }
+  const std::int64_t num_chunks = (length + config.chunk_size - 1) / config.chunk_size;
+  const auto chunks = static_cast<double>(num_chunks);
+  const auto chunk_positions = static_cast<double>(config.chunk_size + 1);
+  const double positions = chunks * chunk_positions;
+  double flops = logits;
+  flops += layers * (2 * positions * layer_matrix_elements(sizes, sizes.key_value) +
+                     per_pair * window_pairs(positions, window));
+  flops += static_cast<double>(config.num_encoder_layers) *
+           (2 * positions * layer_matrix_elements(sizes, d) + per_pair * positions * chunk_positions);
+  flops += 4 * chunks * static_cast<double>(config.chunk_size) * d * d;  // chunk keys and values
+  flops += static_cast<double>(config.num_upper_groups()) * 2 * d * chunks * (chunks - 1) / 2;  // chunk scores
+  double retrieved = 0;  // chunks that all chunks attend to together; chunk c reads what chunk c - 1 found
+  for (std::int64_t c = 1; c < num_chunks; ++c) retrieved += static_cast<double>(std::min(config.top_k, c - 1));
+  flops += static_cast<double>(num_upper_layers(config)) *
+           (4 * (chunks - 1) * chunk_positions * d * d +
+            per_pair * chunk_positions * retrieved * static_cast<double>(config.chunk_size));
+  return flops;
+}
+
+double memory_bytes_per_token(const ModelConfig& config, std::int64_t element_bytes) {
+  if (config.kind != "drt") return 0;
+  const auto row_bytes = static_cast<double>(config.hidden_size * element_bytes);
+  return 2 * row_bytes + row_bytes / static_cast<double>(config.chunk_size);
+}
+
+std::int64_t window_bytes(const ModelConfig& config, std::int64_t element_bytes) {
+  return num_decoder_layers(config) * 2 * config.window_size * config.head_dim() * config.num_kv_heads * element_bytes;
+}
+
+}  // namespace lookback

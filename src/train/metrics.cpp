@@ -1,0 +1,74 @@
+#include "train/metrics.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <string>
+
+#include "core/error.h"
+#include "core/files.h"
+
+namespace lookback {
+namespace {
+
+// The leading lines that are whole and not after last_step.
+std::string lines_until(const std::string& content, std::int64_t last_step) {
+  std::size_t end = 0;
+  while (true) {
+    const std::size_t newline = content.find('\n', end);
+    if (newline == std::string::npos) break;
+    const Json line = Json::parse(content.begin() + static_cast<std::ptrdiff_t>(end),
+                                  content.begin() + static_cast<std::ptrdiff_t>(newline), nullptr, false);
+    if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) break;
+    if (line["step"].get<std::int64_t>() > last_step) break;
+    end = newline + 1;
+  }
+  return content.substr(0, end);
+}
+
+}  // namespace
+
+Json to_json(const StepMetrics& metrics) {
+  Json line = {{"step", metrics.step},
+               {"loss", metrics.loss},
+               {"perplexity", std::exp(metrics.loss)},
+               {"lr", metrics.lr},
+               {"gradient_norm", metrics.gradient_norm}};
+  if (std::isfinite(metrics.exact_match)) line["exact_match"] = metrics.exact_match;
+  line["tokens"] = metrics.tokens;
+  line["tokens_per_second"] = metrics.tokens_per_second;
+  if (metrics.peak_fraction > 0) line["peak_fraction"] = metrics.peak_fraction;
+  if (metrics.validation_loss) {
+    line["validation_loss"] = *metrics.validation_loss;
+    line["validation_perplexity"] = std::exp(*metrics.validation_loss);
+  }
+  return line;
+}
+
+MetricsLog::MetricsLog(const std::filesystem::path& path, std::int64_t last_step) : path_(path) {
+  if (std::filesystem::exists(path)) {
+    const std::string content = read_file(path);
+    const std::string kept = lines_until(content, last_step);
+    if (kept.size() != content.size()) write_file_atomic(path, kept);
+  }
+  descriptor_ = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) fail("cannot write {}: {}", path.string(), std::strerror(errno));
+}
+
+MetricsLog::~MetricsLog() { ::close(descriptor_); }
+
+void MetricsLog::append(const StepMetrics& metrics) {
+  const std::string line = dump_line(to_json(metrics)) + "\n";
+  const ssize_t count = ::write(descriptor_, line.data(), line.size());
+  if (count == static_cast<ssize_t>(line.size())) return;
+  fail("cannot write {}: {}", path_.string(), count < 0 ? std::strerror(errno) : "the disk is full");
+}
+
+void MetricsLog::sync() {
+  if (::fsync(descriptor_) != 0) fail("cannot write {}: {}", path_.string(), std::strerror(errno));
+}
+
+}  // namespace lookback

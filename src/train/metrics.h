@@ -1,0 +1,34 @@
+// metrics.jsonl: one JSON object a step.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "core/json.h"
+#include "train/trainer.h"
+
+namespace lookback {
+
+// {"step": 12, "loss": 2.31, "perplexity": ..., "lr": ..., ...}; exact_match and validation_loss only where measured.
+Json to_json(const StepMetrics& metrics);
+
+// Appends lines to a file. Each line is handed to the system whole, so that a killed process leaves whole lines.
+class MetricsLog {
+ public:
+  // Keeps of an existing file the lines of steps up to `last_step` (a crash may have left later or broken ones). Throws
+  // Error naming the path.
+  MetricsLog(const std::filesystem::path& path, std::int64_t last_step);
+  ~MetricsLog();
+  MetricsLog(const MetricsLog&) = delete;
+  MetricsLog& operator=(const MetricsLog&) = delete;
+
+  void append(const StepMetrics& metrics);
+  // Makes all lines durable: before a checkpoint that counts on them.
+  void sync();
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
+}  // namespace lookback

@@ -1,0 +1,14 @@
+// The learning rate by step.
+#pragma once
+
+#include <cstdint>
+
+#include "train/train_config.h"
+
+namespace lookback {
+
+// The rate of optimizer step `step` (0, 1, ...): linear warmup times a cosine from lr to min_lr over all steps,
+// min(1, (step + 1) / warmup_steps) * (min_lr + (lr - min_lr) (1 + cos(pi step / steps)) / 2).
+double learning_rate(const TrainConfig& config, std::int64_t step);
+
+}  // namespace lookback

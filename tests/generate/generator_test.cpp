@@ -1,0 +1,209 @@
+#include "generate/generator.h"
+
+#include <string>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "generate/scripted_model.h"
+#include "generate/small_models.h"
+
+namespace lookback {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr std::int64_t end_of_text = 256;
+constexpr std::int64_t landmark = 257;
+
+std::vector<std::int64_t> bytes_of(const std::string& text) {
+  std::vector<std::int64_t> ids;
+  for (const char byte : text) ids.push_back(static_cast<unsigned char>(byte));
+  return ids;
+}
+
+GenerateConfig greedy(std::int64_t max_new_tokens) {
+  GenerateConfig config;
+  config.sampling.greedy = true;
+  config.max_new_tokens = max_new_tokens;
+  return config;
+}
+
+// What a model whose script is `script` says after a prompt of one token.
+struct Story {
+  GenerateResult result;
+  std::vector<std::string> shown;
+  std::vector<std::int64_t> tokens;
+  std::vector<std::int64_t> given;
+};
+Story run(const std::vector<std::int64_t>& script, const GenerateConfig& config) {
+  ScriptedModel model(script, 258, "drt");
+  const ByteTokenizer tokenizer;
+  Story run;
+  GenerateListener listener;
+  listener.on_text = [&](std::string_view text) { run.shown.emplace_back(text); };
+  listener.on_token = [&](std::int64_t id) { run.tokens.push_back(id); };
+  run.result = generate(model, &tokenizer, std::vector<std::int64_t>{65}, config, listener);
+  run.given = model.seen_ids;
+  std::string joined;
+  for (const std::string& piece : run.shown) joined += piece;
+  EXPECT_EQ(joined, run.result.text);
+  EXPECT_EQ(run.tokens, run.result.ids);
+  return run;
+}
+
+std::string message_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Generator, StopsAtTheNumberOfTokens) {
+  const Story four = run(bytes_of("hello"), greedy(4));
+  EXPECT_EQ(four.result.text, "hell");
+  EXPECT_EQ(four.result.ids, bytes_of("hell"));
+  EXPECT_EQ(four.result.stop_reason, StopReason::max_new_tokens);
+  EXPECT_EQ(four.result.prompt_tokens, 1);
+  // The last token is not read: nothing comes after it.
+  EXPECT_EQ(four.result.num_decode_steps, 3);
+  EXPECT_EQ(four.given, bytes_of("Ahel"));
+  EXPECT_EQ(four.result.memory_bytes, 400);
+  EXPECT_EQ(four.result.window_bytes, 7);
+  EXPECT_THAT(run(bytes_of("hello"), greedy(0)).result.ids, ElementsAre());
+}
+
+TEST(Generator, StopsAtEndOfText) {
+  const Story stopped = run({'a', 'b', end_of_text, 'c'}, greedy(9));
+  EXPECT_EQ(stopped.result.text, "ab");
+  EXPECT_THAT(stopped.result.ids, ElementsAre('a', 'b', end_of_text));
+  EXPECT_EQ(stopped.result.stop_reason, StopReason::end_of_text);
+  GenerateConfig on = greedy(4);
+  on.stop_at_end_of_text = false;
+  EXPECT_EQ(run({'a', 'b', end_of_text, 'c'}, on).result.text, "abc");
+}
+
+TEST(Generator, StopStringsSpanTokensAndAreNotShown) {
+  GenerateConfig config = greedy(30);
+  config.stop_strings = {"\n\n", "END"};
+  const Story stopped = run(bytes_of("a\nEN b END c"), config);
+  EXPECT_EQ(stopped.result.text, "a\nEN b ");
+  EXPECT_EQ(stopped.result.ids, bytes_of("a\nEN b END"));
+  EXPECT_EQ(stopped.result.stop_reason, StopReason::stop_string);
+  EXPECT_EQ(std::string_view("stop_string"), stop_reason_name(stopped.result.stop_reason));
+  // What is held back when the tokens run out is shown after all.
+  config.max_new_tokens = 9;
+  EXPECT_EQ(run(bytes_of("a\nEN b EN"), config).result.text, "a\nEN b EN");
+}
+
+TEST(Generator, ShowsWholeCharactersOnly) {
+  const Story run_of_accents = run(bytes_of("\xC3\xA9\xE2\x82\xAC!"), greedy(6));
+  EXPECT_THAT(run_of_accents.shown, ElementsAre("\xC3\xA9", "\xE2\x82\xAC", "!"));
+  // Cut in the middle of a character: the replacement character, so that the text is valid UTF-8.
+  EXPECT_EQ(run(bytes_of("x\xE2\x82"), greedy(3)).result.text, "x\xEF\xBF\xBD");
+}
+
+TEST(Generator, NeverSamplesTheLandmark) {
+  // The second best after the landmark does not exist, so nothing but 0 logits is left: the lowest id.
+  EXPECT_THAT(run({landmark}, greedy(1)).result.ids, ElementsAre(0));
+  // Without a landmark id the last row is only beyond the tokenizer, and sampled when there is none.
+  ScriptedModel model({landmark}, 258, "sliding-window");
+  const std::vector<std::int64_t> prompt = {1};
+  EXPECT_THAT(generate(model, nullptr, prompt, greedy(1)).ids, ElementsAre(landmark));
+  const ByteTokenizer tokenizer;
+  EXPECT_THAT(generate(model, &tokenizer, prompt, greedy(1)).ids, ElementsAre(0));
+}
+
+TEST(Generator, ForbidsWhatTheTokenizerDoesNotKnow) {
+  ModelConfig config;
+  config.kind = "drt";
+  config.vocab_size = 260;
+  config.landmark_id = 258;
+  const ByteTokenizer tokenizer;
+  EXPECT_THAT(forbidden_ids(config, &tokenizer), ElementsAre(257, 258, 259));
+  EXPECT_THAT(forbidden_ids(config, nullptr), ElementsAre(258));
+  config.kind = "sliding-window";
+  EXPECT_THAT(forbidden_ids(config, nullptr), ElementsAre());
+}
+
+TEST(Generator, SameSeedSameText) {
+  GenerateConfig config;
+  config.max_new_tokens = 40;
+  config.sampling.temperature = 30;
+  const auto ids = [&](std::uint64_t seed) {
+    config.seed = seed;
+    return run(bytes_of("hello"), config).result.ids;
+  };
+  EXPECT_EQ(ids(1), ids(1));
+  EXPECT_NE(ids(1), ids(2));
+}
+
+TEST(Generator, RepetitionPenaltyCountsPromptAndNewTokens) {
+  // The script says 'a' with logit 20 and 'b' with 10: after one 'a' it says 'b', after both 'a' again.
+  GenerateConfig config = greedy(3);
+  config.sampling.repetition_penalty = 3;
+  EXPECT_EQ(run({'a'}, config).result.text, "aba");
+  EXPECT_EQ(run({'A'}, config).result.text, "BAA");  // 'A' is the prompt
+}
+
+TEST(Generator, StopsWhenAsked) {
+  ScriptedModel model(bytes_of("hello"), 258, "drt");
+  const ByteTokenizer tokenizer;
+  const std::vector<std::int64_t> prompt(10, 65);
+  GenerateConfig config = greedy(100);
+  config.segment_tokens = 4;
+  std::vector<std::int64_t> read;
+  int num_tokens = 0;
+  GenerateListener listener;
+  listener.on_prompt_read = [&](std::int64_t count) { read.push_back(count); };
+  listener.on_token = [&](std::int64_t) { ++num_tokens; };
+  listener.stop_asked = [&] { return num_tokens == 3; };
+  const GenerateResult result = generate(model, &tokenizer, prompt, config, listener);
+  EXPECT_THAT(read, ElementsAre(4, 8, 10));
+  EXPECT_EQ(result.ids.size(), 3U);
+  EXPECT_EQ(result.stop_reason, StopReason::interrupted);
+  listener.stop_asked = [&] { return true; };
+  EXPECT_THAT(message_of([&] { generate(model, &tokenizer, prompt, config, listener); }),
+              HasSubstr("interrupted"));
+}
+
+TEST(Generator, RefusesWhatItCannotContinue) {
+  ScriptedModel model(bytes_of("hello"), 258, "drt");
+  const auto message = [&](std::vector<std::int64_t> prompt, const GenerateConfig& config) {
+    return message_of([&] { generate(model, nullptr, prompt, config); });
+  };
+  EXPECT_THAT(message({}, greedy(1)), HasSubstr("prompt is empty"));
+  EXPECT_THAT(message({1, 258}, greedy(1)),
+              HasSubstr("token 1 has the id 258; the model knows ids from 0 to 257"));
+  EXPECT_THAT(message({-1}, greedy(1)), HasSubstr("token 0 has the id -1"));
+  EXPECT_THAT(message({1, landmark}, greedy(1)), HasSubstr("landmark"));
+  GenerateConfig config = greedy(1);
+  config.stop_strings = {"x"};
+  EXPECT_THAT(message({1}, config), HasSubstr("stop strings need a tokenizer"));
+  EXPECT_THAT(message({1}, greedy(-1)), HasSubstr("max-new-tokens -1"));
+}
+
+TEST(Generator, GreedyDecodingOfADrtFollowsTheWholeForward) {
+  const ModelConfig config = small_model_cases().at(1).config;
+  const auto model = make_small_model(config);
+  const at::Tensor ids = random_ids(config, 1, 101, 3);
+  std::vector<std::int64_t> text(ids.const_data_ptr<std::int64_t>(),
+                                 ids.const_data_ptr<std::int64_t>() + 101);
+  GenerateConfig settings = greedy(20);
+  settings.segment_tokens = 16;
+  const GenerateResult result = generate(*model, nullptr, text, settings);
+  EXPECT_EQ(result.text, "");
+  for (const std::int64_t id : result.ids) {
+    const at::Tensor logits = whole_logits(*model, at::tensor(text, at::kLong).unsqueeze(0))
+                                  .select(1, static_cast<std::int64_t>(text.size()) - 1);
+    EXPECT_EQ(id, logits.narrow(1, 0, config.landmark_id).argmax().item<std::int64_t>());
+    text.push_back(id);
+  }
+}
+
+}  // namespace
+}  // namespace lookback

@@ -1,0 +1,88 @@
+#include "generate/score.h"
+
+#include <cmath>
+#include <limits>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "generate/small_models.h"
+
+namespace lookback {
+namespace {
+
+// log softmax of the whole forward in float64, picked at the next token: [N, L - 1].
+at::Tensor plain_logprobs(Model& model, const at::Tensor& ids) {
+  const std::int64_t count = ids.size(1) - 1;
+  const at::Tensor logits = whole_logits(model, ids).narrow(1, 0, count).to(at::kDouble);
+  return at::log_softmax(logits, 2).gather(2, ids.narrow(1, 1, count).unsqueeze(2)).squeeze(2);
+}
+
+TEST(Score, AllWaysAgreeForEveryLengthModuloTheChunkSize) {
+  for (const SmallModelCase& small : small_model_cases()) {
+    SCOPED_TRACE(small.name);
+    const auto model = make_small_model(small.config);
+    for (std::int64_t length = 17; length < 25; ++length) {
+      SCOPED_TRACE(length);
+      const std::int64_t num_sequences = length % 3 + 1;
+      const at::Tensor ids = random_ids(small.config, num_sequences, length, 10);
+      const at::Tensor expected = plain_logprobs(*model, ids);
+      ScoreOptions whole;
+      ScoreOptions segments;
+      segments.whole_tokens = 0;
+      segments.segment_tokens = 11;
+      ScoreOptions incremental;
+      incremental.incremental = true;
+      for (const ScoreOptions& options : {whole, segments, incremental}) {
+        const at::Tensor logprobs = score_tokens(*model, ids, options);
+        ASSERT_EQ(logprobs.sizes(), ids.sizes());
+        EXPECT_TRUE(logprobs.select(1, 0).isnan().all().item<bool>());
+        EXPECT_LT(largest_difference(logprobs.narrow(1, 1, length - 1), expected), 2e-4);
+      }
+    }
+  }
+}
+
+TEST(Score, ASingleTokenHasNothingBeforeIt) {
+  const ModelConfig config = small_model_cases().front().config;
+  const auto model = make_small_model(config);
+  const at::Tensor logprobs = score_tokens(*model, at::zeros({1, 1}, at::kLong), {});
+  EXPECT_EQ(logprobs.numel(), 1);
+  EXPECT_TRUE(logprobs.isnan().all().item<bool>());
+}
+
+TEST(Score, SummaryByHand) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const ScoreSummary summary = summarize_scores(at::tensor({nan, -1.0F, -3.0F}));
+  EXPECT_EQ(summary.num_scored, 2);
+  EXPECT_DOUBLE_EQ(summary.total_nll, 4);
+  EXPECT_DOUBLE_EQ(summary.mean_nll, 2);
+  EXPECT_DOUBLE_EQ(summary.perplexity, std::exp(2.0));
+  EXPECT_DOUBLE_EQ(bits_per_byte(summary, 8), 4 / std::log(2.0) / 8);
+  EXPECT_TRUE(std::isnan(summarize_scores(at::tensor({nan})).perplexity));
+}
+
+TEST(Score, StopsWhenAsked) {
+  const ModelConfig config = small_model_cases().front().config;
+  const auto model = make_small_model(config);
+  ScoreOptions options;
+  options.incremental = true;
+  std::int64_t read = 0;
+  options.on_progress = [&](std::int64_t num_tokens) {
+    read = num_tokens;
+    return num_tokens < 5;
+  };
+  EXPECT_THROW(score_tokens(*model, random_ids(config, 1, 20, 1), options), Error);
+  EXPECT_EQ(read, 5);
+}
+
+TEST(Score, BrokenWeightsAreNamed) {
+  const ModelConfig config = small_model_cases().front().config;
+  const auto model = make_small_model(config);
+  model->parameters().get("model.norm.weight").fill_(std::numeric_limits<float>::quiet_NaN());
+  EXPECT_THROW(score_tokens(*model, random_ids(config, 1, 20, 1), {}), Error);
+}
+
+}  // namespace
+}  // namespace lookback

@@ -1,0 +1,74 @@
+#include "generate/small_models.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include "core/random.h"
+
+namespace lookback {
+namespace {
+
+ModelConfig small_drt(std::vector<std::int64_t> decoder_layers, std::int64_t num_kv_heads,
+                      std::int64_t window_size, bool softmax_plus_one, std::int64_t top_k) {
+  ModelConfig config;
+  config.kind = "drt";
+  config.hidden_size = 32;
+  config.intermediate_size = 48;
+  config.num_heads = 4;
+  config.num_kv_heads = num_kv_heads;
+  config.vocab_size = 41;
+  config.landmark_id = 40;
+  config.chunk_size = 8;
+  config.top_k = top_k;
+  config.window_size = window_size;
+  config.num_encoder_layers = 1;
+  config.decoder_layers = std::move(decoder_layers);
+  config.initializer_range = 0;
+  config.embedding_initializer_range = 0.5;
+  config.softmax_plus_one = softmax_plus_one;
+  return config;
+}
+
+}  // namespace
+
+std::vector<SmallModelCase> small_model_cases() {
+  ModelConfig sliding = small_drt({1, 1}, 2, 13, true, 1);
+  sliding.kind = "sliding-window";
+  sliding.num_layers = 3;
+  return {
+      {"one_group", small_drt({2, 2}, 4, 5, true, 2)},
+      {"two_groups_grouped_queries", small_drt({1, 1, 2}, 2, 20, false, 3)},
+      {"three_groups_narrow_window", small_drt({1, 1, 1, 1}, 1, 3, true, 2)},
+      {"more_chunks_asked_for_than_there_are", small_drt({1, 1, 1}, 4, 8, false, 30)},
+      {"sliding_window", sliding},
+  };
+}
+
+std::unique_ptr<Model> make_small_model(const ModelConfig& config) {
+  at::set_num_threads(1);  // a second one only waits at products this small
+  auto model = make_model(config, at::kCPU, 17);
+  model->parameters().freeze(at::kFloat);
+  return model;
+}
+
+at::Tensor random_ids(const ModelConfig& config, std::int64_t num_sequences, std::int64_t length,
+                      std::uint64_t seed) {
+  Random random(seed);
+  at::Tensor ids = at::empty({num_sequences, length}, at::kLong);
+  auto* values = ids.mutable_data_ptr<std::int64_t>();
+  for (std::int64_t i = 0; i < ids.numel(); ++i) {
+    values[i] = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(config.vocab_size - 1)));
+  }
+  return ids;
+}
+
+at::Tensor whole_logits(Model& model, const at::Tensor& ids) {
+  const at::NoGradGuard no_gradients;
+  return model.logits(model.hidden_states(ids, {}));
+}
+
+double largest_difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
+
+}  // namespace lookback
