@@ -1,10 +1,15 @@
 #include "data/dataset_writer.h"
 
+#include <fmt/core.h>
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "core/error.h"
 #include "core/files.h"
+#include "data/byte_source.h"
 
 namespace lookback {
 namespace {
@@ -13,9 +18,16 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t document_bytes = sizeof(DocumentRange);
 
+// Read, not mapped: the pages of a mapping would count as this process's memory.
 DatasetFile describe_file(const fs::path& path) {
-  const MappedFile mapped(path);
-  return {path.filename().string(), static_cast<std::int64_t>(mapped.bytes().size()), checksum_of(mapped.bytes())};
+  const auto source = open_byte_source(path);
+  std::vector<char> buffer(1 << 20);
+  XXH64_state_t state;
+  XXH64_reset(&state, 0);
+  while (const std::size_t count = source->read(buffer.data(), buffer.size())) {
+    XXH64_update(&state, buffer.data(), count);
+  }
+  return {path.filename().string(), source->disk_position(), fmt::format("{:016x}", XXH64_digest(&state))};
 }
 
 }  // namespace
