@@ -28,9 +28,8 @@ void print_summary(const DemoReport& report, const std::filesystem::path& page) 
                group_digits(longest.length_tokens / report.training_length));
   } else {
     fmt::print(
-        "The DRT did NOT learn in this run: {} right at {} tokens, at least {} was expected. Another --seed "
-        "or more "
-        "--steps may do.\n",
+        "The DRT did NOT learn in this run: {} right at {} tokens, at least {} was expected. "
+        "Another --seed or more --steps may do.\n",
         percent_text(longest.accuracy()), group_digits(longest.length_tokens),
         percent_text(demo_success_accuracy));
   }
@@ -65,8 +64,8 @@ int run(const DemoOptions& options) {
 void add_demo_command(CLI::App& app) {
   auto options = std::make_shared<DemoOptions>();
   CLI::App* command = app.add_subcommand("demo",
-                                         "Train a small DRT and a sliding-window model from scratch, compare "
-                                         "both on long texts, write a report");
+                                         "Train a small DRT and a sliding-window model from scratch, "
+                                         "compare both on long texts, write a report");
   command->add_option("--out", options->out, "Folder of the two runs and of report.html")
       ->capture_default_str();
   command->add_option("--seed", options->seed, "Seed of weights, texts and questions")->capture_default_str();

@@ -144,10 +144,10 @@ DemoLength demo_length_result(const DemoState& state, const DemoPlan& plan, cons
   return result;
 }
 
-DemoReport make_demo_report(const DemoState& state, const DemoPlan& plan, const std::filesystem::path& folder,
-                            std::uint64_t seed) {
+DemoReport make_demo_report(const DemoState& state, const DemoPlan& plan, const Tokenizer& tokenizer,
+                            const std::filesystem::path& folder, std::uint64_t seed) {
   const std::filesystem::path prompt = folder / "example-prompt.txt";
-  write_file_atomic(prompt, demo_example_prompt(plan, seed));
+  write_file_atomic(prompt, demo_example_prompt(tokenizer, plan, seed));
 
   DemoReport report;
   report.seed = seed;
@@ -161,6 +161,7 @@ DemoReport make_demo_report(const DemoState& state, const DemoPlan& plan, const 
   report.settings = settings_of(report, plan);
   report.next_commands = fmt::format(
       "lookback generate --model {0} --prompt-file {1} --max-new-tokens 6 --greedy\n"
+      "lookback eval needle --model {0} --task recipe --lengths 1K,16K --depths 0,50,100\n"
       "lookback score --model {0} --text {1} --json",
       report.drt.folder, prompt.string());
   report.version = version;

@@ -7,6 +7,7 @@
 #include "cli/demo_state.h"
 #include "eval/demo_plan.h"
 #include "report/demo_report.h"
+#include "text/tokenizer.h"
 
 namespace lookback {
 
@@ -20,7 +21,7 @@ DemoLength demo_length_result(const DemoState& state, const DemoPlan& plan, cons
 
 // The report of a demo of which every part is finished; also writes the example prompt that its commands
 // name.
-DemoReport make_demo_report(const DemoState& state, const DemoPlan& plan, const std::filesystem::path& folder,
-                            std::uint64_t seed);
+DemoReport make_demo_report(const DemoState& state, const DemoPlan& plan, const Tokenizer& tokenizer,
+                            const std::filesystem::path& folder, std::uint64_t seed);
 
 }  // namespace lookback

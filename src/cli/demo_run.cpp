@@ -48,7 +48,7 @@ class Demo {
     if (!train_model(3, demo_sliding_window, "sliding window", plan_.sliding_window)) return std::nullopt;
     if (!ask(4, demo_sliding_window, "sliding window")) return std::nullopt;
     state_.save();
-    return make_demo_report(state_, plan_, options_.out, options_.seed);
+    return make_demo_report(state_, plan_, *tokenizer_, options_.out, options_.seed);
   }
 
  private:
@@ -135,7 +135,7 @@ class Demo {
     try {
       measure_cells(folder, *model);
       if (!state_.inspection(folder)) {
-        state_.set_inspection(folder, inspect_demo_sample(*model, plan_, options_.seed,
+        state_.set_inspection(folder, inspect_demo_sample(*model, *tokenizer_, plan_, options_.seed,
                                                           [](std::int64_t) { return !interrupted(); }));
       }
     } catch (const Error&) {
@@ -170,8 +170,8 @@ class Demo {
                               eta_text(tokens_read, all_tokens, line.elapsed_seconds())));
         return !interrupted();
       };
-      const DemoCell cell =
-          evaluate_demo_cell(model, plan_, task.length, task.depth_index, options_.seed, on_tokens);
+      const DemoCell cell = evaluate_demo_cell(model, *tokenizer_, plan_, task.length, task.depth_index,
+                                               options_.seed, on_tokens);
       const std::lock_guard lock(mutex);
       state_.set_cell(folder, task.length.num_chunks, task.depth_index, {cell, clock.elapsed_seconds()});
       ++num_done;

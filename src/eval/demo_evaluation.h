@@ -9,6 +9,7 @@
 
 #include "eval/demo_plan.h"
 #include "models/model.h"
+#include "text/tokenizer.h"
 
 namespace lookback {
 
@@ -25,9 +26,10 @@ struct DemoCell {
 };
 
 // Asks `length.samples_per_depth` questions whose needle lies at plan.depths[depth_index]. Both models are
-// asked the same. See TokensRead.
-DemoCell evaluate_demo_cell(Model& model, const DemoPlan& plan, const DemoLengthPlan& length,
-                            std::size_t depth_index, std::uint64_t seed, const TokensRead& on_tokens);
+// asked the same.
+DemoCell evaluate_demo_cell(Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
+                            const DemoLengthPlan& length, std::size_t depth_index, std::uint64_t seed,
+                            const TokensRead& on_tokens);
 
 struct DemoRetrieved {
   std::int64_t chunk_index = 0;
@@ -45,11 +47,11 @@ struct DemoInspection {
   std::string answer;
   std::vector<DemoRetrieved> retrieved;  // weights falling; empty for models that retrieve nothing
 };
-DemoInspection inspect_demo_sample(Model& model, const DemoPlan& plan, std::uint64_t seed,
-                                   const TokensRead& on_tokens);
+DemoInspection inspect_demo_sample(Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
+                                   std::uint64_t seed, const TokensRead& on_tokens);
 
 // The text before the answer of one more question, for a reader to try: the answer's blank is its last
 // character.
-std::string demo_example_prompt(const DemoPlan& plan, std::uint64_t seed);
+std::string demo_example_prompt(const Tokenizer& tokenizer, const DemoPlan& plan, std::uint64_t seed);
 
 }  // namespace lookback

@@ -1,5 +1,6 @@
 #include "report/demo_report.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/core.h>
@@ -38,12 +39,22 @@ ChartSeries smoothed(ChartSeries series) {
   return series;
 }
 
+// The first steps' losses would leave all that follows in the lowest fifth of the picture.
+double loss_limit(const DemoReport& report) {
+  double limit = 0;
+  for (const DemoModelResult* model : {&report.drt, &report.sliding_window}) {
+    limit = std::max(limit, model->steps[model->steps.size() / 16].loss);
+  }
+  return 1.2 * limit;
+}
+
 LineChart training_chart(const DemoReport& report, const std::string& title, const std::string& y_label,
                          double DemoTrainingStep::*field, bool percent) {
   LineChart chart{.title = title,
                   .x_label = "optimizer step",
                   .y_label = y_label,
                   .percent_y = percent,
+                  .y_limit = percent ? 1 : loss_limit(report),
                   .marks = report.drt.stages};
   const ChartSeries sliding = raw_series(report.sliding_window, field, 1);
   const ChartSeries drt = raw_series(report.drt, field, 0);
@@ -84,8 +95,7 @@ std::string retrieved_cards(const DemoSample& sample) {
     const std::string_view text = chunk.text;
     html += fmt::format(
         "<li class=\"card{}\"><div class=\"head\"><b>{:.1f}%</b><div class=\"bar\"><i "
-        "style=\"width:{:.1f}%\"></i></div>"
-        "<span>chunk {} of {}</span></div>",
+        "style=\"width:{:.1f}%\"></i></div><span>chunk {} of {}</span></div>",
         chunk.holds_needle() ? " found" : "", 100 * chunk.weight, 100 * chunk.weight,
         group_digits(chunk.chunk_index + 1), group_digits(sample.num_chunks));
     html += fmt::format("<p class=\"text\">{}", escape_markup(text.substr(0, chunk.needle_begin)));
@@ -131,11 +141,9 @@ ContextStrip strip_of(const DemoReport& report) {
 void add_accuracy(const DemoReport& report, HtmlPage& page) {
   page.heading("Right answers by length of the context");
   page.paragraph(
-      "Each sample is a text with six needles such as |key fox is 48213| and, at its end, a question for one "
-      "of them. "
-      "Counted are answers with all five digits right, chosen greedily; nothing of the answer stands within "
-      "reach of "
-      "the attention window. Bars are 95% Wilson intervals.");
+      "Each sample is a text with six needles such as |key fox is 48213| and, at its end, a question for "
+      "one of them. Counted are answers with all five digits right, chosen greedily; nothing of the "
+      "answer stands within reach of the attention window. Bars are 95% Wilson intervals.");
   page.figure(line_chart_svg(demo_accuracy_chart(report)), "");
   const auto table = demo_accuracy_table(report);
   HtmlTable numbers{.caption =
@@ -149,10 +157,11 @@ void add_accuracy(const DemoReport& report, HtmlPage& page) {
 void add_depths(const DemoReport& report, HtmlPage& page) {
   if (report.depths.values.empty()) return;
   page.heading("Does it matter where the needle lies?");
-  page.paragraph(fmt::format(
-      "Right answers of {} by length of the context and by depth, the place of the needle from the beginning (0%) "
-      "to the question (100%). Each cell: answers that were right, of all that were asked.",
-      report.drt.name));
+  page.paragraph(
+      fmt::format("Right answers of {} by length of the context and by depth, the place of the needle "
+                  "from the beginning (0%) to the question (100%). Each cell: answers that were right, "
+                  "of all that were asked.",
+                  report.drt.name));
   page.figure(heatmap_svg(report.depths), "");
 }
 
@@ -162,10 +171,9 @@ void add_sample(const DemoReport& report, HtmlPage& page) {
   page.heading("One sample, seen from inside");
   page.paragraph(
       fmt::format("At the end of the question the model compares it with the landmark of each of the {} "
-                  "chunks before it, takes "
-                  "the {} best and reads those, each with the weight shown. Nobody told it which chunk was "
-                  "right: the retriever "
-                  "was trained by the loss of the text alone.",
+                  "chunks before it, takes the {} best and reads those, each with the weight shown. "
+                  "Nobody told it which chunk was right: the retriever was trained by the loss of the "
+                  "text alone.",
                   group_digits(sample.num_chunks - 1), sample.retrieved.size()));
   page.figure(context_strip_svg(strip_of(report)), "Columns: the chunks retrieved, as high as their weight.");
   page.markup(answer_list(sample));
@@ -175,12 +183,11 @@ void add_sample(const DemoReport& report, HtmlPage& page) {
 void add_training(const DemoReport& report, HtmlPage& page) {
   page.heading("Training");
   page.paragraph(
-      "Both models read the same batches from the same seed. The dotted lines are stages of the curriculum: the "
-      "texts grow when the DRT answers well. Pale: each step; strong: running mean.");
-  page.figure(
-      line_chart_svg(training_chart(report, "Loss", "loss", &DemoTrainingStep::loss, false)),
-      "The loss counts the answers' tokens once and half of all tokens: it rises when a stage brings more to "
-      "find.");
+      "Both models read the same batches from the same seed. The dotted lines are stages of the "
+      "curriculum: the texts grow when the DRT answers well. Pale: each step; strong: running mean.");
+  page.figure(line_chart_svg(training_chart(report, "Loss", "loss", &DemoTrainingStep::loss, false)),
+              "The loss counts the answers' tokens once and half of all tokens; it rises when a stage brings "
+              "more to find. The first steps lie above the picture.");
   page.figure(line_chart_svg(training_chart(report, "Right answers in training", "exact match",
                                             &DemoTrainingStep::exact_match, true)),
               "");
@@ -192,10 +199,13 @@ std::string lead_of(const DemoReport& report) {
       fmt::format("A model of {} parameters, trained from scratch in {} on texts of at most {} tokens, ",
                   group_digits(report.drt.num_parameters), format_duration(report.drt.training_seconds),
                   group_digits(report.training_length));
-  const std::string found = fmt::format("{} of the needles in texts of {} tokens", percent_text(longest.accuracy()),
-                                        group_digits(longest.length_tokens));
-  if (!demo_learned(report)) return model + fmt::format("found only {}. Another seed or more steps may do.", found);
-  return model + fmt::format("finds {}. Its retriever learned this from the language-model loss alone.", found);
+  const std::string found =
+      fmt::format("{} of the needles in texts of {} tokens", percent_text(longest.accuracy()),
+                  group_digits(longest.length_tokens));
+  if (!demo_learned(report))
+    return model + fmt::format("found only {}. Another seed or more steps may do.", found);
+  return model +
+         fmt::format("finds {}. Its retriever learned this from the language-model loss alone.", found);
 }
 
 }  // namespace
@@ -263,7 +273,8 @@ std::string demo_report_html(const DemoReport& report) {
   add_depths(report, page);
   add_training(report, page);
   page.heading("How it was made");
-  HtmlTable settings{.caption = "Models, training and machine.", .headers = {"what", "value"}, .rows = {}, .prose = true};
+  HtmlTable settings{
+      .caption = "Models, training and machine.", .headers = {"what", "value"}, .rows = {}, .prose = true};
   for (const auto& [name, value] : report.settings) settings.rows.push_back({name, value});
   page.table(settings);
   page.paragraph("Both models lie in ordinary run folders. To go on from here:");

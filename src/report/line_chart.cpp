@@ -90,7 +90,7 @@ Axes axes_of(const LineChart& chart) {
     x = {x.low - 1, x.high + 1};
   }
   if (chart.percent_y) return {x, {-0.03, 1.03}, chart.log_x};
-  y.low = std::min(y.low, 0.0);
+  y = {std::min(y.low, 0.0), std::min(y.high, chart.y_limit)};
   if (y.high == y.low) y.high = y.low + 1;
   const double step = round_step(y.high - y.low, 6);
   return {x, {std::floor(y.low / step) * step, std::ceil(y.high / step) * step}, chart.log_x};
@@ -164,7 +164,8 @@ std::string_view dashes_of(const ChartSeries& series) {
 void draw_series(const ChartSeries& series, const Axes& axes, SvgBuilder& svg) {
   const NamedColour& colour = colours::series[series.colour % colours::series.size()];
   std::vector<SvgPoint> curve;
-  for (const ChartPoint& point : series.points) curve.push_back(axes.place(point.x, point.y));
+  for (const ChartPoint& point : series.points)
+    curve.push_back(axes.place(point.x, std::min(point.y, axes.y.high)));
   svg.polyline(curve, {.stroke = colour,
                        .stroke_width = series.faint ? 1.0 : 2.25,
                        .opacity = series.faint ? 0.28 : 1.0,

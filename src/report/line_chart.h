@@ -41,8 +41,9 @@ struct LineChart {
   std::string x_label;
   std::string y_label;
   bool log_x = false;
-  bool percent_y = false;               // values in [0, 1], drawn on a whole axis from 0% to 100%
-  std::vector<ChartTick> x_ticks = {};  // empty: round numbers
+  bool percent_y = false;  // values in [0, 1], drawn on a whole axis from 0% to 100%
+  double y_limit = std::numeric_limits<double>::infinity();  // values above are drawn at it
+  std::vector<ChartTick> x_ticks = {};                       // empty: round numbers
   std::vector<ChartSeries> series = {};
   std::vector<ChartMark> marks = {};
 };
