@@ -23,7 +23,7 @@ add_library(lookback_sentencepiece STATIC
 target_include_directories(lookback_sentencepiece SYSTEM PUBLIC ${_sp}/src)
 target_include_directories(lookback_sentencepiece SYSTEM PRIVATE
   ${CMAKE_BINARY_DIR}/sentencepiece ${_sp} ${_sp}/src/builtin_pb ${_sp}/third_party/protobuf-lite)
-target_compile_definitions(lookback_sentencepiece PRIVATE HAVE_PTHREAD=1 _USE_INTERNAL_STRING_VIEW _USE_EXTERNAL_ABSL=0)
+target_compile_definitions(lookback_sentencepiece PRIVATE HAVE_PTHREAD=1 _USE_INTERNAL_STRING_VIEW)
 target_compile_options(lookback_sentencepiece PRIVATE -w)
 set_target_properties(lookback_sentencepiece PROPERTIES CXX_STANDARD 17)
 target_link_libraries(lookback_sentencepiece PRIVATE Threads::Threads)

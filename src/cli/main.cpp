@@ -24,10 +24,14 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   bool debug = false;
   app.add_flag("--debug", debug, "On failure also show the exception's type and origin");
+  lookback::add_tokenize_command(app);
+  lookback::add_detokenize_command(app);
   lookback::add_demo_command(app);
   lookback::add_eval_command(app);
   lookback::add_generate_command(app);
   lookback::add_score_command(app);
+  lookback::add_train_command(app);
+  lookback::add_estimate_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& error) {

@@ -22,10 +22,13 @@ namespace {
 // A file descriptor that closes itself.
 class Descriptor {
  public:
-  Descriptor(const std::filesystem::path& path, int flags, std::string_view action)
+  // `named`: the path that a person knows, for the error.
+  Descriptor(const std::filesystem::path& path, int flags, std::string_view action, const std::filesystem::path& named)
       : value_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
-    if (value_ < 0) fail_with_errno(action, path);
+    if (value_ < 0) fail_with_errno(action, named);
   }
+  Descriptor(const std::filesystem::path& path, int flags, std::string_view action)
+      : Descriptor(path, flags, action, path) {}
   ~Descriptor() { ::close(value_); }
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
@@ -43,7 +46,7 @@ std::filesystem::path folder_of(const std::filesystem::path& path) {
 
 std::string read_file(const std::filesystem::path& path) {
   const Descriptor file(path, O_RDONLY, "read");
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.get(), &status) != 0) fail_with_errno("read", path);
   if (S_ISDIR(status.st_mode)) fail("cannot read {}: it is a folder, a file was expected", path.string());
   std::string content;
@@ -62,7 +65,7 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view conte
   std::filesystem::path temporary = path;
   temporary += ".tmp" + std::to_string(::getpid());
   try {
-    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC, "write");
+    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC, "write", path);
     while (!content.empty()) {
       const ssize_t count = ::write(file.get(), content.data(), content.size());
       if (count < 0 && errno == EINTR) continue;
@@ -92,7 +95,7 @@ void publish_folder(const std::filesystem::path& finished, const std::filesystem
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
   const Descriptor file(path, O_RDONLY, "read");
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.get(), &status) != 0) fail_with_errno("read", path);
   if (!S_ISREG(status.st_mode)) fail("cannot map {}: it is not a regular file", path.string());
   size_bytes_ = static_cast<std::size_t>(status.st_size);

@@ -1,17 +1,22 @@
 // JSON values and files. Include this, not nlohmann/json.hpp, so that errors name the file.
 #pragma once
 
-#include <filesystem>
 #include <nlohmann/json.hpp>
+
+#include <filesystem>
 #include <string>
 #include <string_view>
 
 namespace lookback {
 
+// Keeps the order of keys, and so looks them up one by one: for objects of some hundred keys at most.
 using Json = nlohmann::ordered_json;
+// Sorted keys: for objects with very many (a vocabulary).
+using LookupJson = nlohmann::json;
 
 // Parses text; `source` (a file name, "line 3 of x") opens the Error's message when it is not valid JSON.
 Json parse_json(std::string_view text, const std::string& source);
+LookupJson parse_lookup_json(std::string_view text, const std::string& source);
 
 // Reads and parses a file. Throws Error naming it.
 Json read_json_file(const std::filesystem::path& path);
@@ -22,28 +27,30 @@ void write_json_file(const std::filesystem::path& path, const Json& value);
 // One line of JSON for people and programs alike; text that is no valid UTF-8 is replaced by U+FFFD.
 std::string dump_line(const Json& value);
 
-// value[key] as T. Throws Error naming `source`, the key, and what is wrong (missing, other type).
-template <typename T>
-T json_field(const Json& value, const std::string& key, const std::string& source);
-template <typename T>
-T json_field_or(const Json& value, const std::string& key, T otherwise, const std::string& source);
+// value[key] as T, of a Json or a LookupJson. Throws Error naming `source`, the key, and what is wrong (missing,
+// other type).
+template <typename T, typename AnyJson>
+T json_field(const AnyJson& value, const std::string& key, const std::string& source);
+// The same, or `otherwise` when the key is missing or null.
+template <typename T, typename AnyJson>
+T json_field_or(const AnyJson& value, const std::string& key, T otherwise, const std::string& source);
 
 // Implementation of the two templates.
-[[noreturn]] void fail_json_field(const Json& value, const std::string& key, const std::string& source,
+[[noreturn]] void fail_json_field(bool is_object, const std::string& key, const std::string& source,
                                   const char* reason);
 
-template <typename T>
-T json_field(const Json& value, const std::string& key, const std::string& source) {
-  if (!value.is_object() || !value.contains(key)) fail_json_field(value, key, source, "is missing");
+template <typename T, typename AnyJson>
+T json_field(const AnyJson& value, const std::string& key, const std::string& source) {
+  if (!value.is_object() || !value.contains(key)) fail_json_field(value.is_object(), key, source, "is missing");
   try {
-    return value.at(key).get<T>();
+    return value.at(key).template get<T>();
   } catch (const nlohmann::json::exception& exception) {
-    fail_json_field(value, key, source, exception.what());
+    fail_json_field(true, key, source, exception.what());
   }
 }
 
-template <typename T>
-T json_field_or(const Json& value, const std::string& key, T otherwise, const std::string& source) {
+template <typename T, typename AnyJson>
+T json_field_or(const AnyJson& value, const std::string& key, T otherwise, const std::string& source) {
   if (!value.is_object() || !value.contains(key) || value.at(key).is_null()) return otherwise;
   return json_field<T>(value, key, source);
 }

@@ -1,12 +1,25 @@
 #include "core/random.h"
 
+#include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <numbers>
+#include <string_view>
 
 #include "core/error.h"
 
 namespace lookback {
+namespace {
+
+constexpr std::string_view state_prefix = "pcg32:";
+constexpr std::size_t word_digits = 16;
+
+// The number that exactly these hex digits stand for.
+bool parse_word(std::string_view digits, std::uint64_t& value) {
+  const auto [end, code] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+  return code == std::errc() && end == digits.data() + digits.size();
+}
+
+}  // namespace
 
 Random::Random(std::uint64_t seed, std::uint64_t stream) : state_(0), increment_((stream << 1U) | 1U) {
   next_u32();
@@ -48,19 +61,18 @@ double Random::normal() {
   return radius * std::cos(2.0 * std::numbers::pi * uniform());
 }
 
-std::string Random::state() const {
-  return fmt::format("pcg32:{:016x}:{:016x}", state_, increment_);
-}
+std::string Random::state() const { return fmt::format("{}{:016x}:{:016x}", state_prefix, state_, increment_); }
 
 Random Random::from_state(const std::string& state) {
   Random random(0);
-  unsigned long long first = 0;
-  unsigned long long second = 0;
-  if (state.size() != 39 || std::sscanf(state.c_str(), "pcg32:%16llx:%16llx", &first, &second) != 2) {
+  const std::string_view text = state;
+  const std::size_t second = state_prefix.size() + word_digits + 1;
+  // An even increment is no PCG stream: it would halve the period.
+  if (text.size() != second + word_digits || !text.starts_with(state_prefix) || text[second - 1] != ':' ||
+      !parse_word(text.substr(state_prefix.size(), word_digits), random.state_) ||
+      !parse_word(text.substr(second), random.increment_) || random.increment_ % 2 == 0) {
     fail("not a random generator's state: \"{}\"", state);
   }
-  random.state_ = first;
-  random.increment_ = second;
   return random;
 }
 

@@ -27,9 +27,9 @@ WordCache& thread_cache(std::uint64_t instance) {
   return cache;
 }
 
-std::string type_of(const Json& value, const std::string& source) { return json_field<std::string>(value, "type", source); }
+std::string type_of(const LookupJson& value, const std::string& source) { return json_field<std::string>(value, "type", source); }
 
-void require_absent(const Json& value, const char* key, const std::string& source) {
+void require_absent(const LookupJson& value, const char* key, const std::string& source) {
   const bool absent = !value.contains(key) || value.at(key).is_null() || value.at(key) == "" || value.at(key) == false;
   require(absent, "{}: {} {} is not supported", source, key, absent ? "" : value.at(key).dump());
 }
@@ -39,21 +39,21 @@ void require_absent(const Json& value, const char* key, const std::string& sourc
 BpeTokenizer::BpeTokenizer(const std::filesystem::path& path)
     : file_content_(read_file(path)), instance_(next_instance()) {
   const std::string source = path.string();
-  const Json file = parse_json(file_content_, source);
+  const LookupJson file = parse_lookup_json(file_content_, source);
   require(file.is_object(), "{}: expected a tokenizer.json object", source);
   fingerprint_ = fmt::format("{:016x}", XXH3_64bits(file_content_.data(), file_content_.size()));
-  const auto model = json_field<Json>(file, "model", source);
+  const auto model = json_field<LookupJson>(file, "model", source);
   const auto model_type = json_field_or<std::string>(model, "type", "BPE", source);
   require(model_type == "BPE", "{}: model type \"{}\" is not supported; only byte-level BPE is", source, model_type);
   for (const char* key : {"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"}) {
     require_absent(model, key, source);
   }
-  const Json normalizer = file.value("normalizer", Json());
+  const LookupJson normalizer = file.value("normalizer", LookupJson());
   require(normalizer.is_null(), "{}: normalizer type \"{}\" is not supported", source,
           normalizer.is_null() ? "" : type_of(normalizer, source));
   ignore_merges_ = json_field_or(model, "ignore_merges", false, source);
-  read_pre_tokenizer(file.value("pre_tokenizer", Json()), source);
-  const Json decoder = file.value("decoder", Json());
+  read_pre_tokenizer(file.value("pre_tokenizer", LookupJson()), source);
+  const LookupJson decoder = file.value("decoder", LookupJson());
   require(decoder.is_object() && type_of(decoder, source) == "ByteLevel",
           "{}: decoder: only type \"ByteLevel\" is supported", source);
   read_vocabulary(model, source);
@@ -62,8 +62,8 @@ BpeTokenizer::BpeTokenizer(const std::filesystem::path& path)
   find_end_of_text(source);
 }
 
-void BpeTokenizer::read_vocabulary(const Json& model, const std::string& source) {
-  const auto vocabulary = json_field<Json>(model, "vocab", source);
+void BpeTokenizer::read_vocabulary(const LookupJson& model, const std::string& source) {
+  const auto vocabulary = json_field<LookupJson>(model, "vocab", source);
   require(vocabulary.is_object() && !vocabulary.empty(), "{}: vocab: expected a mapping of tokens to ids", source);
   constexpr std::int64_t largest_id = 10'000'000;
   for (const auto& [symbols, value] : vocabulary.items()) {
@@ -86,8 +86,8 @@ void BpeTokenizer::read_vocabulary(const Json& model, const std::string& source)
   }
 }
 
-void BpeTokenizer::read_merges(const Json& model, const std::string& source) {
-  const auto merges = json_field<Json>(model, "merges", source);
+void BpeTokenizer::read_merges(const LookupJson& model, const std::string& source) {
+  const auto merges = json_field<LookupJson>(model, "merges", source);
   require(merges.is_array(), "{}: merges: expected a list", source);
   std::int32_t rank = 0;
   const auto id_of = [&](const std::string& symbols) {
@@ -96,7 +96,7 @@ void BpeTokenizer::read_merges(const Json& model, const std::string& source) {
     require(found != vocabulary_.end(), "{}: merge {} needs the token \"{}\", which vocab lacks", source, rank, symbols);
     return found->second;
   };
-  for (const Json& merge : merges) {
+  for (const LookupJson& merge : merges) {
     std::string left;
     std::string right;
     if (merge.is_string()) {
@@ -111,15 +111,17 @@ void BpeTokenizer::read_merges(const Json& model, const std::string& source) {
       left = merge[0].get<std::string>();
       right = merge[1].get<std::string>();
     }
-    merges_.add(id_of(left), id_of(right), rank, id_of(left + right));
+    const std::int32_t left_id = id_of(left);
+    const std::int32_t right_id = id_of(right);
+    merges_.add(left_id, right_id, rank, id_of(left + right));
     ++rank;
   }
 }
 
-void BpeTokenizer::read_added_tokens(const Json& file, const std::string& source) {
-  const Json added = file.value("added_tokens", Json::array());
+void BpeTokenizer::read_added_tokens(const LookupJson& file, const std::string& source) {
+  const LookupJson added = file.value("added_tokens", LookupJson::array());
   require(added.is_array(), "{}: added_tokens: expected a list", source);
-  for (const Json& token : added) {
+  for (const LookupJson& token : added) {
     const auto content = json_field<std::string>(token, "content", source + ": added_tokens");
     const auto id = json_field<std::int32_t>(token, "id", source + ": added_tokens");
     require(!content.empty() && id >= 0 && id < 10'000'000, "{}: added_tokens: \"{}\" has id {}", source, content, id);
@@ -138,7 +140,7 @@ void BpeTokenizer::read_added_tokens(const Json& file, const std::string& source
   });
 }
 
-void BpeTokenizer::read_pre_tokenizer(const Json& value, const std::string& source) {
+void BpeTokenizer::read_pre_tokenizer(const LookupJson& value, const std::string& source) {
   require(value.is_object(), "{}: pre_tokenizer: only byte-level ones are supported, found none", source);
   const std::string type = type_of(value, source);
   if (type == "ByteLevel") {
@@ -147,7 +149,7 @@ void BpeTokenizer::read_pre_tokenizer(const Json& value, const std::string& sour
     return;
   }
   require(type == "Sequence", "{}: pre_tokenizer type \"{}\" is not supported", source, type);
-  const auto parts = json_field<Json>(value, "pretokenizers", source);
+  const auto parts = json_field<LookupJson>(value, "pretokenizers", source);
   require(parts.is_array() && parts.size() == 2 && type_of(parts[0], source) == "Split" &&
               type_of(parts[1], source) == "ByteLevel" && !json_field_or(parts[1], "use_regex", true, source),
           "{}: pre_tokenizer: of sequences only Split, then ByteLevel without regex, is supported", source);
@@ -156,7 +158,7 @@ void BpeTokenizer::read_pre_tokenizer(const Json& value, const std::string& sour
           "{}: pre_tokenizer Split: only behavior \"Isolated\" without invert is supported", source);
   require(!json_field_or(parts[1], "add_prefix_space", true, source),
           "{}: pre_tokenizer: add_prefix_space after a Split is not supported", source);
-  const auto pattern = json_field<Json>(parts[0], "pattern", source);
+  const auto pattern = json_field<LookupJson>(parts[0], "pattern", source);
   splitter_.emplace(json_field<std::string>(pattern, "Regex", source + ": pre_tokenizer Split pattern"), source);
 }
 

@@ -37,10 +37,10 @@ class BpeTokenizer : public Tokenizer {
     std::int32_t id;
   };
 
-  void read_vocabulary(const Json& model, const std::string& source);
-  void read_merges(const Json& model, const std::string& source);
-  void read_added_tokens(const Json& file, const std::string& source);
-  void read_pre_tokenizer(const Json& value, const std::string& source);
+  void read_vocabulary(const LookupJson& model, const std::string& source);
+  void read_merges(const LookupJson& model, const std::string& source);
+  void read_added_tokens(const LookupJson& file, const std::string& source);
+  void read_pre_tokenizer(const LookupJson& value, const std::string& source);
   void find_end_of_text(const std::string& source);
 
   void encode_plain(std::string_view text, std::vector<std::int32_t>& ids) const;

@@ -16,16 +16,15 @@ constexpr const char* trainer_name = "trainer.json";
 constexpr const char* generator_tensor = "generator_state";
 constexpr int format_version = 1;
 
-void check_finite(const Model& model) {
-  for (const auto& [name, parameter] : model.parameters().named()) {
-    require(parameter.detach().isfinite().all().item<bool>(), "{} has weights that are not finite", name);
-  }
-}
-
 }  // namespace
 
+bool has_finite_weights(const Model& model) {
+  const auto& parameters = model.parameters().named();
+  return std::all_of(parameters.begin(), parameters.end(),
+                     [](const auto& entry) { return entry.second.detach().isfinite().all().template item<bool>(); });
+}
+
 void write_checkpoint(const CheckpointParts& parts, const std::filesystem::path& folder) {
-  check_finite(parts.model);
   save_model(parts.model, folder);
   if (parts.tokenizer != nullptr) parts.tokenizer->save(folder);
   NamedTensors tensors = parts.optimizer.state();

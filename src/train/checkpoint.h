@@ -37,7 +37,10 @@ struct CheckpointParts {
   const Tokenizer* tokenizer = nullptr;
 };
 
-// Writes the files into an empty folder. Throws Error, before anything is written, when a weight is not finite.
+// Whether every weight is a finite number: nothing else may become a checkpoint.
+bool has_finite_weights(const Model& model);
+
+// Writes the files into an empty folder.
 void write_checkpoint(const CheckpointParts& parts, const std::filesystem::path& folder);
 
 // Reads them back. Throws Error naming the file that is missing, broken or of another model.

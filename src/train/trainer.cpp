@@ -138,6 +138,7 @@ class Trainer {
   }
 
   void save() {
+    if (!has_finite_weights(model_)) stop_diverged(progress_.step, "update of the weights", NAN);
     log_->sync();
     last_saved_ = folder_->save(progress_.step, progress_.best_step, config_.keep_checkpoints,
                                 [this](const std::filesystem::path& folder) { write_checkpoint(parts(), folder); });

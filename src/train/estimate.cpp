@@ -1,0 +1,166 @@
+#include "train/estimate.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <numeric>
+#include <string>
+
+#include "core/random.h"
+#include "models/device.h"
+#include "models/model.h"
+#include "train/clipping.h"
+#include "train/flops.h"
+#include "train/generator.h"
+#include "train/machine_peak.h"
+#include "train/memory_meter.h"
+#include "train/optimizer.h"
+#include "train/training_step.h"
+
+namespace lookback {
+namespace {
+
+constexpr double assumed_utilisation = 0.25;  // of the composed operators, where nothing was measured
+constexpr double longest_trial_seconds = 60;
+
+double free_memory_bytes() {
+  std::ifstream file("/proc/meminfo");
+  std::string key;
+  std::string unit;
+  double kibibytes = 0;
+  while (file >> key >> kibibytes && std::getline(file, unit)) {
+    if (key == "MemAvailable:") return kibibytes * 1024;
+  }
+  return 0;
+}
+
+// Elements that a layer keeps for backward at one position: both norms' inputs and outputs, query, key, value, attended and
+// projected rows; the MLP's gate, up, activation and product; with chunk attention its own norm, query and output.
+double layer_elements(const ModelConfig& model, bool upper) {
+  const auto d = static_cast<double>(model.hidden_size);
+  const auto key_value = static_cast<double>(model.num_kv_heads * model.head_dim());
+  return 7 * d + 2 * key_value + 4 * static_cast<double>(model.intermediate_size) + (upper ? 5 * d : 0);
+}
+
+// Activations of one batch by formula, with or without gradient checkpointing.
+double activation_bytes_by_formula(const RunConfig& config, bool checkpointing) {
+  const ModelConfig& model = config.model;
+  const auto d = static_cast<double>(model.hidden_size);
+  const bool drt = model.kind == "drt";
+  const double tokens = static_cast<double>(config.batch_size) * static_cast<double>(config.context_length);
+  const double positions =
+      drt ? tokens * static_cast<double>(model.chunk_size + 1) / static_cast<double>(model.chunk_size) : tokens;
+  const double plain_layers =
+      static_cast<double>(drt ? model.decoder_layers[0] + model.num_encoder_layers : model.num_layers);
+  const double upper_layers =
+      drt ? static_cast<double>(std::accumulate(model.decoder_layers.begin() + 1, model.decoder_layers.end(), std::int64_t{0}))
+          : 0;
+  const double fixed = 4 * d + (drt ? 5 * d : 0);  // embedding, last norm, loss; encoder's norms, chunk keys and values
+  const double all = plain_layers * layer_elements(model, false) + upper_layers * layer_elements(model, true);
+  const double kept = checkpointing ? (plain_layers + upper_layers) * d + layer_elements(model, drt) : all;
+  return positions * (fixed + kept) * static_cast<double>(c10::elementSize(config.train.dtype));
+}
+
+TokenBatch random_batch(const RunConfig& config) {
+  const ModelConfig& model = config.model;
+  // The landmark is the last id, and no text.
+  const auto num_ids = static_cast<std::uint64_t>(std::max<std::int64_t>(1, model.vocab_size - 1));
+  Random random(config.train.seed);
+  TokenBatch batch;
+  batch.num_sequences = config.batch_size;
+  batch.length = config.context_length;
+  for (std::int64_t i = 0; i < batch.num_sequences * batch.length; ++i) {
+    batch.input_ids.push_back(static_cast<std::int64_t>(random.below(num_ids)));
+    batch.labels.push_back(static_cast<std::int64_t>(random.below(num_ids)));
+  }
+  return batch;
+}
+
+// Replaces formulas by what real steps take.
+void measure(const RunConfig& config, TrainingEstimate& estimate) {
+  const std::unique_ptr<Model> model = make_model(config.model, at::kCPU, config.train.seed);
+  AdamW optimizer(model->parameters(), config.train);
+  ForwardOptions options;
+  options.training = true;
+  options.generator = make_generator(at::kCPU, config.train.seed);
+  options.dtype = config.train.dtype;
+  const std::vector<TokenBatch> batches = {random_batch(config)};
+  const auto gradient_peak = [&](bool checkpointing) {
+    options.gradient_checkpointing = checkpointing;
+    model->parameters().zero_gradients();
+    const std::int64_t bytes = peak_tensor_bytes([&] { accumulate_gradients(*model, batches, options); });
+    // The gradients are made inside and counted on their own.
+    return std::max(0.0, static_cast<double>(bytes) - estimate.gradient_bytes);
+  };
+  estimate.checkpointed_activation_bytes = gradient_peak(true);
+  estimate.activation_bytes = gradient_peak(false);
+
+  options.gradient_checkpointing = config.train.gradient_checkpointing;
+  model->parameters().zero_gradients();
+  const auto start = std::chrono::steady_clock::now();
+  for (std::int64_t i = 0; i < config.train.grad_accumulation_steps; ++i) accumulate_gradients(*model, batches, options);
+  clip_gradients(model->parameters(), config.train.clip_grad_norm);
+  optimizer.step(config.train.lr);
+  estimate.seconds_per_step = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  estimate.utilisation = estimate.flops_per_token * estimate.tokens_per_step / estimate.seconds_per_step /
+                         estimate.machine_peak_flops;
+  estimate.measured = true;
+}
+
+}  // namespace
+
+TrainingEstimate estimate_training(const RunConfig& config) {
+  const at::Device device = parse_device(config.device);
+  TrainingEstimate estimate;
+  estimate.num_parameters = count_parameters(config.model);
+  const auto parameters = static_cast<double>(estimate.num_parameters);
+  estimate.weight_bytes = 4 * parameters;
+  estimate.gradient_bytes = 4 * parameters;
+  estimate.optimizer_bytes = 8 * parameters;
+  estimate.activation_bytes = activation_bytes_by_formula(config, false);
+  estimate.checkpointed_activation_bytes = activation_bytes_by_formula(config, true);
+
+  const auto length = static_cast<double>(config.context_length);
+  estimate.flops_per_token = training_flops(config.model, config.context_length) / length;
+  estimate.tokens_per_step =
+      static_cast<double>(config.batch_size) * static_cast<double>(config.train.grad_accumulation_steps) * length;
+  estimate.machine_peak_flops = measure_machine_peak(device, config.train.dtype);
+  estimate.utilisation = assumed_utilisation;
+  estimate.seconds_per_step = estimate.flops_per_token * estimate.tokens_per_step /
+                              (estimate.machine_peak_flops * estimate.utilisation);
+  const double trial_seconds = estimate.seconds_per_step * 4;
+  if (device.is_cpu() && trial_seconds < longest_trial_seconds && estimate.total_bytes(false) < free_memory_bytes() / 2) {
+    measure(config, estimate);
+  }
+  estimate.seconds = estimate.seconds_per_step * static_cast<double>(config.train.steps);
+
+  const auto element_bytes = static_cast<std::int64_t>(c10::elementSize(config.train.dtype));
+  estimate.memory_bytes_per_token = memory_bytes_per_token(config.model, element_bytes);
+  estimate.window_bytes = window_bytes(config.model, element_bytes);
+  return estimate;
+}
+
+Json to_json(const TrainingEstimate& estimate, const RunConfig& config) {
+  return {{"num_parameters", estimate.num_parameters},
+          {"weight_bytes", estimate.weight_bytes},
+          {"gradient_bytes", estimate.gradient_bytes},
+          {"optimizer_bytes", estimate.optimizer_bytes},
+          {"activation_bytes", estimate.activation_bytes},
+          {"checkpointed_activation_bytes", estimate.checkpointed_activation_bytes},
+          {"total_bytes", estimate.total_bytes(config.train.gradient_checkpointing)},
+          {"flops_per_token", estimate.flops_per_token},
+          {"machine_peak_flops", estimate.machine_peak_flops},
+          {"utilisation", estimate.utilisation},
+          {"measured", estimate.measured},
+          {"steps", config.train.steps},
+          {"tokens_per_step", estimate.tokens_per_step},
+          {"tokens_per_second", estimate.tokens_per_step / estimate.seconds_per_step},
+          {"seconds", estimate.seconds},
+          {"memory_bytes_per_token", estimate.memory_bytes_per_token},
+          {"window_bytes", estimate.window_bytes}};
+}
+
+}  // namespace lookback

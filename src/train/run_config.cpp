@@ -1,0 +1,201 @@
+#include "train/run_config.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "core/error.h"
+#include "train/known_keys.h"
+
+namespace lookback {
+namespace {
+
+// Calls visit(key, member) for every key of [train] that is a plain value.
+template <typename Config, typename Visitor>
+void visit_train_keys(Config& config, Visitor&& visit) {
+  auto& train = config.train;
+  visit("steps", train.steps);
+  visit("batch_size", config.batch_size);
+  visit("context_length", config.context_length);
+  visit("lr", train.lr);
+  visit("min_lr", train.min_lr);
+  visit("warmup_steps", train.warmup_steps);
+  visit("eps", train.eps);
+  visit("weight_decay", train.weight_decay);
+  visit("decay_all_parameters", train.decay_all_parameters);
+  visit("clip_grad_norm", train.clip_grad_norm);
+  visit("grad_accumulation_steps", train.grad_accumulation_steps);
+  visit("gradient_checkpointing", train.gradient_checkpointing);
+  visit("seed", train.seed);
+  visit("validate_every", train.validate_every);
+  visit("validation_windows", config.validation_windows);
+  visit("checkpoint_every", train.checkpoint_every);
+  visit("keep_checkpoints", train.keep_checkpoints);
+  visit("device", config.device);
+  visit("threads", config.threads);
+  visit("init", config.init);
+}
+
+template <typename Config, typename Visitor>
+void visit_data_keys(Config& config, Visitor&& visit) {
+  visit("train", config.data);
+  visit("valid", config.valid);
+  visit("tokenizer_fingerprint", config.tokenizer_fingerprint);
+  visit("num_tokens", config.num_tokens);
+}
+
+const char* dtype_name(at::ScalarType dtype) { return dtype == at::kBFloat16 ? "bfloat16" : "float32"; }
+
+at::ScalarType dtype_of(const std::string& name, const std::string& source) {
+  if (name == "float32") return at::kFloat;
+  if (name == "bfloat16") return at::kBFloat16;
+  fail("{}: dtype: expected \"float32\" or \"bfloat16\", found \"{}\"", source, name);
+}
+
+// Reads keys of one section; a value of another type is an error that names it.
+struct Reader {
+  const Json& section;
+  const std::string& source;
+
+  void operator()(const char* key, std::int64_t& target) const { read(key, target, "a whole number", &Json::is_number_integer); }
+  void operator()(const char* key, double& target) const { read(key, target, "a number", &Json::is_number); }
+  void operator()(const char* key, bool& target) const { read(key, target, "true or false", &Json::is_boolean); }
+  void operator()(const char* key, std::string& target) const { read(key, target, "a text in quotes", &Json::is_string); }
+  void operator()(const char* key, std::uint64_t& target) const {
+    std::int64_t value = static_cast<std::int64_t>(target);
+    (*this)(key, value);
+    require(value >= 0, "{}: {} must not be negative, found {}", source, key, value);
+    target = static_cast<std::uint64_t>(value);
+  }
+
+  template <typename T>
+  void read(const char* key, T& target, const char* wanted, bool (Json::*is_wanted)() const noexcept) const {
+    const auto found = section.find(key);
+    if (found == section.end()) return;
+    require(((*found).*is_wanted)(), "{}: {}: expected {}, found {}", source, key, wanted, found->dump());
+    target = found->get<T>();
+  }
+};
+
+template <typename Visit>
+std::vector<std::string> keys_of(Visit visit_keys, std::vector<std::string> keys) {
+  RunConfig config;
+  visit_keys(config, [&keys](const char* key, const auto&) { keys.emplace_back(key); });
+  return keys;
+}
+
+void parse_train(const Json& section, const std::string& source, RunConfig& config) {
+  require_known_keys(section,
+                     keys_of([](auto& c, auto visit) { visit_train_keys(c, visit); }, {"betas", "dtype"}), source);
+  visit_train_keys(config, Reader{section, source});
+  TrainConfig& train = config.train;
+  if (!section.contains("min_lr")) train.min_lr = train.lr / 5;
+  if (!section.contains("warmup_steps")) train.warmup_steps = static_cast<std::int64_t>(std::ceil(0.02 * static_cast<double>(train.steps)));
+  if (section.contains("betas")) {
+    const Json& betas = section["betas"];
+    require(betas.is_array() && betas.size() == 2 && betas[0].is_number() && betas[1].is_number(),
+            "{}: betas: expected two numbers, found {}", source, betas.dump());
+    train.beta1 = betas[0].get<double>();
+    train.beta2 = betas[1].get<double>();
+  }
+  std::string dtype = dtype_name(train.dtype);
+  Reader{section, source}("dtype", dtype);
+  train.dtype = dtype_of(dtype, source);
+  check_train_config(train, source);
+  require(config.batch_size >= 1, "{}: batch_size must be at least 1, found {}", source, config.batch_size);
+  require(config.context_length >= 1, "{}: context_length must be at least 1, found {}", source, config.context_length);
+  require(config.validation_windows >= 1, "{}: validation_windows must be at least 1, found {}", source,
+          config.validation_windows);
+  require(config.threads >= 0 && config.threads <= 4096, "{}: threads must be 0 to 4096, found {}", source, config.threads);
+}
+
+std::vector<std::string> model_keys(bool drt) {
+  ModelConfig any;
+  any.kind = drt ? "drt" : "sliding-window";
+  const Json example = to_json(any);
+  std::vector<std::string> keys = {"mlp_bias"};
+  for (const auto& [key, value] : example.items()) keys.push_back(key);
+  return keys;
+}
+
+ModelConfig parse_model(Json section, const std::string& source, std::optional<VocabularyHint> vocabulary) {
+  require(section.is_object(), "{}: expected a table of keys", source);
+  const bool drt = section.contains("lookback_model") ? section["lookback_model"] == "drt" : section.contains("decoder_layers");
+  require_known_keys(section, model_keys(drt), source);
+  if (vocabulary) {
+    const std::int64_t needed = vocabulary->vocab_size + (drt ? 1 : 0);
+    if (!section.contains("vocab_size")) section["vocab_size"] = needed;
+    if (drt && !section.contains("chunk_id")) section["chunk_id"] = vocabulary->vocab_size;
+  } else {
+    require(section.contains("vocab_size"), "{}: vocab_size is not given, and no data whose tokenizer would say it", source);
+    if (drt && !section.contains("chunk_id") && section["vocab_size"].is_number_integer()) {
+      section["chunk_id"] = section["vocab_size"].get<std::int64_t>() - 1;
+    }
+  }
+  if (vocabulary && section["vocab_size"].is_number_integer()) {
+    const auto given = section["vocab_size"].get<std::int64_t>();
+    require(given >= vocabulary->vocab_size + (drt ? 1 : 0), "{}: vocab_size {} cannot hold the tokenizer's {} ids{}", source,
+            given, vocabulary->vocab_size, drt ? " and the landmark" : "");
+  }
+  const ModelConfig config = parse_model_config(section, source);
+  require(!vocabulary || !drt || config.landmark_id >= vocabulary->vocab_size,
+          "{}: chunk_id {} is one of the tokenizer's {} ids; the landmark needs one of its own", source,
+          config.landmark_id, vocabulary ? vocabulary->vocab_size : 0);
+  return config;
+}
+
+Json section_of(const Json& value, const char* name) { return value.contains(name) ? value[name] : Json::object(); }
+
+}  // namespace
+
+RunConfig parse_run_config(const Json& value, const std::string& source, std::optional<VocabularyHint> vocabulary) {
+  require_known_keys(value, {"model", "train", "data"}, source);
+  require(value.contains("model"), "{}: has no [model] section", source);
+  RunConfig config;
+  parse_train(section_of(value, "train"), source + " [train]", config);
+  const std::string data_source = source + " [data]";
+  const Json data = section_of(value, "data");
+  require_known_keys(data, keys_of([](auto& c, auto visit) { visit_data_keys(c, visit); }, {}), data_source);
+  visit_data_keys(config, Reader{data, data_source});
+  config.model = parse_model(value["model"], source + " [model]", vocabulary);
+  return config;
+}
+
+Json to_json(const RunConfig& config) {
+  Json train = Json::object();
+  Json data = Json::object();
+  visit_train_keys(config, [&](const char* key, const auto& value) { train[key] = value; });
+  train["betas"] = {config.train.beta1, config.train.beta2};
+  train["dtype"] = dtype_name(config.train.dtype);
+  visit_data_keys(config, [&](const char* key, const auto& value) { data[key] = value; });
+  return {{"model", to_json(config.model)}, {"train", train}, {"data", data}};
+}
+
+Json overlay(const Json& base, const Json& changes) {
+  Json result = base;
+  for (const auto& [section, keys] : changes.items()) {
+    if (!keys.is_object()) {
+      result[section] = keys;
+      continue;
+    }
+    for (const auto& [key, value] : keys.items()) result[section][key] = value;
+  }
+  return result;
+}
+
+std::vector<std::string> altering_differences(const Json& before, const Json& after) {
+  static const std::set<std::string> harmless = {"train.validate_every",   "train.validation_windows",
+                                                 "train.checkpoint_every", "train.keep_checkpoints",
+                                                 "data.train",             "data.valid"};
+  std::vector<std::string> names;
+  for (const auto& [section, keys] : after.items()) {
+    for (const auto& [key, value] : keys.items()) {
+      const std::string name = section + "." + key;
+      const bool same = before.contains(section) && before[section].contains(key) && before[section][key] == value;
+      if (!same && !harmless.contains(name)) names.push_back(name);
+    }
+  }
+  return names;
+}
+
+}  // namespace lookback

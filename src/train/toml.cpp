@@ -1,0 +1,63 @@
+#include "train/toml.h"
+
+#include <fmt/core.h>
+#include <toml++/toml.h>
+
+#include <cmath>
+#include <sstream>
+
+#include "core/error.h"
+#include "core/files.h"
+
+namespace lookback {
+namespace {
+
+Json to_json(const toml::node& node, const std::string& source) {
+  if (const auto* table = node.as_table()) {
+    Json object = Json::object();
+    for (const auto& [key, value] : *table) object[std::string(key.str())] = to_json(value, source);
+    return object;
+  }
+  if (const auto* array = node.as_array()) {
+    Json values = Json::array();
+    for (const toml::node& value : *array) values.push_back(to_json(value, source));
+    return values;
+  }
+  if (const auto* value = node.as_string()) return value->get();
+  if (const auto* value = node.as_integer()) return value->get();
+  if (const auto* value = node.as_floating_point()) return value->get();
+  if (const auto* value = node.as_boolean()) return value->get();
+  fail("{}: line {}: dates and times have no meaning here", source, node.source().begin.line);
+}
+
+std::string dump_value(const Json& value) {
+  // TOML tells integers and floats apart by their look, as nlohmann's dump does; strings are escaped alike.
+  if (!value.is_array()) return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string text;
+  for (const Json& item : value) text += (text.empty() ? "" : ", ") + dump_value(item);
+  return "[" + text + "]";
+}
+
+}  // namespace
+
+Json read_toml_file(const std::filesystem::path& path) {
+  const std::string content = read_file(path);
+  try {
+    return to_json(toml::parse(content, path.string()), path.string());
+  } catch (const toml::parse_error& error) {
+    fail("{}: line {}: not valid TOML: {}", path.string(), error.source().begin.line, error.description());
+  }
+}
+
+std::string dump_toml(const Json& value) {
+  std::string text;
+  for (const auto& [section, keys] : value.items()) {
+    text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", section);
+    for (const auto& [key, entry] : keys.items()) {
+      if (!entry.is_null()) text += fmt::format("{} = {}\n", key, dump_value(entry));
+    }
+  }
+  return text;
+}
+
+}  // namespace lookback

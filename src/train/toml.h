@@ -1,0 +1,17 @@
+// TOML files as the JSON values that the rest of the program reads, and back.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "core/json.h"
+
+namespace lookback {
+
+// Throws Error naming the file, and the line where it is not valid TOML. Dates are refused.
+Json read_toml_file(const std::filesystem::path& path);
+
+// `value`: an object of objects of scalars and arrays of scalars, one table each, in their order.
+std::string dump_toml(const Json& value);
+
+}  // namespace lookback

@@ -1,0 +1,167 @@
+#include "text/tokenizer.h"
+
+#include <gtest/gtest.h>
+#include <zlib.h>
+
+#include <array>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "core/json.h"
+#include "core/random.h"
+
+namespace lookback {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path fixtures = LOOKBACK_SOURCE_DIR "/tests/fixtures/tokenizers";
+
+std::string gunzip(const fs::path& path) {
+  const gzFile file = gzopen(path.c_str(), "rb");
+  std::string content;
+  std::array<char, 1 << 16> buffer{};
+  for (int count = gzread(file, buffer.data(), buffer.size()); count > 0;
+       count = gzread(file, buffer.data(), buffer.size())) {
+    content.append(buffer.data(), static_cast<std::size_t>(count));
+  }
+  gzclose(file);
+  return content;
+}
+
+// The published GPT-2 tokenizer.json, unpacked once.
+const std::string& gpt2_file() {
+  static const std::string content = gunzip(fixtures / "gpt2-tokenizer.json.gz");
+  return content;
+}
+
+std::unique_ptr<Tokenizer> from_json(const std::string& content) {
+  const fs::path path = fs::path(testing::TempDir()) / "lookback-test-tokenizer.json";
+  write_file_atomic(path, content);
+  return load_tokenizer(path.string());
+}
+
+const Tokenizer& gpt2() {
+  static const std::unique_ptr<Tokenizer> tokenizer = from_json(gpt2_file());
+  return *tokenizer;
+}
+
+void expect_ids(const Tokenizer& tokenizer, const Json& cases) {
+  for (const Json& sample : cases) {
+    const auto text = sample.at("text").get<std::string>();
+    EXPECT_EQ(tokenizer.encode(text), sample.at("ids").get<std::vector<std::int32_t>>()) << Json(text).dump();
+  }
+}
+
+TEST(Gpt2Tokenizer, GivesThePublishedIds) {
+  const Json cases = read_json_file(fixtures / "gpt2-expected.json");
+  ASSERT_EQ(cases.size(), 340U);
+  expect_ids(gpt2(), cases);
+}
+
+TEST(Gpt2Tokenizer, DecodingGivesBackAnyBytes) {
+  Random random(3);
+  for (int i = 0; i < 200; ++i) {
+    std::string text;
+    for (std::uint64_t size = random.below(60); text.size() < size;) text += static_cast<char>(random.below(256));
+    EXPECT_EQ(gpt2().decode(gpt2().encode(text)), text);
+  }
+  EXPECT_EQ(gpt2().encode("").size(), 0U);
+  EXPECT_EQ(gpt2().end_of_text_id(), 50256);
+}
+
+TEST(Gpt2Tokenizer, LongWordsMergeAsShortOnesDo) {
+  // Both ways of merging meet here: a word just below and just above the length at which the method changes.
+  for (const std::size_t size : {23U, 24U, 25U, 26U, 200U}) {
+    Random random(size);
+    std::string word;
+    while (word.size() < size) word += static_cast<char>('a' + random.below(4));
+    EXPECT_EQ(gpt2().decode(gpt2().encode(word)), word);
+  }
+  // A megabyte of one letter ends in time and is whole; every piece of the run merges the same way.
+  const std::string run(1 << 20, 'a');
+  EXPECT_EQ(gpt2().decode(gpt2().encode(run)), run);
+}
+
+TEST(Gpt2Tokenizer, SavedFolderLoadsAgain) {
+  const fs::path folder = fs::path(testing::TempDir()) / "lookback-test-saved-tokenizer";
+  fs::create_directories(folder);
+  gpt2().save(folder);
+  EXPECT_TRUE(has_tokenizer(folder));
+  EXPECT_EQ(load_tokenizer(folder.string())->fingerprint(), gpt2().fingerprint());
+}
+
+// The file with its first merges only, so that breaking it many times stays quick.
+LookupJson small_file() {
+  LookupJson file = parse_lookup_json(gpt2_file(), "fixture");
+  LookupJson& merges = file["model"]["merges"];
+  merges.erase(merges.begin() + 100, merges.end());
+  LookupJson vocabulary = LookupJson::object();
+  for (const auto& [token, id] : file["model"]["vocab"].items()) {
+    if (id.get<int>() < 256 + 100) vocabulary[token] = id;
+  }
+  file["model"]["vocab"] = vocabulary;
+  return file;
+}
+
+std::string error_with(const std::function<void(LookupJson&)>& change) {
+  static const LookupJson small = small_file();
+  LookupJson file = small;
+  change(file);
+  try {
+    from_json(file.dump());
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "none";
+}
+
+TEST(TokenizerFile, WhatIsNotSupportedIsNamed) {
+  const auto expect = [](const std::function<void(LookupJson&)>& change, const char* part) {
+    const std::string message = error_with(change);
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+  };
+  expect([](LookupJson& file) { file["model"]["type"] = "WordPiece"; }, "model type \"WordPiece\"");
+  expect([](LookupJson& file) { file["model"]["dropout"] = 0.1; }, "dropout");
+  expect([](LookupJson& file) { file["normalizer"] = {{"type", "NFC"}}; }, "normalizer type \"NFC\"");
+  expect([](LookupJson& file) { file["pre_tokenizer"] = {{"type", "Metaspace"}}; }, "pre_tokenizer type \"Metaspace\"");
+  expect([](LookupJson& file) { file["decoder"] = nullptr; }, "decoder");
+  expect([](LookupJson& file) { file["model"].erase("merges"); }, "field \"merges\"");
+  expect([](LookupJson& file) { file["model"]["merges"][7] = "xyzzy-none q"; }, "merge 7 needs the token \"xyzzy-none\"");
+  expect([](LookupJson& file) { file["model"]["merges"][7] = 3; }, "merge 7 is no pair");
+  expect([](LookupJson& file) { file["model"]["vocab"]["!"] = "zero"; }, "the id of \"!\" is no integer");
+  expect([](LookupJson& file) { file["model"]["vocab"]["!"] = -4; }, "out of range");
+  expect([](LookupJson& file) { file["added_tokens"][0]["lstrip"] = true; }, "lstrip is not supported");
+  expect([](LookupJson& file) { file["added_tokens"] = LookupJson::array(); }, "no added token ends a text");
+}
+
+TEST(TokenizerFile, TruncationsAreErrors) {
+  for (const double part : {0.0, 0.1, 0.5, 0.999}) {
+    EXPECT_THROW(from_json(gpt2_file().substr(0, static_cast<std::size_t>(part * static_cast<double>(gpt2_file().size())))),
+                 Error);
+  }
+  EXPECT_THROW(load_tokenizer("/nowhere/tokenizer.json"), Error);
+  EXPECT_THROW(load_tokenizer(fixtures.string()), Error);
+}
+
+TEST(BytesTokenizer, IsTheBytes) {
+  const auto tokenizer = load_tokenizer("bytes");
+  const std::string text("a\0\xff\xc3\xa9", 5);
+  EXPECT_EQ(tokenizer->encode(text), (std::vector<std::int32_t>{97, 0, 255, 195, 169}));
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
+  EXPECT_EQ(tokenizer->vocab_size(), 257);
+  EXPECT_THROW(tokenizer->decode({257}), Error);
+}
+
+class SentencePiece : public testing::TestWithParam<const char*> {};
+
+TEST_P(SentencePiece, GivesThePythonPackagesIds) {
+  const auto tokenizer = load_tokenizer((fixtures / (std::string(GetParam()) + ".model")).string());
+  expect_ids(*tokenizer, read_json_file(fixtures / "sentencepiece-expected.json").at(GetParam()));
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode("the cat sat")), " the cat sat");
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, SentencePiece, testing::Values("unigram", "bpe"));
+
+}  // namespace
+}  // namespace lookback

@@ -1,0 +1,57 @@
+#include "train/flops.h"
+
+#include <gtest/gtest.h>
+
+#include "train/train_helpers.h"
+
+namespace lookback {
+namespace {
+
+TEST(CountParameters, EqualsTheModelsOwnCount) {
+  for (ModelConfig config : {tiny_drt(), tiny_sliding_window()}) {
+    for (const std::int64_t num_kv_heads : {2, 1}) {
+      config.num_kv_heads = num_kv_heads;
+      EXPECT_EQ(count_parameters(config), make_model(config, at::kCPU, 0)->parameters().num_elements());
+    }
+  }
+}
+
+// Counted by hand, product by product: 20 tokens, d 16, MLP 24, window of 12 before and the position itself.
+TEST(ForwardFlops, SlidingWindow) {
+  double pairs = 0;
+  for (int i = 0; i < 20; ++i) pairs += std::min(i + 1, 13);
+  const double layer = 20.0 * (4 * 2 * 16 * 16 + 3 * 2 * 16 * 24) + pairs * (2 * 16 + 2 * 16);
+  EXPECT_DOUBLE_EQ(forward_flops(tiny_sliding_window(), 20), 2 * layer + 20.0 * 2 * 16 * 32);
+}
+
+// 40 tokens: 5 chunks of 8 tokens and a landmark, 45 positions; one lower layer, two upper groups of one.
+TEST(ForwardFlops, Drt) {
+  double pairs = 0;
+  for (int i = 0; i < 45; ++i) pairs += std::min(i + 1, 13);
+  const double projections = 4 * 2 * 16 * 16 + 3 * 2 * 16 * 24;
+  const double decoder_layer = 45 * projections + pairs * 64;
+  const double encoder_layer = 45 * projections + 5 * 9 * 9 * 64;
+  const double chunk_projections = 40 * 2 * (2 * 16 * 16);
+  const double scores = (0 + 1 + 2 + 3 + 4) * 2 * 16;
+  // Chunk 1 reads what chunk 0 found (nothing), chunk 2 one chunk, chunks 3 and 4 two each: nine positions, eight keys.
+  const double gca = 36 * (2 * 2 * 16 * 16) + (0 + 1 + 2 + 2) * 9 * 8 * 64;
+  const double logits = 40 * 2 * 16 * 33;
+  EXPECT_DOUBLE_EQ(forward_flops(tiny_drt(), 40),
+                   3 * decoder_layer + encoder_layer + chunk_projections + 2 * scores + 2 * gca + logits);
+}
+
+TEST(MemoryBytes, MatchThePapersFigures) {
+  ModelConfig config;
+  config.hidden_size = 768;
+  config.num_heads = config.num_kv_heads = 12;
+  config.chunk_size = 63;
+  EXPECT_NEAR(memory_bytes_per_token(config, 2), 3 * 1024 + 768 * 2 / 63.0, 1e-9);
+  config.kind = "sliding-window";
+  config.num_layers = 14;
+  config.window_size = 512;
+  EXPECT_EQ(memory_bytes_per_token(config, 2), 0);
+  EXPECT_EQ(window_bytes(config, 2), 14 * 2 * 512 * 768 * 2);
+}
+
+}  // namespace
+}  // namespace lookback

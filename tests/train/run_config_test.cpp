@@ -1,0 +1,94 @@
+#include "train/run_config.h"
+
+#include <gmock/gmock.h>
+
+#include "core/files.h"
+#include "train/known_keys.h"
+#include "train/toml.h"
+#include "train/train_helpers.h"
+
+namespace lookback {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+constexpr const char* small_run = R"([model]
+hidden_size = 16
+intermediate_size = 24
+num_attention_heads = 2
+slide_window = 12
+decoder_layers = [1, 1]
+encoder_layers = 1
+enc_chunk_size = 8
+chunk_topk = 2
+
+[train]
+steps = 100
+lr = 1e-3
+betas = [0.8, 0.9]
+)";
+
+Json parse_toml(const std::string& text) {
+  const TemporaryFolder folder;
+  write_file_atomic(folder.path() / "run.toml", text);
+  return read_toml_file(folder.path() / "run.toml");
+}
+
+RunConfig parse(const std::string& text) { return parse_run_config(parse_toml(text), "run.toml", VocabularyHint{257}); }
+
+TEST(RunConfig, TakesDefaultsFromTokenizerRateAndSteps) {
+  const RunConfig config = parse(small_run);
+  EXPECT_EQ(config.model.kind, "drt");
+  EXPECT_EQ(config.model.vocab_size, 258);
+  EXPECT_EQ(config.model.landmark_id, 257);
+  EXPECT_DOUBLE_EQ(config.train.lr, 1e-3);
+  EXPECT_DOUBLE_EQ(config.train.min_lr, 2e-4);
+  EXPECT_EQ(config.train.warmup_steps, 2);
+  EXPECT_DOUBLE_EQ(config.train.beta1, 0.8);
+  EXPECT_DOUBLE_EQ(config.train.beta2, 0.9);
+}
+
+TEST(RunConfig, SlidingWindowHasNoLandmark) {
+  const RunConfig config = parse(
+      "[model]\nhidden_size = 16\nintermediate_size = 24\nnum_attention_heads = 2\nslide_window = 12\nnum_hidden_layers = 3\n");
+  EXPECT_EQ(config.model.kind, "sliding-window");
+  EXPECT_EQ(config.model.vocab_size, 257);
+}
+
+TEST(RunConfig, ResolvedTomlGivesTheSameConfigBack) {
+  const Json resolved = to_json(parse(small_run));
+  EXPECT_EQ(to_json(parse(dump_toml(resolved))), resolved);
+}
+
+TEST(RunConfig, RefusesWhatItDoesNotKnowByName) {
+  const auto error = [](const std::string& text) { return error_of([&] { parse(text); }); };
+  EXPECT_THAT(error(std::string(small_run) + "warmup_step = 3\n"), HasSubstr("\"warmup_step\"; did you mean \"warmup_steps\""));
+  EXPECT_THAT(error(std::string("[modle]\n")), HasSubstr("did you mean \"model\""));
+  EXPECT_THAT(error("[model]\nhiden_size = 3\ndecoder_layers = [1, 1]\n"), HasSubstr("did you mean \"hidden_size\""));
+  EXPECT_THAT(error(std::string(small_run) + "weight_decay = \"much\"\n"), HasSubstr("weight_decay: expected a number, found \"much\""));
+  EXPECT_THAT(error(std::string(small_run) + "batch_size = 1.5\n"), HasSubstr("batch_size: expected a whole number"));
+  EXPECT_THAT(error(std::string(small_run) + "seed = -1\n"), HasSubstr("seed must not be negative"));
+  EXPECT_THAT(error(std::string(small_run) + "dtype = \"float8\"\n"), HasSubstr("float8"));
+  EXPECT_THAT(error(std::string(small_run) + "min_lr = 1\n"), HasSubstr("min_lr 1 is above lr 0.001"));
+  EXPECT_THAT(error("steps = 3\n"), HasSubstr("\"steps\""));
+  EXPECT_THAT(error("[train]\nsteps = 3\n"), HasSubstr("[model]"));
+  EXPECT_THAT(error("[train\n"), HasSubstr("line 1"));
+  EXPECT_THAT(error(std::string("[model]\nvocab_size = 200\n") + (std::strchr(small_run, '\n') + 1)),
+              HasSubstr("vocab_size 200 cannot hold the tokenizer's 257 ids and the landmark"));
+}
+
+TEST(RunConfig, NamesTheChangesThatAlterTheCourse) {
+  const Json before = to_json(parse(small_run));
+  const Json after = overlay(before, {{"train", {{"lr", 2e-3}, {"checkpoint_every", 7}}}, {"model", {{"hidden_size", 32}}}});
+  EXPECT_THAT(altering_differences(before, after), ElementsAre("model.hidden_size", "train.lr"));
+  EXPECT_TRUE(altering_differences(before, before).empty());
+}
+
+TEST(NearestKey, GivesNothingForWordsFarFromAll) {
+  EXPECT_EQ(nearest_key("leaning_rate", {"lr", "learning_rate", "steps"}), "learning_rate");
+  EXPECT_EQ(nearest_key("zzzzzzzz", {"lr", "steps"}), "");
+}
+
+}  // namespace
+}  // namespace lookback

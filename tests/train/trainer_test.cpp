@@ -1,0 +1,258 @@
+// The loop as a whole: what it writes, when it stops, and that a stopped run goes on bit by bit as if it never had.
+#include "train/trainer.h"
+
+#include <fcntl.h>
+#include <fmt/core.h>
+#include <gmock/gmock.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <thread>
+
+#include "core/files.h"
+#include "core/random.h"
+#include "models/model_folder.h"
+#include "train/train_helpers.h"
+
+namespace lookback {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+TrainConfig short_run() {
+  TrainConfig config;
+  config.steps = 40;
+  config.warmup_steps = 3;
+  config.seed = 11;
+  config.checkpoint_every = 2;
+  config.validate_every = 5;
+  config.grad_accumulation_steps = 2;
+  return config;
+}
+
+struct SmallRun {
+  std::unique_ptr<Model> model = make_model(tiny_drt(), at::kCPU, 3);
+  RandomBatches source{2, 40, 32, 4};
+
+  TrainResult go(const fs::path& folder, const TrainConfig& config, bool resume,
+                 std::function<void(const StepMetrics&)> on_step = {}) {
+    TrainIo io;
+    io.run_folder = folder;
+    io.resume = resume;
+    io.quiet = true;
+    io.on_step = std::move(on_step);
+    // Any number that follows from the weights.
+    io.validate = [this] { return ValidationResult{model->embedding().detach().abs().sum().item<double>(), 1}; };
+    return train(*model, source, config, io);
+  }
+};
+
+std::vector<Json> metrics_of(const fs::path& run) {
+  std::vector<Json> lines;
+  std::ifstream file(run / "metrics.jsonl");
+  for (std::string line; std::getline(file, line);) lines.push_back(Json::parse(line));
+  return lines;
+}
+
+// Without what a clock decides.
+Json without_times(Json line) {
+  line.erase("tokens_per_second");
+  return line;
+}
+
+TEST(Train, WritesMetricsCheckpointsAndPointers) {
+  const TemporaryFolder folder;
+  SmallRun run;
+  std::int64_t heard = 0;
+  const TrainResult result = run.go(folder.path(), short_run(), false, [&](const StepMetrics&) { ++heard; });
+  EXPECT_EQ(result.steps, 40);
+  EXPECT_EQ(heard, 40);
+  EXPECT_EQ(result.tokens, 40 * 2 * 80);
+  EXPECT_FALSE(result.interrupted);
+  EXPECT_TRUE(std::isfinite(result.loss));
+  const auto lines = metrics_of(folder.path());
+  ASSERT_EQ(lines.size(), 40U);
+  double best = INFINITY;
+  std::int64_t best_step = 0;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    EXPECT_EQ(lines[i]["step"], i + 1);
+    EXPECT_NEAR(lines[i]["perplexity"].get<double>(), std::exp(lines[i]["loss"].get<double>()), 1e-9);
+    EXPECT_EQ(lines[i].contains("validation_loss"), (i + 1) % 5 == 0);
+    if (lines[i].value("validation_loss", INFINITY) < best) {
+      best = lines[i]["validation_loss"];
+      best_step = static_cast<std::int64_t>(i) + 1;
+    }
+  }
+  EXPECT_EQ(result.best_loss, best);
+  EXPECT_EQ(result.best_step, best_step);
+  EXPECT_EQ(fs::read_symlink(folder.path() / "last"), "checkpoints/step-00000040");
+  EXPECT_EQ(fs::read_symlink(folder.path() / "best"), fmt::format("checkpoints/step-{:08}", best_step));
+  std::int64_t num_checkpoints = 0;
+  for (const auto& entry : fs::directory_iterator(folder.path() / "checkpoints")) {
+    ++num_checkpoints;
+    EXPECT_EQ(load_model(entry.path(), at::kCPU)->parameters().num_elements(), run.model->parameters().num_elements());
+  }
+  EXPECT_LE(num_checkpoints, 3) << "the last two and the best";
+  EXPECT_THAT(error_of([&] { SmallRun().go(folder.path(), short_run(), false); }), HasSubstr("--resume"));
+}
+
+TEST(Train, LearnsWhatCanBeLearned) {
+  // Each token is followed by the next number: a constant map that must be found.
+  class Counting : public RandomBatches {
+   public:
+    using RandomBatches::RandomBatches;
+    TokenBatch next() override {
+      TokenBatch batch = RandomBatches::next();
+      for (std::size_t i = 0; i < batch.labels.size(); ++i) batch.labels[i] = (batch.input_ids[i] + 1) % 32;
+      return batch;
+    }
+  };
+  const auto model = make_model(tiny_drt(), at::kCPU, 3);
+  Counting source(4, 40, 32, 4);
+  TrainConfig config = short_run();
+  config.steps = 80;
+  config.lr = 1e-2;
+  TrainIo io;
+  io.quiet = true;
+  double first = 0;
+  io.on_step = [&](const StepMetrics& metrics) { first = metrics.step == 1 ? metrics.loss : first; };
+  const TrainResult result = train(*model, source, config, io);
+  EXPECT_NEAR(first, std::log(33), 0.1);
+  EXPECT_LT(result.loss, first / 2);
+}
+
+TEST(Train, StopsWhenTheLossIsNoNumberAndNamesTheLastGoodCheckpoint) {
+  const TemporaryFolder folder;
+  SmallRun run;
+  TrainConfig config = short_run();
+  // What a diverging run does: some weight is no number any more.
+  const auto spoil = [&run](const StepMetrics& metrics) {
+    if (metrics.step == 7) run.model->embedding().detach().fill_(NAN);
+  };
+  const std::string message = error_of([&] { run.go(folder.path(), config, false, spoil); });
+  EXPECT_THAT(message, HasSubstr("step-00000006"));
+  EXPECT_THAT(message, HasSubstr("step 8"));
+  EXPECT_TRUE(load_model(folder.path() / "last", at::kCPU)->embedding().isfinite().all().item<bool>());
+}
+
+TEST(Train, NeverSavesWeightsThatAreNoNumbers) {
+  const TemporaryFolder folder;
+  SmallRun run;
+  const auto spoil = [&run](const StepMetrics& metrics) {
+    if (metrics.step == 8) run.model->embedding().detach().fill_(NAN);  // just before the checkpoint of step 8
+  };
+  EXPECT_THAT(error_of([&] { run.go(folder.path(), short_run(), false, spoil); }), HasSubstr("step-00000006"));
+  EXPECT_EQ(fs::read_symlink(folder.path() / "last"), "checkpoints/step-00000006");
+}
+
+TEST(Train, TwoProcessesCannotShareARunFolder) {
+  const TemporaryFolder folder;
+  SmallRun run;
+  std::string message;
+  TrainConfig config = short_run();
+  config.steps = 2;
+  run.go(folder.path(), config, false, [&](const StepMetrics& metrics) {
+    if (metrics.step == 1) message = error_of([&] { SmallRun().go(folder.path(), short_run(), true); });
+  });
+  EXPECT_THAT(message, HasSubstr("another process"));
+}
+
+TEST(Train, BrokenCheckpointsAreNamed) {
+  const TemporaryFolder folder;
+  TrainConfig config = short_run();
+  config.steps = 2;
+  SmallRun().go(folder.path(), config, false);
+  const fs::path last = folder.path() / "last";
+  for (const char* name : {"trainer.json", "optimizer.safetensors", "model.safetensors"}) {
+    const std::string content = read_file(last / name);
+    for (const std::string& broken : {std::string(), content.substr(0, content.size() / 2)}) {
+      write_file_atomic(last / name, broken);
+      EXPECT_THAT(error_of([&] { SmallRun().go(folder.path(), config, true); }), HasSubstr(name));
+    }
+    write_file_atomic(last / name, content);
+  }
+  EXPECT_EQ(SmallRun().go(folder.path(), config, true).steps, 2) << "a finished run is left as it is";
+}
+
+// The work of a child process of the next test: not a test of its own.
+TEST(TrainChild, DISABLED_Run) {
+  const char* folder = std::getenv("LOOKBACK_TEST_RUN");
+  ASSERT_NE(folder, nullptr);
+  SmallRun().go(folder, short_run(), true);
+}
+
+pid_t start_child(const fs::path& folder) {
+  ::setenv("LOOKBACK_TEST_RUN", folder.c_str(), 1);
+  const char* arguments[] = {"train_tests", "--gtest_filter=TrainChild.DISABLED_Run", "--gtest_also_run_disabled_tests",
+                             "--gtest_brief=1", nullptr};
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+  pid_t child = -1;
+  const int code =
+      ::posix_spawn(&child, "/proc/self/exe", &actions, nullptr, const_cast<char**>(arguments), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  EXPECT_EQ(code, 0);
+  return child;
+}
+
+bool is_running(pid_t child, int& status) { return ::waitpid(child, &status, WNOHANG) == 0; }
+
+TEST(Train, AKilledProcessGoesOnBitByBit) {
+  const TemporaryFolder whole;
+  SmallRun().go(whole.path(), short_run(), false);
+
+  const TemporaryFolder folder;
+  Random random(static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
+  const fs::path metrics = folder.path() / "metrics.jsonl";
+  int num_kills = 0;
+  int status = -1;
+  for (int attempt = 0; attempt < 40; ++attempt) {
+    const pid_t child = start_child(folder.path());
+    const bool kill_this = num_kills < 5;
+    const auto size_before = fs::exists(metrics) ? fs::file_size(metrics) : 0;
+    bool running = true;
+    // Let it come to its steps, then strike at any moment of the next ones: in a step, in a line, in a checkpoint.
+    while ((running = is_running(child, status)) && kill_this &&
+           (!fs::exists(metrics) || fs::file_size(metrics) <= size_before)) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    if (running && kill_this) {
+      std::this_thread::sleep_for(std::chrono::microseconds(random.below(60'000)));
+      ::kill(child, SIGKILL);
+      ::waitpid(child, &status, 0);
+      if (WIFSIGNALED(status)) ++num_kills;
+      // Whatever moment it was, there is a whole checkpoint.
+      EXPECT_NO_THROW(load_model(folder.path() / "last", at::kCPU));
+    } else if (running) {
+      ::waitpid(child, &status, 0);
+    }
+    if (WIFEXITED(status)) break;
+  }
+  ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_GE(num_kills, 1);
+
+  for (const char* name : {"last", "best"}) {
+    EXPECT_EQ(fs::read_symlink(folder.path() / name), fs::read_symlink(whole.path() / name));
+    for (const char* file : {"model.safetensors", "optimizer.safetensors", "trainer.json"}) {
+      EXPECT_EQ(read_file(folder.path() / name / file), read_file(whole.path() / name / file)) << name << "/" << file;
+    }
+  }
+  const auto lines = metrics_of(folder.path());
+  const auto expected = metrics_of(whole.path());
+  ASSERT_EQ(lines.size(), expected.size());
+  for (std::size_t i = 0; i < lines.size(); ++i) EXPECT_EQ(without_times(lines[i]), without_times(expected[i]));
+  for (const auto& entry : fs::directory_iterator(folder.path() / "checkpoints")) {
+    EXPECT_FALSE(entry.path().filename().string().starts_with(".")) << entry.path();
+  }
+}
+
+}  // namespace
+}  // namespace lookback
