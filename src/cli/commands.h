@@ -15,7 +15,5 @@ void add_generate_command(CLI::App& app);
 void add_score_command(CLI::App& app);
 void add_train_command(CLI::App& app);
 void add_estimate_command(CLI::App& app);
-void add_tokenize_command(CLI::App& app);
-void add_detokenize_command(CLI::App& app);
 
 }  // namespace lookback

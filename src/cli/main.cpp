@@ -33,8 +33,6 @@ int main(int argc, char** argv) {
   lookback::add_score_command(app);
   lookback::add_train_command(app);
   lookback::add_estimate_command(app);
-  lookback::add_tokenize_command(app);
-  lookback::add_detokenize_command(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RuntimeError& error) {
