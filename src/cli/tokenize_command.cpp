@@ -1,10 +1,9 @@
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <iostream>
 #include <memory>
 #include <string>
-
-#include <fmt/core.h>
 
 #include "cli/commands.h"
 #include "core/progress.h"
@@ -34,8 +33,8 @@ void run(const TokenizeFlags& flags, Convert convert) {
   progress.finish();
 }
 
-CLI::App* add_command(CLI::App& app, const char* name, const char* description, const char* jsonl_help,
-                      Convert convert, Convert convert_jsonl) {
+CLI::App* add_command(CLI::App& app, const char* name, const char* description, const char* jsonl_help, Convert convert,
+                      Convert convert_jsonl) {
   const auto flags = std::make_shared<TokenizeFlags>();
   CLI::App* command = app.add_subcommand(name, description);
   command

@@ -14,8 +14,8 @@ namespace {
 
 [[noreturn]] void fail_to_write(const std::filesystem::path& path) {
   const int code = errno;
-  fail("cannot write {}: {}; what was finished before is kept: make room and run the same command again",
-       path.string(), std::strerror(code));
+  fail("cannot write {}: {}; what was finished before is kept: make room and run the same command again", path.string(),
+       std::strerror(code));
 }
 
 }  // namespace
@@ -23,7 +23,7 @@ namespace {
 GrowingFile::GrowingFile(const std::filesystem::path& path, std::int64_t size_bytes)
     : path_(path), descriptor_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)), size_bytes_(size_bytes) {
   if (descriptor_ < 0) fail_to_write(path);
-  struct stat status {};
+  struct stat status{};
   const bool known = ::fstat(descriptor_, &status) == 0;
   if (!known || status.st_size < size_bytes || ::ftruncate(descriptor_, size_bytes) != 0) {
     ::close(descriptor_);

@@ -24,7 +24,7 @@ std::optional<InputFormat> format_of(const fs::path& path) {
 }
 
 InputFile describe(const fs::path& path, InputFormat format) {
-  struct stat status {};
+  struct stat status{};
   if (::stat(path.c_str(), &status) != 0) fail("cannot read {}: {}", path.string(), std::strerror(errno));
   require(S_ISREG(status.st_mode), "{}: is no regular file; write it to a file first", path.string());
   return {path, fs::canonical(path).string(), format, status.st_size,
@@ -58,15 +58,19 @@ InputFiles find_input_files(const std::vector<fs::path>& inputs) {
         continue;
       }
       const auto format = format_of(input);
-      require(format.has_value(), "{}: expected a name that ends in .txt, .md or .jsonl, also with .zst or .gz "
-              "behind", input.string());
+      require(format.has_value(),
+              "{}: expected a name that ends in .txt, .md or .jsonl, also with .zst or .gz "
+              "behind",
+              input.string());
       found.files.push_back(describe(input, *format));
     }
   } catch (const fs::filesystem_error& error) {
     fail("cannot list the inputs: {}", error.what());
   }
-  require(!found.files.empty(), "no inputs: no .txt, .md or .jsonl file (also .zst, .gz) among what was given "
-          "({} other files were passed over)", found.num_unknown);
+  require(!found.files.empty(),
+          "no inputs: no .txt, .md or .jsonl file (also .zst, .gz) among what was given "
+          "({} other files were passed over)",
+          found.num_unknown);
   std::map<std::string, fs::path> seen;
   for (const InputFile& file : found.files) {
     const auto [first, is_new] = seen.emplace(file.identity, file.path);

@@ -1,9 +1,9 @@
 #include "report/demo_report.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
-
-#include <fmt/core.h>
 
 #include "core/error.h"
 #include "core/progress.h"
@@ -18,7 +18,7 @@ namespace {
 // Weight of the past in the smoothed curves.
 constexpr double smoothing = 0.9;
 
-ChartSeries raw_series(const DemoModelResult& model, double DemoTrainingStep::*field, std::size_t colour) {
+ChartSeries raw_series(const DemoModelResult& model, double DemoTrainingStep::* field, std::size_t colour) {
   ChartSeries series{.name = model.name, .markers = false, .faint = true, .colour = colour};
   for (const DemoTrainingStep& step : model.steps) {
     if (std::isfinite(step.*field)) series.points.push_back({static_cast<double>(step.step), step.*field});
@@ -49,7 +49,7 @@ double loss_limit(const DemoReport& report) {
 }
 
 LineChart training_chart(const DemoReport& report, const std::string& title, const std::string& y_label,
-                         double DemoTrainingStep::*field, bool percent) {
+                         double DemoTrainingStep::* field, bool percent) {
   LineChart chart{.title = title,
                   .x_label = "optimizer step",
                   .y_label = y_label,
@@ -65,8 +65,7 @@ LineChart training_chart(const DemoReport& report, const std::string& title, con
 ChartSeries accuracy_series(const DemoModelResult& model, std::size_t colour) {
   ChartSeries series{.name = model.name, .colour = colour};
   for (const DemoLength& length : model.lengths) {
-    series.points.push_back({static_cast<double>(length.length_tokens), length.accuracy(), length.low,
-                             length.high,
+    series.points.push_back({static_cast<double>(length.length_tokens), length.accuracy(), length.low, length.high,
                              fmt::format("{}: {} of {} at {} tokens", model.name, length.num_correct,
                                          length.num_samples, group_digits(length.length_tokens))});
   }
@@ -100,9 +99,8 @@ std::string retrieved_cards(const DemoSample& sample) {
         group_digits(chunk.chunk_index + 1), group_digits(sample.num_chunks));
     html += fmt::format("<p class=\"text\">{}", escape_markup(text.substr(0, chunk.needle_begin)));
     if (chunk.holds_needle()) {
-      html +=
-          fmt::format("<mark>{}</mark>",
-                      escape_markup(text.substr(chunk.needle_begin, chunk.needle_end - chunk.needle_begin)));
+      html += fmt::format("<mark>{}</mark>",
+                          escape_markup(text.substr(chunk.needle_begin, chunk.needle_end - chunk.needle_begin)));
     }
     html += fmt::format("{}</p></li>\n", escape_markup(text.substr(chunk.needle_end)));
   }
@@ -110,9 +108,8 @@ std::string retrieved_cards(const DemoSample& sample) {
 }
 
 std::string answer_list(const DemoSample& sample) {
-  std::string html =
-      fmt::format("<dl class=\"answers\"><dt>question</dt><dd>{}</dd><dt>right answer</dt><dd>{}</dd>\n",
-                  escape_markup(sample.question), escape_markup(sample.expected));
+  std::string html = fmt::format("<dl class=\"answers\"><dt>question</dt><dd>{}</dd><dt>right answer</dt><dd>{}</dd>\n",
+                                 escape_markup(sample.question), escape_markup(sample.expected));
   for (const auto& [name, answer] : sample.answers) {
     const bool right = answer == sample.expected;
     html += fmt::format("<dt>{}</dt><dd>{} <span class=\"{}\">{}</span></dd>\n", escape_markup(name),
@@ -123,17 +120,16 @@ std::string answer_list(const DemoSample& sample) {
 
 ContextStrip strip_of(const DemoReport& report) {
   const DemoSample& sample = report.sample;
-  ContextStrip strip{.title = fmt::format("Where it looked: {} tokens, {} chunks",
-                                          group_digits(sample.num_chunks * sample.chunk_size),
-                                          group_digits(sample.num_chunks)),
-                     .num_chunks = sample.num_chunks,
-                     .chunk_size = sample.chunk_size,
-                     .question_chunk = sample.num_chunks - 1,
-                     .training_length = report.training_length};
+  ContextStrip strip{
+      .title = fmt::format("Where it looked: {} tokens, {} chunks", group_digits(sample.num_chunks * sample.chunk_size),
+                           group_digits(sample.num_chunks)),
+      .num_chunks = sample.num_chunks,
+      .chunk_size = sample.chunk_size,
+      .question_chunk = sample.num_chunks - 1,
+      .training_length = report.training_length};
   for (const DemoRetrievedChunk& chunk : sample.retrieved) {
-    strip.marks.push_back(
-        {chunk.chunk_index, chunk.weight, chunk.holds_needle(),
-         fmt::format("{}{:.1f}%", chunk.holds_needle() ? "the needle, " : "", 100 * chunk.weight)});
+    strip.marks.push_back({chunk.chunk_index, chunk.weight, chunk.holds_needle(),
+                           fmt::format("{}{:.1f}%", chunk.holds_needle() ? "the needle, " : "", 100 * chunk.weight)});
   }
   return strip;
 }
@@ -199,13 +195,10 @@ std::string lead_of(const DemoReport& report) {
       fmt::format("A model of {} parameters, trained from scratch in {} on texts of at most {} tokens, ",
                   group_digits(report.drt.num_parameters), format_duration(report.drt.training_seconds),
                   group_digits(report.training_length));
-  const std::string found =
-      fmt::format("{} of the needles in texts of {} tokens", percent_text(longest.accuracy()),
-                  group_digits(longest.length_tokens));
-  if (!demo_learned(report))
-    return model + fmt::format("found only {}. Another seed or more steps may do.", found);
-  return model +
-         fmt::format("finds {}. Its retriever learned this from the language-model loss alone.", found);
+  const std::string found = fmt::format("{} of the needles in texts of {} tokens", percent_text(longest.accuracy()),
+                                        group_digits(longest.length_tokens));
+  if (!demo_learned(report)) return model + fmt::format("found only {}. Another seed or more steps may do.", found);
+  return model + fmt::format("finds {}. Its retriever learned this from the language-model loss alone.", found);
 }
 
 }  // namespace
@@ -215,16 +208,16 @@ bool demo_learned(const DemoReport& report) {
 }
 
 std::vector<std::vector<std::string>> demo_accuracy_table(const DemoReport& report) {
-  std::vector<std::vector<std::string>> table{{"tokens", "× training", report.drt.name, "95% interval", "n",
-                                               "recall", report.sliding_window.name, "95% interval", "n"}};
+  std::vector<std::vector<std::string>> table{{"tokens", "× training", report.drt.name, "95% interval", "n", "recall",
+                                               report.sliding_window.name, "95% interval", "n"}};
   for (const DemoLength& length : report.drt.lengths) {
     std::vector<std::string> row{
         group_digits(length.length_tokens),    multiple_text(report, length.length_tokens),
         percent_text(length.accuracy()),       interval_text(length),
         fmt::format("{}", length.num_samples), length.recall < 0 ? "–" : percent_text(length.recall)};
     if (const DemoLength* other = find_length(report.sliding_window, length.length_tokens)) {
-      row.insert(row.end(), {percent_text(other->accuracy()), interval_text(*other),
-                             fmt::format("{}", other->num_samples)});
+      row.insert(row.end(),
+                 {percent_text(other->accuracy()), interval_text(*other), fmt::format("{}", other->num_samples)});
     } else {
       row.insert(row.end(), {"–", "–", "–"});
     }
@@ -234,12 +227,11 @@ std::vector<std::vector<std::string>> demo_accuracy_table(const DemoReport& repo
 }
 
 LineChart demo_accuracy_chart(const DemoReport& report) {
-  LineChart chart{
-      .title = "Right answers by length of the context",
-      .x_label = "tokens of context (logarithmic); below: multiples of the longest text in training",
-      .y_label = "exact match",
-      .log_x = true,
-      .percent_y = true};
+  LineChart chart{.title = "Right answers by length of the context",
+                  .x_label = "tokens of context (logarithmic); below: multiples of the longest text in training",
+                  .y_label = "exact match",
+                  .log_x = true,
+                  .percent_y = true};
   chart.series = {accuracy_series(report.drt, 0), accuracy_series(report.sliding_window, 1)};
   for (const DemoLength& length : report.drt.lengths) {
     chart.x_ticks.push_back({static_cast<double>(length.length_tokens), group_digits(length.length_tokens),
@@ -250,8 +242,7 @@ LineChart demo_accuracy_chart(const DemoReport& report) {
 
 std::string demo_report_html(const DemoReport& report) {
   for (const DemoModelResult* model : {&report.drt, &report.sliding_window}) {
-    require(!model->lengths.empty() && !model->steps.empty(), "the demo's report: no results of {}",
-            model->name);
+    require(!model->lengths.empty() && !model->steps.empty(), "the demo's report: no results of {}", model->name);
   }
   const DemoLength& longest = report.drt.lengths.back();
   const DemoLength& sliding = report.sliding_window.lengths.back();
@@ -261,9 +252,8 @@ std::string demo_report_html(const DemoReport& report) {
       {{percent_text(longest.accuracy()),
         fmt::format("{} right at {} tokens, {} its longest training text", report.drt.name,
                     group_digits(longest.length_tokens), multiple_text(report, longest.length_tokens))},
-       {percent_text(sliding.accuracy()),
-        fmt::format("{} of the same size, at {} tokens", report.sliding_window.name,
-                    group_digits(sliding.length_tokens))},
+       {percent_text(sliding.accuracy()), fmt::format("{} of the same size, at {} tokens", report.sliding_window.name,
+                                                      group_digits(sliding.length_tokens))},
        {format_duration(report.drt.training_seconds),
         fmt::format("to train {}; {} for everything on this page", report.drt.name,
                     format_duration(report.total_seconds))},

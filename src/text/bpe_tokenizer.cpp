@@ -29,7 +29,9 @@ WordCache& thread_cache(std::uint64_t instance) {
   return cache;
 }
 
-std::string type_of(const LookupJson& value, const std::string& source) { return json_field<std::string>(value, "type", source); }
+std::string type_of(const LookupJson& value, const std::string& source) {
+  return json_field<std::string>(value, "type", source);
+}
 
 void require_absent(const LookupJson& value, const char* key, const std::string& source) {
   const bool absent = !value.contains(key) || value.at(key).is_null() || value.at(key) == "" || value.at(key) == false;
@@ -95,7 +97,8 @@ void BpeTokenizer::read_merges(const LookupJson& model, const std::string& sourc
   const auto id_of = [&](const std::string& symbols) {
     std::string bytes;
     const auto found = symbols_to_bytes(symbols, bytes) ? vocabulary_.find(bytes) : vocabulary_.end();
-    require(found != vocabulary_.end(), "{}: merge {} needs the token \"{}\", which vocab lacks", source, rank, symbols);
+    require(found != vocabulary_.end(), "{}: merge {} needs the token \"{}\", which vocab lacks", source, rank,
+            symbols);
     return found->second;
   };
   for (const LookupJson& merge : merges) {

@@ -15,7 +15,8 @@
 namespace lookback {
 
 // Gives the ids that the `tokenizers` package gives without special tokens added. Added tokens that occur in the text
-// become their ids, as there. A byte that is no valid UTF-8 is a word of its own, so that decoding gives back any input.
+// become their ids, as there. A byte that is no valid UTF-8 is a word of its own, so that decoding gives back any
+// input.
 class BpeTokenizer : public Tokenizer {
  public:
   static constexpr const char* file_name = "tokenizer.json";
@@ -47,7 +48,7 @@ class BpeTokenizer : public Tokenizer {
 
   std::string file_content_;
   std::string fingerprint_;
-  std::uint64_t instance_;  // tells threads' word caches apart
+  std::uint64_t instance_;                                    // tells threads' word caches apart
   std::unordered_map<std::string, std::int32_t> vocabulary_;  // by bytes
   std::vector<std::optional<std::string>> bytes_of_;          // by id; nothing for ids that the file skips
   std::array<std::int32_t, 256> id_of_byte_{};

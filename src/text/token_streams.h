@@ -23,8 +23,7 @@ void detokenize_text(const Tokenizer& tokenizer, std::istream& in, std::ostream&
                      const OnInputBytes& on_bytes = {});
 
 // A {"text": "..."} a line: writes {"ids": [...]} for each. Holds a line at a time. Throws Error naming the line.
-void tokenize_lines(const Tokenizer& tokenizer, std::istream& in, std::ostream& out,
-                    const OnInputBytes& on_bytes = {});
+void tokenize_lines(const Tokenizer& tokenizer, std::istream& in, std::ostream& out, const OnInputBytes& on_bytes = {});
 
 // An {"ids": [...]} a line: writes {"text": "..."} for each; bytes that are no UTF-8 become U+FFFD. Throws Error
 // naming the line.

@@ -1,9 +1,9 @@
 #include "cli/demo_state.h"
 
-#include <filesystem>
+#include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <gtest/gtest.h>
+#include <filesystem>
 
 #include "core/error.h"
 

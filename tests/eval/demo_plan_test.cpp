@@ -1,11 +1,11 @@
 #include "eval/demo_plan.h"
 
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
-
-#include <ATen/ATen.h>
-#include <gtest/gtest.h>
 
 #include "eval/demo_evaluation.h"
 #include "models/model.h"
@@ -14,9 +14,7 @@
 namespace lookback {
 namespace {
 
-DemoPlan plan_of(bool quick) {
-  return make_demo_plan(257, 0, 800, quick);
-}
+DemoPlan plan_of(bool quick) { return make_demo_plan(257, 0, 800, quick); }
 
 TEST(DemoPlan, BothModelsHaveTheSameSize) {
   const auto size = [](const ModelConfig& config) {
@@ -57,8 +55,7 @@ TEST(DemoEvaluation, AsksAllSamplesAndLooksInside) {
   EXPECT_EQ(cell.num_samples, 3);
   EXPECT_TRUE(cell.retrieves);
   EXPECT_EQ(num_tokens, 3 * (15 * 31 + 1));
-  const DemoInspection seen =
-      inspect_demo_sample(*model, *tokenizer, plan, 0, [](std::int64_t) { return true; });
+  const DemoInspection seen = inspect_demo_sample(*model, *tokenizer, plan, 0, [](std::int64_t) { return true; });
   EXPECT_EQ(seen.question.substr(0, 13), "|What is key ");
   EXPECT_EQ(seen.needle,
             "|key " + seen.question.substr(13, seen.question.find('?') - 13) + " is " + seen.expected + "|");
