@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include <fmt/format.h>
+
 #include "core/error.h"
 #include "core/files.h"
 #include "text/byte_alphabet.h"
@@ -34,7 +36,8 @@ std::string type_of(const LookupJson& value, const std::string& source) {
 }
 
 void require_absent(const LookupJson& value, const char* key, const std::string& source) {
-  const bool absent = !value.contains(key) || value.at(key).is_null() || value.at(key) == "" || value.at(key) == false;
+  const bool absent = !value.contains(key) || value.at(key).is_null() || value.at(key) == "" ||
+                      value.at(key) == false || value.at(key) == 0.0;
   require(absent, "{}: {} {} is not supported", source, key, absent ? "" : value.at(key).dump());
 }
 
@@ -49,7 +52,9 @@ BpeTokenizer::BpeTokenizer(const std::filesystem::path& path)
   const auto model = json_field<LookupJson>(file, "model", source);
   const auto model_type = json_field_or<std::string>(model, "type", "BPE", source);
   require(model_type == "BPE", "{}: model type \"{}\" is not supported; only byte-level BPE is", source, model_type);
-  for (const char* key : {"dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "byte_fallback"}) {
+  for (const char* key : {"truncation", "padding"}) require_absent(file, key, source);
+  // unk_token and byte_fallback never come into play: every byte is in the vocabulary.
+  for (const char* key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix"}) {
     require_absent(model, key, source);
   }
   const LookupJson normalizer = file.value("normalizer", LookupJson());
@@ -58,8 +63,9 @@ BpeTokenizer::BpeTokenizer(const std::filesystem::path& path)
   ignore_merges_ = json_field_or(model, "ignore_merges", false, source);
   read_pre_tokenizer(file.value("pre_tokenizer", LookupJson()), source);
   const LookupJson decoder = file.value("decoder", LookupJson());
-  require(decoder.is_object() && type_of(decoder, source) == "ByteLevel",
-          "{}: decoder: only type \"ByteLevel\" is supported", source);
+  const std::string decoder_type = decoder.is_null() ? "none" : type_of(decoder, source + ": decoder");
+  require(decoder_type == "ByteLevel", "{}: decoder type \"{}\" is not supported; only ByteLevel is", source,
+          decoder_type);
   read_vocabulary(model, source);
   read_merges(model, source);
   read_added_tokens(file, source);
@@ -156,9 +162,14 @@ void BpeTokenizer::read_pre_tokenizer(const LookupJson& value, const std::string
   }
   require(type == "Sequence", "{}: pre_tokenizer type \"{}\" is not supported", source, type);
   const auto parts = json_field<LookupJson>(value, "pretokenizers", source);
-  require(parts.is_array() && parts.size() == 2 && type_of(parts[0], source) == "Split" &&
-              type_of(parts[1], source) == "ByteLevel" && !json_field_or(parts[1], "use_regex", true, source),
-          "{}: pre_tokenizer: of sequences only Split, then ByteLevel without regex, is supported", source);
+  require(parts.is_array(), "{}: pre_tokenizer Sequence: pretokenizers: expected a list", source);
+  std::vector<std::string> types;
+  for (const LookupJson& part : parts) types.push_back(type_of(part, source + ": pre_tokenizer Sequence"));
+  require(types == std::vector<std::string>{"Split", "ByteLevel"},
+          "{}: pre_tokenizer Sequence of {} is not supported; only Split, then ByteLevel is", source,
+          fmt::join(types, ", "));
+  require(!json_field_or(parts[1], "use_regex", true, source),
+          "{}: pre_tokenizer: ByteLevel with use_regex after a Split is not supported", source);
   const auto behavior = json_field<std::string>(parts[0], "behavior", source);
   require(behavior == "Isolated" && !json_field_or(parts[0], "invert", false, source),
           "{}: pre_tokenizer Split: only behavior \"Isolated\" without invert is supported", source);

@@ -3,6 +3,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <algorithm>
 #include <array>
 
 #include "core/error.h"
@@ -10,31 +11,53 @@
 namespace lookback {
 namespace {
 
-// PCRE2's own \s also holds U+180E, which Unicode took out of White_Space.
+// What a bracket expression holds for \s. PCRE2's own \s also holds U+180E, which Unicode took out of White_Space.
 constexpr const char* white_space =
     "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
 
-// Spells out \s and \S.
-std::string with_plain_white_space(const std::string& pattern, const std::string& source) {
+// For \p{L} and \p{N}: PCRE2's, and what Unicode 15 and 16 added, so that the ids do not depend on PCRE2's version.
+constexpr const char* letters =
+    "\\p{L}\\x{1c89}\\x{1c8a}\\x{a7cb}-\\x{a7cd}\\x{a7da}-\\x{a7dc}\\x{105c0}-\\x{105f3}\\x{10d4a}-\\x{10d65}"
+    "\\x{10d6f}-\\x{10d85}\\x{10ec2}-\\x{10ec4}\\x{1123f}\\x{11240}\\x{11380}-\\x{11389}\\x{1138b}\\x{1138e}"
+    "\\x{11390}-\\x{113b5}\\x{113b7}\\x{113d1}\\x{113d3}\\x{11bc0}-\\x{11be0}\\x{11f02}\\x{11f04}-\\x{11f10}"
+    "\\x{11f12}-\\x{11f33}\\x{1342f}\\x{13441}-\\x{13446}\\x{13460}-\\x{143fa}\\x{16100}-\\x{1611d}"
+    "\\x{16d40}-\\x{16d6c}\\x{18cff}\\x{1b132}\\x{1b155}\\x{1df25}-\\x{1df2a}\\x{1e030}-\\x{1e06d}"
+    "\\x{1e4d0}-\\x{1e4eb}\\x{1e5d0}-\\x{1e5ed}\\x{1e5f0}\\x{2b739}\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}";
+constexpr const char* numbers =
+    "\\p{N}\\x{10d40}-\\x{10d49}\\x{116d0}-\\x{116e3}\\x{11bf0}-\\x{11bf9}\\x{11f50}-\\x{11f59}\\x{16130}-\\x{16139}"
+    "\\x{16d70}-\\x{16d79}\\x{1ccf0}-\\x{1ccf9}\\x{1d2c0}-\\x{1d2d3}\\x{1e4f0}-\\x{1e4f9}\\x{1e5f1}-\\x{1e5fa}";
+
+struct Shorthand {
+  std::string_view written;
+  const char* members;  // of the bracket expression that it is short for
+  bool negated;
+};
+constexpr std::array<Shorthand, 6> shorthands{{{"\\s", white_space, false},
+                                               {"\\S", white_space, true},
+                                               {"\\p{L}", letters, false},
+                                               {"\\P{L}", letters, true},
+                                               {"\\p{N}", numbers, false},
+                                               {"\\P{N}", numbers, true}}};
+
+// Spells out the shorthands whose members differ between PCRE2 and the dialect of tokenizer.json files.
+std::string spelled_out(const std::string& pattern, const std::string& source) {
   std::string result;
   bool in_class = false;
-  for (std::size_t i = 0; i < pattern.size(); ++i) {
-    const char c = pattern[i];
-    if (c != '\\' || i + 1 == pattern.size()) {
-      in_class = c == '[' || (in_class && c != ']');
-      result += c;
+  for (std::size_t i = 0; i < pattern.size();) {
+    const std::string_view rest = std::string_view(pattern).substr(i);
+    const auto found = std::ranges::find_if(
+        shorthands, [&](const Shorthand& shorthand) { return rest.starts_with(shorthand.written); });
+    if (found != shorthands.end()) {
+      require(!in_class || !found->negated, "{}: {} inside brackets is not supported in a pattern", source,
+              found->written);
+      result += in_class ? found->members : fmt::format("[{}{}]", found->negated ? "^" : "", found->members);
+      i += found->written.size();
       continue;
     }
-    const char escaped = pattern[++i];
-    if (escaped == 's') {
-      result += in_class ? white_space : std::string("[") + white_space + "]";
-    } else if (escaped == 'S') {
-      require(!in_class, "{}: \\S inside brackets is not supported in a pattern", source);
-      result += std::string("[^") + white_space + "]";
-    } else {
-      result += c;
-      result += escaped;
-    }
+    const std::size_t size = rest[0] == '\\' && rest.size() > 1 ? 2 : 1;
+    if (size == 1) in_class = rest[0] == '[' || (in_class && rest[0] != ']');
+    result += rest.substr(0, size);
+    i += size;
   }
   return result;
 }
@@ -71,7 +94,7 @@ struct WordSplitter::Compiled {
 WordSplitter::WordSplitter(const std::string& pattern, const std::string& source)
     : compiled_(std::make_unique<Compiled>()) {
   compiled_->ends_words_at_blanks = pattern == gpt2_pattern() || pattern == llama3_pattern || pattern == qwen2_pattern;
-  const std::string plain = with_plain_white_space(pattern, source);
+  const std::string plain = spelled_out(pattern, source);
   int error = 0;
   PCRE2_SIZE offset = 0;
   compiled_->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(plain.data()), plain.size(), PCRE2_UTF | PCRE2_UCP,

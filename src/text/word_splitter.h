@@ -10,7 +10,8 @@ namespace lookback {
 
 class WordSplitter {
  public:
-  // `pattern` in the dialect of tokenizer.json files, where \s is Unicode's White_Space. Throws Error naming `source`
+  // `pattern` in the dialect of tokenizer.json files, where \s is Unicode's White_Space and
+  // \p{L}, \p{N} are those of Unicode 16. Throws Error naming `source`
   // when it does not compile.
   WordSplitter(const std::string& pattern, const std::string& source);
   ~WordSplitter();
