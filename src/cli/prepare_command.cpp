@@ -1,9 +1,9 @@
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <fmt/core.h>
 
 #include "cli/commands.h"
 #include "core/error.h"
@@ -31,12 +31,11 @@ std::string progress_text(const PrepareProgress& progress, double seconds) {
   const auto done = static_cast<double>(progress.disk_bytes - progress.disk_bytes_before);
   const auto total = static_cast<double>(progress.disk_bytes_total - progress.disk_bytes_before);
   const double all = static_cast<double>(std::max<std::int64_t>(progress.disk_bytes_total, 1));
-  return fmt::format("prepare {:.0f}% | {} documents | {} tokens | {:.1f} MB/s of text | ETA {}",
-                     100.0 * static_cast<double>(progress.disk_bytes) / all,
-                     format_count(static_cast<double>(progress.num_documents)),
-                     format_count(static_cast<double>(progress.num_tokens)),
-                     static_cast<double>(progress.text_bytes) / 1e6 / std::max(seconds, 1e-9),
-                     eta_text(done, total, seconds));
+  return fmt::format(
+      "prepare {:.0f}% | {} documents | {} tokens | {:.1f} MB/s of text | ETA {}",
+      100.0 * static_cast<double>(progress.disk_bytes) / all, format_count(static_cast<double>(progress.num_documents)),
+      format_count(static_cast<double>(progress.num_tokens)),
+      static_cast<double>(progress.text_bytes) / 1e6 / std::max(seconds, 1e-9), eta_text(done, total, seconds));
 }
 
 Json result_json(const PrepareResult& result) {
@@ -47,12 +46,9 @@ Json result_json(const PrepareResult& result) {
                         {"num_documents", dataset.counts.num_documents},
                         {"text_bytes", dataset.counts.text_bytes}});
   }
-  return {{"interrupted", result.interrupted},
-          {"already_done", result.already_done},
-          {"num_inputs", result.num_inputs},
-          {"num_unknown_files", result.num_unknown_files},
-          {"num_skipped", result.num_skipped},
-          {"datasets", datasets}};
+  return {{"interrupted", result.interrupted}, {"already_done", result.already_done},
+          {"num_inputs", result.num_inputs},   {"num_unknown_files", result.num_unknown_files},
+          {"num_skipped", result.num_skipped}, {"datasets", datasets}};
 }
 
 void print_summary(const PrepareFlags& flags, const PrepareResult& result) {
@@ -97,8 +93,7 @@ int run(PrepareFlags& flags) {
   line.finish();
   if (flags.json) fmt::print("{}\n", dump_line(result_json(result)));
   if (result.interrupted) {
-    fmt::print(stderr, "Interrupted; what was done is kept in {}. The same command goes on from there.\n",
-               flags.out);
+    fmt::print(stderr, "Interrupted; what was done is kept in {}. The same command goes on from there.\n", flags.out);
     return exit_interrupted;
   }
   if (!flags.json) print_summary(flags, result);
@@ -110,15 +105,22 @@ int run(PrepareFlags& flags) {
 void add_prepare_command(CLI::App& app) {
   auto flags = std::make_shared<PrepareFlags>();
   CLI::App* command = app.add_subcommand("prepare", "Turn text files into token shards that training maps");
-  command->add_option("inputs", flags->inputs, "Files .txt, .md (a document each), .jsonl (a document a line), "
-                      "each also .zst or .gz; folders, recursively")->required();
-  command->add_option("--tokenizer", flags->tokenizer, "\"bytes\", a tokenizer.json, a SentencePiece .model, or a "
-                      "folder that holds one")->required();
+  command
+      ->add_option("inputs", flags->inputs,
+                   "Files .txt, .md (a document each), .jsonl (a document a line), "
+                   "each also .zst or .gz; folders, recursively")
+      ->required();
+  command
+      ->add_option("--tokenizer", flags->tokenizer,
+                   "\"bytes\", a tokenizer.json, a SentencePiece .model, or a "
+                   "folder that holds one")
+      ->required();
   command->add_option("--out", flags->out, "Folder to write")->required();
   command->add_option("--field", flags->config.field, "Field of a JSON line that holds the text")
       ->capture_default_str();
   command->add_flag("--strict", flags->config.strict, "Stop at the first broken document instead of leaving it out");
-  command->add_option("--valid-fraction", flags->config.valid_fraction, "Part of the documents (chosen by their "
+  command->add_option("--valid-fraction", flags->config.valid_fraction,
+                      "Part of the documents (chosen by their "
                       "content) that goes to OUT/valid, the others to OUT/train");
   command->add_option("--threads", flags->config.num_threads, "Tokenizing threads (default: all cores)")
       ->check(CLI::Range(1, 1024));

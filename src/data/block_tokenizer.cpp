@@ -86,8 +86,7 @@ LineText line_text(std::string_view line, const std::string& field) {
 
 bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r") == std::string_view::npos; }
 
-void tokenize_lines(std::string_view text, const std::string& field, TokenizedBlock& out,
-                    BlockTokenizer& tokenizer) {
+void tokenize_lines(std::string_view text, const std::string& field, TokenizedBlock& out, BlockTokenizer& tokenizer) {
   for (std::int64_t number = out.block.first_line; !text.empty(); ++number) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, end);
@@ -124,8 +123,8 @@ TokenizedBlock tokenize_block(TextBlock block, const Tokenizer& tokenizer, const
   out.block = std::move(block);
   out.text_bytes = static_cast<std::int64_t>(text.size());
   if (out.block.num_too_long > 0) {
-    out.problems.push_back({out.block.first_line, fmt::format("the line is longer than {} MiB",
-                                                              longest_line_bytes >> 20)});
+    out.problems.push_back(
+        {out.block.first_line, fmt::format("the line is longer than {} MiB", longest_line_bytes >> 20)});
     return out;
   }
   BlockTokenizer block_tokenizer(tokenizer, out);

@@ -14,8 +14,8 @@ namespace {
 
 [[noreturn]] void fail_to_write(const std::filesystem::path& path) {
   const int code = errno;
-  fail("cannot write {}: {}; what was finished before is kept: make room and run the same command again",
-       path.string(), std::strerror(code));
+  fail("cannot write {}: {}; what was finished before is kept: make room and run the same command again", path.string(),
+       std::strerror(code));
 }
 
 }  // namespace

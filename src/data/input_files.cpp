@@ -58,15 +58,19 @@ InputFiles find_input_files(const std::vector<fs::path>& inputs) {
         continue;
       }
       const auto format = format_of(input);
-      require(format.has_value(), "{}: expected a name that ends in .txt, .md or .jsonl, also with .zst or .gz "
-              "behind", input.string());
+      require(format.has_value(),
+              "{}: expected a name that ends in .txt, .md or .jsonl, also with .zst or .gz "
+              "behind",
+              input.string());
       found.files.push_back(describe(input, *format));
     }
   } catch (const fs::filesystem_error& error) {
     fail("cannot list the inputs: {}", error.what());
   }
-  require(!found.files.empty(), "no inputs: no .txt, .md or .jsonl file (also .zst, .gz) among what was given "
-          "({} other files were passed over)", found.num_unknown);
+  require(!found.files.empty(),
+          "no inputs: no .txt, .md or .jsonl file (also .zst, .gz) among what was given "
+          "({} other files were passed over)",
+          found.num_unknown);
   std::map<std::string, fs::path> seen;
   for (const InputFile& file : found.files) {
     const auto [first, is_new] = seen.emplace(file.identity, file.path);

@@ -48,7 +48,11 @@ class Preparation {
  public:
   Preparation(const PrepareConfig& config, const Tokenizer& tokenizer, const PrepareListener& listener,
               const InputFiles& inputs, PrepareJournal journal)
-      : config_(config), tokenizer_(tokenizer), listener_(listener), inputs_(inputs), journal_(std::move(journal)),
+      : config_(config),
+        tokenizer_(tokenizer),
+        listener_(listener),
+        inputs_(inputs),
+        journal_(std::move(journal)),
         element_bytes_(element_bytes_for(tokenizer.vocab_size())),
         skipped_log_(config.out / skipped_log_name, journal_.skipped_log_bytes) {
     append_id(tokenizer.end_of_text_id(), element_bytes_, end_of_text_);
@@ -215,7 +219,8 @@ class Preparation {
     const std::int64_t empty = writer(valid_dataset).counts().num_documents == 0 ? valid_dataset : train_dataset;
     if (writer(empty).counts().num_documents > 0) return;
     DatasetWriter& giver = writer(1 - empty);
-    require(giver.counts().num_documents >= 2, "--valid-fraction {}: there is only one document, and training and "
+    require(giver.counts().num_documents >= 2,
+            "--valid-fraction {}: there is only one document, and training and "
             "validation need one each; leave the option out, or split the text into several files",
             config_.valid_fraction);
     DatasetWriter& taker = writer(empty);
@@ -241,8 +246,8 @@ class Preparation {
     writer.describe(manifest);
     for (std::size_t i = 0; i < inputs_.files.size(); ++i) {
       const SourceCounts& counts = journal_.sources[i];
-      manifest.sources.push_back({inputs_.files[i].path.string(), inputs_.files[i].size_bytes,
-                                  counts.num_documents, counts.num_skipped});
+      manifest.sources.push_back(
+          {inputs_.files[i].path.string(), inputs_.files[i].size_bytes, counts.num_documents, counts.num_skipped});
     }
     write_json_file(writer.folder() / manifest_name, manifest_to_json(manifest));
   }
@@ -273,8 +278,10 @@ class Preparation {
 };
 
 void check_config(const PrepareConfig& config, const InputFiles& inputs) {
-  require(config.valid_fraction >= 0.0 && config.valid_fraction < 1.0, "--valid-fraction {}: expected 0 or more, "
-          "below 1", config.valid_fraction);
+  require(config.valid_fraction >= 0.0 && config.valid_fraction < 1.0,
+          "--valid-fraction {}: expected 0 or more, "
+          "below 1",
+          config.valid_fraction);
   require(config.num_threads >= 0 && config.num_threads <= 1024, "--threads {}: expected 1 to 1024",
           config.num_threads);
   require(config.tokens_per_shard >= 1 && config.journal_every_bytes >= 1, "shard and journal sizes start at 1");
@@ -290,12 +297,13 @@ PrepareJournal start_journal(const PrepareConfig& config, const OutFolder& folde
   if (config.force) folder.clear();
   if (auto journal = read_journal(config.out)) {
     const std::string difference = identity_difference(journal->identity, identity);
-    require(difference.empty(), "--out {}: holds {} of another command ({}); give another folder, or --force to "
-            "throw that away", config.out.string(), journal->finished ? "the finished result" : "the unfinished work",
-            difference);
-    require(journal->datasets.size() == dataset_folders(config).size() &&
-                journal->sources.size() == inputs.files.size(),
-            "{}: is damaged; start again with --force", (config.out / journal_name).string());
+    require(difference.empty(),
+            "--out {}: holds {} of another command ({}); give another folder, or --force to "
+            "throw that away",
+            config.out.string(), journal->finished ? "the finished result" : "the unfinished work", difference);
+    require(
+        journal->datasets.size() == dataset_folders(config).size() && journal->sources.size() == inputs.files.size(),
+        "{}: is damaged; start again with --force", (config.out / journal_name).string());
     resumed = true;
     return std::move(*journal);
   }
@@ -316,8 +324,8 @@ PrepareResult prepare(const PrepareConfig& config, const Tokenizer& tokenizer, c
   PrepareResult result;
   result.num_inputs = static_cast<std::int64_t>(inputs.files.size());
   result.num_unknown_files = inputs.num_unknown;
-  PrepareJournal journal = start_journal(config, folder, inputs, identity_of(config, inputs, tokenizer),
-                                         result.resumed);
+  PrepareJournal journal =
+      start_journal(config, folder, inputs, identity_of(config, inputs, tokenizer), result.resumed);
   result.already_done = journal.finished;
   if (journal.finished) {
     for (const SourceCounts& source : journal.sources) result.num_skipped += source.num_skipped;

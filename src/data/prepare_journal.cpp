@@ -41,8 +41,10 @@ PrepareJournal from_json(const Json& value, const std::string& source) {
   const auto format = json_field<std::string>(value, "format", source);
   const auto version = json_field<std::int64_t>(value, "format_version", source);
   require(format == format_name, "{}: format \"{}\", expected \"{}\"", source, format, format_name);
-  require(version <= format_version, "{}: format version {} is newer than this program reads ({}); use a newer "
-          "lookback, or start again with --force", source, version, format_version);
+  require(version <= format_version,
+          "{}: format version {} is newer than this program reads ({}); use a newer "
+          "lookback, or start again with --force",
+          source, version, format_version);
   PrepareJournal journal;
   journal.finished = json_field<bool>(value, "finished", source);
   journal.identity = json_field<Json>(value, "identity", source);

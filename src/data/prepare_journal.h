@@ -17,9 +17,9 @@ namespace lookback {
 // The document of a text file that is longer than a block, while its pieces come.
 struct OpenDocument {
   bool open = false;
-  bool skipping = false;       // it turned out broken: the rest is passed over
-  std::int64_t dataset = 0;    // where it goes
-  std::int64_t begin = 0;      // its first token there
+  bool skipping = false;     // it turned out broken: the rest is passed over
+  std::int64_t dataset = 0;  // where it goes
+  std::int64_t begin = 0;    // its first token there
   std::int64_t text_bytes = 0;
 };
 
