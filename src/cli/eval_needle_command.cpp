@@ -148,13 +148,12 @@ void run(NeedleFlags& flags) {
   const std::vector<std::int64_t> haystack = read_haystack(flags, *opened.tokenizer);
 
   ProgressLine progress(flags.quiet);
-  const NeedleEvaluation evaluation = evaluate_needles(
-      *opened.model, *opened.tokenizer, haystack, config, [&](double done, double total) {
+  const NeedleEvaluation evaluation =
+      evaluate_needles(*opened.model, *opened.tokenizer, haystack, config, [&](double done, double total) {
         const double seconds = progress.elapsed_seconds();
         if (progress.due()) {
           progress.show(fmt::format("needle {}: {} of {} tokens, {} tokens/s, {} left", flags.task, format_count(done),
-                                    format_count(total), format_count(done / seconds),
-                                    eta_text(done, total, seconds)));
+                                    format_count(total), format_count(done / seconds), eta_text(done, total, seconds)));
         }
         return !interrupted();
       });
@@ -173,31 +172,33 @@ void add_eval_needle_command(CLI::App& eval) {
   const auto flags = std::make_shared<NeedleFlags>();
   CLI::App* command = eval.add_subcommand("needle", "Needle in a haystack: exact match by length and depth");
   add_inference_flags(*command, flags->inference);
-  command->add_option("--task", flags->task, "single, multi, multi-hop or recipe (the demo's)")
-      ->capture_default_str();
+  command->add_option("--task", flags->task, "single, multi, multi-hop or recipe (the demo's)")->capture_default_str();
   command->add_option("--lengths", flags->lengths, "Tokens, such as 4K,64K,1M")->capture_default_str();
   command->add_option("--depths", flags->depths, "Percent of the text before the needle")->capture_default_str();
   command->add_option("--samples", flags->config.num_samples, "Samples for each length and depth")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  command->add_option("--haystack", flags->haystack,
-                      "Text file, or folder that `prepare` wrote (default: generated sentences)")
+  command
+      ->add_option("--haystack", flags->haystack,
+                   "Text file, or folder that `prepare` wrote (default: generated sentences)")
       ->type_name("DIR|F");
   command->add_option("--seed", flags->config.seed, "Seed of keys, values, places")->capture_default_str();
   command->add_option("--needles", flags->config.task.num_needles, "recipe: needles in the text")
       ->capture_default_str();
-  command->add_option("--gap", flags->config.task.num_empty_chunks,
-                      "recipe: chunks without needles before the question")
+  command
+      ->add_option("--gap", flags->config.task.num_empty_chunks, "recipe: chunks without needles before the question")
       ->capture_default_str();
-  command->add_option("--chunk-size", flags->chunk_size,
-                      "For models without chunks: where questions end, to ask them what another model was asked")
+  command
+      ->add_option("--chunk-size", flags->chunk_size,
+                   "For models without chunks: where questions end, to ask them what another model was asked")
       ->check(CLI::PositiveNumber);
   command->add_option("--svg", flags->svg, "Also draw length x depth as a heatmap")->type_name("F.svg");
   command->add_flag("--json", flags->json, "One line of JSON");
   command->add_flag("--quiet", flags->quiet, "No progress on standard error");
   command->footer(
       "Examples:\n"
-      "  lookback eval needle --model runs/demo/drt --task recipe --lengths 1K,16K,256K --depths 0,50,100 --samples 20\n"
+      "  lookback eval needle --model runs/demo/drt --task recipe --lengths 1K,16K,256K --depths 0,50,100 --samples "
+      "20\n"
       "  lookback eval needle --model runs/books --task multi-hop --haystack data/books/valid --json --svg hops.svg\n"
       "Ctrl-C ends it and prints what was measured so far.");
   command->callback([flags] { run(*flags); });

@@ -89,8 +89,8 @@ void check_same_tokenizer(const PerplexityFlags& flags, const InferenceModel& op
   require(opened.tokenizer->fingerprint() == dataset.manifest().tokenizer_fingerprint,
           "{}: was prepared with another tokenizer (fingerprint {}) than that of the model {} ({}); prepare the text "
           "again with --tokenizer {}",
-          flags.data, dataset.manifest().tokenizer_fingerprint, flags.inference.model,
-          opened.tokenizer->fingerprint(), flags.inference.model);
+          flags.data, dataset.manifest().tokenizer_fingerprint, flags.inference.model, opened.tokenizer->fingerprint(),
+          flags.inference.model);
 }
 
 std::string context_text(const PerplexityResult& result) {
@@ -127,8 +127,8 @@ void print_tables(const std::vector<PerplexityResult>& results) {
 PerplexityConfig config_of(const PerplexityFlags& flags, const std::string& context) {
   PerplexityConfig config;
   config.context = context == "full" ? 0 : parse_size(context, "--context");
-  config.stride = flags.stride.empty() ? std::max<std::int64_t>(1, config.context / 2)
-                                       : parse_size(flags.stride, "--stride");
+  config.stride =
+      flags.stride.empty() ? std::max<std::int64_t>(1, config.context / 2) : parse_size(flags.stride, "--stride");
   require(config.context == 0 || config.stride <= config.context, "--stride {}: is larger than the context {}",
           flags.stride, context);
   return config;
@@ -152,8 +152,8 @@ void run(const PerplexityFlags& flags) {
     config.dtype = opened.dtype;
     config.token_bytes = token_bytes;
     const double start = progress.elapsed_seconds();
-    results.push_back(evaluate_perplexity(
-        *opened.model, reader(dataset, selection), config, [&](std::int64_t num_scored) {
+    results.push_back(
+        evaluate_perplexity(*opened.model, reader(dataset, selection), config, [&](std::int64_t num_scored) {
           const auto done = static_cast<double>(num_scored);
           const double seconds = progress.elapsed_seconds() - start;
           if (progress.due()) {
@@ -185,9 +185,10 @@ void add_eval_perplexity_command(CLI::App& eval) {
   command->add_option("--data", flags->data, "Folder that `prepare` wrote; its part `valid` when it has one")
       ->required()
       ->type_name("DIR");
-  command->add_option("--context", flags->contexts,
-                      "Tokens that a prediction may look back, or `full` for all before it in the document; a list "
-                      "with commas")
+  command
+      ->add_option("--context", flags->contexts,
+                   "Tokens that a prediction may look back, or `full` for all before it in the document; a list "
+                   "with commas")
       ->capture_default_str();
   command->add_option("--stride", flags->stride, "Tokens scored in each window (default: half the context)");
   command->add_option("--max-documents", flags->max_documents, "Only the first N documents")

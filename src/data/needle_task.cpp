@@ -68,9 +68,9 @@ std::string to_string(NeedleKind kind) {
 }
 
 bool occurs_outside(std::span<const std::int64_t> answer, std::span<const std::int64_t> ids,
-                    std::span<const std::int64_t> begins, std::span<const std::int64_t> ends,
-                    std::int64_t run_length) {
-  const auto run = static_cast<std::size_t>(std::min<std::int64_t>(run_length, static_cast<std::int64_t>(answer.size())));
+                    std::span<const std::int64_t> begins, std::span<const std::int64_t> ends, std::int64_t run_length) {
+  const auto run =
+      static_cast<std::size_t>(std::min<std::int64_t>(run_length, static_cast<std::int64_t>(answer.size())));
   if (run == 0 || ids.size() < run) return false;
   const auto inside_a_needle = [&](std::size_t at) {
     for (std::size_t i = 0; i < begins.size(); ++i) {
@@ -209,15 +209,13 @@ NeedleSample NeedleGenerator::place(const Draft& draft, Random& random) const {
     sample.needle_ends.push_back(begins[i] + static_cast<std::int64_t>(draft.needles[i].size()));
   }
   const std::int64_t last_begin = limit - static_cast<std::int64_t>(draft.needles[draft.asked[0]].size());
-  sample.depth = last_begin == 0 ? 0.0
-                                 : static_cast<double>(sample.needle_begins[0]) / static_cast<double>(last_begin);
+  sample.depth = last_begin == 0 ? 0.0 : static_cast<double>(sample.needle_begins[0]) / static_cast<double>(last_begin);
   return sample;
 }
 
 NeedleSample NeedleGenerator::make_recipe(Random& random) const {
   const NeedleSequence sequence = make_needle_sequence(
-      haystack_,
-      {task_.chunk_size, num_chunks(), task_.num_needles, 1, task_.num_empty_chunks, task_.depth}, random);
+      haystack_, {task_.chunk_size, num_chunks(), task_.num_needles, 1, task_.num_empty_chunks, task_.depth}, random);
   const std::ptrdiff_t answer_begin = sequence.answer_begins[0];
   const std::ptrdiff_t needle_begin = sequence.needle_begins[0];
   const auto ids = sequence.ids.begin();
@@ -228,8 +226,8 @@ NeedleSample NeedleGenerator::make_recipe(Random& random) const {
   sample.needle_begins = {needle_begin};
   sample.needle_ends = {closing_bar + 1 - ids};
   const std::int64_t last_chunk = num_chunks() - 3 - task_.num_empty_chunks;
-  sample.depth = last_chunk == 0 ? 0.0
-                                 : static_cast<double>(needle_begin / task_.chunk_size) / static_cast<double>(last_chunk);
+  sample.depth =
+      last_chunk == 0 ? 0.0 : static_cast<double>(needle_begin / task_.chunk_size) / static_cast<double>(last_chunk);
   return sample;
 }
 

@@ -82,7 +82,6 @@ class NeedleGenerator {
 // Whether any `run_length` tokens in a row of `answer` (all of it, when shorter) occur in `ids` outside of the
 // ranges [begins[i], ends[i]).
 bool occurs_outside(std::span<const std::int64_t> answer, std::span<const std::int64_t> ids,
-                    std::span<const std::int64_t> begins, std::span<const std::int64_t> ends,
-                    std::int64_t run_length);
+                    std::span<const std::int64_t> begins, std::span<const std::int64_t> ends, std::int64_t run_length);
 
 }  // namespace lookback

@@ -184,14 +184,10 @@ NeedleCell sum_of_depth(const NeedleEvaluation& evaluation, double depth) {
 }
 
 Json to_json(const NeedleEvaluation& evaluation, const NeedleEvaluationConfig& config) {
-  Json json = {{"task", to_string(config.task.kind)},
-               {"seed", config.seed},
-               {"chunk_size", config.task.chunk_size},
-               {"samples_per_cell", config.num_samples},
-               {"complete", evaluation.complete},
-               {"cells", Json::array()},
-               {"by_length", Json::array()},
-               {"by_depth", Json::array()}};
+  Json json = {{"task", to_string(config.task.kind)},  {"seed", config.seed},
+               {"chunk_size", config.task.chunk_size}, {"samples_per_cell", config.num_samples},
+               {"complete", evaluation.complete},      {"cells", Json::array()},
+               {"by_length", Json::array()},           {"by_depth", Json::array()}};
   if (config.task.kind == NeedleKind::recipe) {
     json["num_needles"] = config.task.num_needles;
     json["num_empty_chunks"] = config.task.num_empty_chunks;

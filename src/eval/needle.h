@@ -41,7 +41,7 @@ struct NeedleCell {
   std::int64_t num_correct = 0;                   // all answer tokens right
   std::vector<std::vector<NeedleRecall>> recall;  // [group][hop]; empty for models that retrieve nothing
 
-  double accuracy() const;       // NaN without samples
+  double accuracy() const;  // NaN without samples
   Interval interval() const { return wilson_interval(num_correct, num_samples); }
 };
 

@@ -73,7 +73,8 @@ class DocumentScorer {
       if (config_.context == 0 || windows[first].length > config_.most_tokens_at_once) {
         if (!score_in_segments(windows[first])) return {};
       } else {
-        // Only the last window of a document can be shorter than its neighbours: padding on the right changes nothing before it.
+        // Only the last window of a document can be shorter than its neighbours: padding on the right changes nothing
+        // before it.
         const auto at_once = static_cast<std::size_t>(config_.most_tokens_at_once / windows[first].length);
         while (count < at_once && first + count < windows.size()) ++count;
         score_batch({windows.begin() + static_cast<std::ptrdiff_t>(first),

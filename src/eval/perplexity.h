@@ -43,11 +43,11 @@ struct PositionBucket {
 struct PerplexityResult {
   std::int64_t context = 0;
   std::int64_t stride = 0;
-  std::int64_t num_documents = 0;  // with at least one scored token
-  std::int64_t num_tokens = 0;     // scored
-  std::int64_t num_bytes = 0;      // of text of the scored tokens; 0: unknown
-  double nll_sum = 0;              // nats
-  double standard_error = 0;       // of mean_nll(), over documents; NaN with fewer than two
+  std::int64_t num_documents = 0;         // with at least one scored token
+  std::int64_t num_tokens = 0;            // scored
+  std::int64_t num_bytes = 0;             // of text of the scored tokens; 0: unknown
+  double nll_sum = 0;                     // nats
+  double standard_error = 0;              // of mean_nll(), over documents; NaN with fewer than two
   std::vector<PositionBucket> positions;  // [0, 1K), [1K, 2K), [2K, 4K), ...
   bool complete = true;                   // false: interrupted after num_documents whole documents
   double seconds = 0;

@@ -163,7 +163,8 @@ TEST(NeedleTask, FindsRunsOfTheAnswerOutsideOfTheNeedle) {
   const std::vector<std::int64_t> begins = {2};
   const std::vector<std::int64_t> ends = {8};
   EXPECT_FALSE(occurs_outside(answer, std::vector<std::int64_t>{0, 0, 9, 1, 2, 3, 4, 5, 0, 1, 2, 3}, begins, ends, 4));
-  EXPECT_TRUE(occurs_outside(answer, std::vector<std::int64_t>{0, 0, 9, 1, 2, 3, 4, 5, 0, 2, 3, 4, 5}, begins, ends, 4));
+  EXPECT_TRUE(
+      occurs_outside(answer, std::vector<std::int64_t>{0, 0, 9, 1, 2, 3, 4, 5, 0, 2, 3, 4, 5}, begins, ends, 4));
   EXPECT_TRUE(occurs_outside(std::vector<std::int64_t>{7, 8}, std::vector<std::int64_t>{7, 8}, {}, {}, 4));
 }
 

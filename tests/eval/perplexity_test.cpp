@@ -34,7 +34,9 @@ NextDocument reader(const std::vector<EvaluationDocument>& documents) {
 double direct_nll(Model& model, const std::vector<std::int64_t>& ids, std::int64_t target, std::int64_t context,
                   std::int64_t stride) {
   const std::int64_t window =
-      target <= context ? 0 : static_cast<std::int64_t>(std::ceil(static_cast<double>(target - context) / static_cast<double>(stride)));
+      target <= context
+          ? 0
+          : static_cast<std::int64_t>(std::ceil(static_cast<double>(target - context) / static_cast<double>(stride)));
   const std::int64_t begin = window * stride;
   const at::Tensor inputs = at::tensor(ids, at::kLong).narrow(0, begin, target - begin).unsqueeze(0);
   const at::Tensor logits = model.logits(model.hidden_states(inputs, {})).to(at::kDouble)[0][target - begin - 1];
