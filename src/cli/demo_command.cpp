@@ -1,7 +1,7 @@
 // lookback demo: shows in ten minutes, from nothing, what the library is about.
-#include <memory>
-
 #include <fmt/core.h>
+
+#include <memory>
 
 #include "cli/commands.h"
 #include "cli/demo_run.h"
@@ -28,11 +28,9 @@ void print_summary(const DemoReport& report, const std::filesystem::path& page) 
                group_digits(longest.length_tokens / report.training_length));
   } else {
     fmt::print(
-        "The DRT did NOT learn in this run: {} right at {} tokens, at least {} was expected. Another --seed "
-        "or more "
-        "--steps may do.\n",
-        percent_text(longest.accuracy()), group_digits(longest.length_tokens),
-        percent_text(demo_success_accuracy));
+        "The DRT did NOT learn in this run: {} right at {} tokens, at least {} was expected. "
+        "Another --seed or more --steps may do.\n",
+        percent_text(longest.accuracy()), group_digits(longest.length_tokens), percent_text(demo_success_accuracy));
   }
   fmt::print("Took {} in all, at most {} of memory.\n\nReport: {}\n\n", format_duration(report.total_seconds),
              format_bytes(report.peak_memory_bytes), page.string());
@@ -43,13 +41,11 @@ void print_summary(const DemoReport& report, const std::filesystem::path& page) 
 
 int run(const DemoOptions& options) {
   catch_interrupts();
-  fmt::print(
-      stderr,
-      "Two models of 0.2M parameters learn from scratch to find needles; about ten minutes on two cores.\n");
+  fmt::print(stderr,
+             "Two models of 0.2M parameters learn from scratch to find needles; about ten minutes on two cores.\n");
   const std::optional<DemoReport> report = run_demo(options);
   if (!report) {
-    fmt::print(stderr,
-               "Interrupted; all that is finished is saved in {}. The same command goes on from here.\n",
+    fmt::print(stderr, "Interrupted; all that is finished is saved in {}. The same command goes on from here.\n",
                options.out.string());
     return exit_interrupted;
   }
@@ -65,16 +61,14 @@ int run(const DemoOptions& options) {
 void add_demo_command(CLI::App& app) {
   auto options = std::make_shared<DemoOptions>();
   CLI::App* command = app.add_subcommand("demo",
-                                         "Train a small DRT and a sliding-window model from scratch, compare "
-                                         "both on long texts, write a report");
-  command->add_option("--out", options->out, "Folder of the two runs and of report.html")
-      ->capture_default_str();
+                                         "Train a small DRT and a sliding-window model from scratch, "
+                                         "compare both on long texts, write a report");
+  command->add_option("--out", options->out, "Folder of the two runs and of report.html")->capture_default_str();
   command->add_option("--seed", options->seed, "Seed of weights, texts and questions")->capture_default_str();
   command->add_option("--steps", options->steps, "Optimizer steps of each model")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  command->add_option("--threads", options->threads, "CPU threads (default: all cores)")
-      ->check(CLI::Range(1, 1024));
+  command->add_option("--threads", options->threads, "CPU threads (default: all cores)")->check(CLI::Range(1, 1024));
   command->add_flag("--quick", options->quick, "Stop at contexts 64 times the training length, not 1,024");
   command->footer(
       "Examples:\n"

@@ -70,8 +70,7 @@ Heatmap depth_map(const DemoState& state, const DemoPlan& plan) {
     heatmap.cell_texts.emplace_back();
     for (const DemoLengthPlan& length : plan.lengths) {
       const DemoCell cell = state.cell(demo_drt, length.num_chunks, depth).value().cell;
-      heatmap.values.back().push_back(static_cast<double>(cell.num_correct) /
-                                      static_cast<double>(cell.num_samples));
+      heatmap.values.back().push_back(static_cast<double>(cell.num_correct) / static_cast<double>(cell.num_samples));
       heatmap.cell_texts.back().push_back(fmt::format("{}/{}", cell.num_correct, cell.num_samples));
     }
   }
@@ -101,23 +100,21 @@ DemoSample sample_of(const DemoState& state, const DemoPlan& plan) {
 
 std::vector<std::pair<std::string, std::string>> settings_of(const DemoReport& report, const DemoPlan& plan) {
   const ModelConfig& drt = plan.drt;
-  return {
-      {"DRT",
-       fmt::format("{} parameters: {} lower layers, {} encoder layer, {} upper layer; width {}, {} heads",
-                   group_digits(report.drt.num_parameters), drt.decoder_layers[0], drt.num_encoder_layers,
-                   drt.decoder_layers[1], drt.hidden_size, drt.num_heads)},
-      {"Memory of the DRT",
-       fmt::format("chunks of {} tokens, the {} best read for each new chunk", drt.chunk_size, drt.top_k)},
-      {"Sliding window",
-       fmt::format("{} parameters: {} layers of the same width",
-                   group_digits(report.sliding_window.num_parameters), plan.sliding_window.num_layers)},
-      {"Attention window of both", fmt::format("{} positions", drt.window_size + 1)},
-      {"Tokens", "bytes"},
-      {"Training", fmt::format("{} steps of about 3,000 tokens, AdamW, learning rate {:g} to {:g}, float32",
-                               plan.train.steps, plan.train.lr, plan.train.min_lr)},
-      {"Training time", fmt::format("DRT {}, sliding window {}", format_duration(report.drt.training_seconds),
-                                    format_duration(report.sliding_window.training_seconds))},
-      {"Machine", fmt::format("CPU of {} cores, training on one", std::thread::hardware_concurrency())}};
+  return {{"DRT", fmt::format("{} parameters: {} lower layers, {} encoder layer, {} upper layer; width {}, {} heads",
+                              group_digits(report.drt.num_parameters), drt.decoder_layers[0], drt.num_encoder_layers,
+                              drt.decoder_layers[1], drt.hidden_size, drt.num_heads)},
+          {"Memory of the DRT",
+           fmt::format("chunks of {} tokens, the {} best read for each new chunk", drt.chunk_size, drt.top_k)},
+          {"Sliding window",
+           fmt::format("{} parameters: {} layers of the same width", group_digits(report.sliding_window.num_parameters),
+                       plan.sliding_window.num_layers)},
+          {"Attention window of both", fmt::format("{} positions", drt.window_size + 1)},
+          {"Tokens", "bytes"},
+          {"Training", fmt::format("{} steps of about 3,000 tokens, AdamW, learning rate {:g} to {:g}, float32",
+                                   plan.train.steps, plan.train.lr, plan.train.min_lr)},
+          {"Training time", fmt::format("DRT {}, sliding window {}", format_duration(report.drt.training_seconds),
+                                        format_duration(report.sliding_window.training_seconds))},
+          {"Machine", fmt::format("CPU of {} cores, training on one", std::thread::hardware_concurrency())}};
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
 #include "cli/demo_run.h"
 
+#include <ATen/Parallel.h>
+
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
-
-#include <ATen/Parallel.h>
 
 #include "cli/demo_results.h"
 #include "cli/demo_state.h"
@@ -121,8 +121,7 @@ class Demo {
     for (auto length = plan_.lengths.rbegin(); length != plan_.lengths.rend(); ++length) {
       for (std::size_t depth = 0; depth < plan_.depths.size(); ++depth) {
         if (state_.cell(folder, length->num_chunks, depth)) continue;
-        tasks.push_back(
-            {*length, depth, length->num_chunks * plan_.drt.chunk_size * length->samples_per_depth});
+        tasks.push_back({*length, depth, length->num_chunks * plan_.drt.chunk_size * length->samples_per_depth});
       }
     }
     return tasks;
@@ -164,14 +163,14 @@ class Demo {
       const auto on_tokens = [&](std::int64_t num_tokens) {
         const std::lock_guard lock(mutex);
         tokens_read += static_cast<double>(num_tokens);
-        line.show(fmt::format("{} of {} tokens read, {} of {} cells, {} tokens/s, ETA {}",
-                              format_count(tokens_read), format_count(all_tokens), num_done, tasks.size(),
+        line.show(fmt::format("{} of {} tokens read, {} of {} cells, {} tokens/s, ETA {}", format_count(tokens_read),
+                              format_count(all_tokens), num_done, tasks.size(),
                               format_count(tokens_read / line.elapsed_seconds()),
                               eta_text(tokens_read, all_tokens, line.elapsed_seconds())));
         return !interrupted();
       };
-      const DemoCell cell = evaluate_demo_cell(model, *tokenizer_, plan_, task.length, task.depth_index,
-                                               options_.seed, on_tokens);
+      const DemoCell cell =
+          evaluate_demo_cell(model, *tokenizer_, plan_, task.length, task.depth_index, options_.seed, on_tokens);
       const std::lock_guard lock(mutex);
       state_.set_cell(folder, task.length.num_chunks, task.depth_index, {cell, clock.elapsed_seconds()});
       ++num_done;
@@ -186,8 +185,6 @@ class Demo {
 
 }  // namespace
 
-std::optional<DemoReport> run_demo(const DemoOptions& options) {
-  return Demo(options).run();
-}
+std::optional<DemoReport> run_demo(const DemoOptions& options) { return Demo(options).run(); }
 
 }  // namespace lookback

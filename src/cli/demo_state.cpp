@@ -1,9 +1,9 @@
 #include "cli/demo_state.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <chrono>
-
-#include <sys/resource.h>
 
 #include "core/error.h"
 
@@ -53,8 +53,8 @@ DemoState::DemoState(const std::filesystem::path& folder, const Json& settings)
           "{}: holds a demo with other settings ({}), this one has {}; give another --out or remove it",
           folder.string(), dump_line(found), dump_line(settings));
   for (const char* part : {"training", "cells", "inspections"}) {
-    require(json_field<Json>(value_, part, path_.string()).is_object(), "{}: \"{}\" is not an object",
-            path_.string(), part);
+    require(json_field<Json>(value_, part, path_.string()).is_object(), "{}: \"{}\" is not an object", path_.string(),
+            part);
   }
   earlier_seconds_ = json_field_or<double>(value_, "total_seconds", 0, path_.string());
   earlier_peak_bytes_ = json_field_or<double>(value_, "peak_memory_bytes", 0, path_.string());
@@ -70,9 +70,8 @@ DemoTraining DemoState::training(const std::string& model) const {
 }
 
 void DemoState::set_training(const std::string& model, const DemoTraining& training) {
-  value_["training"][model] = {{"finished", training.finished},
-                               {"seconds", training.seconds},
-                               {"stage_starts", training.stage_starts}};
+  value_["training"][model] = {
+      {"finished", training.finished}, {"seconds", training.seconds}, {"stage_starts", training.stage_starts}};
   save();
 }
 
@@ -113,9 +112,9 @@ std::optional<DemoInspection> DemoState::inspection(const std::string& model) co
   inspection.expected = bytes_of(stored, "expected", source);
   inspection.answer = bytes_of(stored, "answer", source);
   for (const Json& chunk : json_field<std::vector<Json>>(stored, "retrieved", source)) {
-    inspection.retrieved.push_back(
-        {json_field<std::int64_t>(chunk, "chunk", source), json_field<double>(chunk, "weight", source),
-         bytes_of(chunk, "text", source), json_field<bool>(chunk, "holds_needle", source)});
+    inspection.retrieved.push_back({json_field<std::int64_t>(chunk, "chunk", source),
+                                    json_field<double>(chunk, "weight", source), bytes_of(chunk, "text", source),
+                                    json_field<bool>(chunk, "holds_needle", source)});
   }
   return inspection;
 }
@@ -135,13 +134,9 @@ void DemoState::set_inspection(const std::string& model, const DemoInspection& i
   save();
 }
 
-double DemoState::total_seconds() const {
-  return earlier_seconds_ + now_seconds() - start_seconds_;
-}
+double DemoState::total_seconds() const { return earlier_seconds_ + now_seconds() - start_seconds_; }
 
-double DemoState::peak_memory_bytes() const {
-  return std::max(earlier_peak_bytes_, own_peak_bytes());
-}
+double DemoState::peak_memory_bytes() const { return std::max(earlier_peak_bytes_, own_peak_bytes()); }
 
 void DemoState::save() {
   value_["total_seconds"] = total_seconds();

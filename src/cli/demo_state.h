@@ -31,10 +31,8 @@ class DemoState {
     DemoCell cell;
     double seconds = 0;
   };
-  std::optional<Measured> cell(const std::string& model, std::int64_t num_chunks,
-                               std::size_t depth_index) const;
-  void set_cell(const std::string& model, std::int64_t num_chunks, std::size_t depth_index,
-                const Measured& measured);
+  std::optional<Measured> cell(const std::string& model, std::int64_t num_chunks, std::size_t depth_index) const;
+  void set_cell(const std::string& model, std::int64_t num_chunks, std::size_t depth_index, const Measured& measured);
 
   std::optional<DemoInspection> inspection(const std::string& model) const;
   void set_inspection(const std::string& model, const DemoInspection& inspection);

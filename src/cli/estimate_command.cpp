@@ -1,7 +1,6 @@
 // lookback estimate: what a training run will take, before it starts.
-#include <fmt/core.h>
-
 #include <ATen/Parallel.h>
+#include <fmt/core.h>
 
 #include <filesystem>
 #include <memory>
@@ -36,9 +35,10 @@ void print_estimate(const TrainingEstimate& estimate, const RunConfig& config) {
   line("  gradients", format_bytes(estimate.gradient_bytes));
   line("  optimizer", format_bytes(estimate.optimizer_bytes));
   line("  activations", format_bytes(estimate.activation_bytes) + (checkpointing ? "" : "  (this run)"));
-  line("  with gradient checkpointing", format_bytes(estimate.checkpointed_activation_bytes) + (checkpointing ? "  (this run)" : ""));
-  line("training time", fmt::format("{} for {} steps of {} tokens", format_duration(estimate.seconds), config.train.steps,
-                                    format_count(estimate.tokens_per_step)));
+  line("  with gradient checkpointing",
+       format_bytes(estimate.checkpointed_activation_bytes) + (checkpointing ? "  (this run)" : ""));
+  line("training time", fmt::format("{} for {} steps of {} tokens", format_duration(estimate.seconds),
+                                    config.train.steps, format_count(estimate.tokens_per_step)));
   line("  tokens per second", format_count(estimate.tokens_per_step / estimate.seconds_per_step));
   line("  arithmetic per token", format_count(estimate.flops_per_token) + " FLOP");
   line("  matrix-multiply peak", format_count(estimate.machine_peak_flops) + " FLOP/s (measured)");

@@ -1,10 +1,10 @@
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <fmt/core.h>
-#include <fmt/ranges.h>
 
 #include "cli/commands.h"
 #include "cli/inference_flags.h"
@@ -30,17 +30,15 @@ struct GenerateFlags {
 
 std::vector<std::int64_t> prompt_from_ids(const std::string& path) {
   auto sequences = parse_token_ids(parse_json(read_file_or_stdin(path), path), path);
-  require(sequences.size() == 1, "{}: generate continues one sequence, found a batch of {}", path,
-          sequences.size());
-  require(!sequences.front().empty(), "{}: the list of ids is empty: give at least one token to start from",
-          path);
+  require(sequences.size() == 1, "{}: generate continues one sequence, found a batch of {}", path, sequences.size());
+  require(!sequences.front().empty(), "{}: the list of ids is empty: give at least one token to start from", path);
   return std::move(sequences.front());
 }
 
 std::vector<std::int64_t> prompt_from_text(const std::string& text, const InferenceModel& opened,
                                            const std::string& model_path) {
-  require(opened.tokenizer != nullptr,
-          "{}: this model folder has no tokenizer: give token ids with --prompt-ids", model_path);
+  require(opened.tokenizer != nullptr, "{}: this model folder has no tokenizer: give token ids with --prompt-ids",
+          model_path);
   const std::vector<std::int32_t> ids = opened.tokenizer->encode(text);
   if (ids.empty()) return {opened.tokenizer->end_of_text_id()};
   return {ids.begin(), ids.end()};
@@ -56,9 +54,7 @@ std::vector<std::int64_t> read_prompt(const GenerateFlags& flags, const Inferenc
   return prompt_from_text(text, opened, flags.inference.model);
 }
 
-Json rate(double count, double seconds) {
-  return count > 0 && seconds > 0 ? Json(count / seconds) : Json(nullptr);
-}
+Json rate(double count, double seconds) { return count > 0 && seconds > 0 ? Json(count / seconds) : Json(nullptr); }
 
 Json to_json(const GenerateResult& result, bool with_text) {
   Json json;
@@ -70,8 +66,7 @@ Json to_json(const GenerateResult& result, bool with_text) {
   json["prefill_seconds"] = result.prefill_seconds;
   json["prefill_tokens_per_second"] = rate(static_cast<double>(result.prompt_tokens), result.prefill_seconds);
   json["decode_seconds"] = result.decode_seconds;
-  json["decode_tokens_per_second"] =
-      rate(static_cast<double>(result.num_decode_steps), result.decode_seconds);
+  json["decode_tokens_per_second"] = rate(static_cast<double>(result.num_decode_steps), result.decode_seconds);
   json["memory_bytes"] = result.memory_bytes;
   json["window_bytes"] = result.window_bytes;
   return json;
@@ -82,12 +77,11 @@ std::string rate_text(double count, double seconds) {
 }
 
 std::string summary(const GenerateResult& result) {
-  return fmt::format(
-      "[prompt {} tokens, {}; new {} tokens, {}; chunk memory {}; ended by {}]",
-      format_count(static_cast<double>(result.prompt_tokens)),
-      rate_text(static_cast<double>(result.prompt_tokens), result.prefill_seconds), result.ids.size(),
-      rate_text(static_cast<double>(result.num_decode_steps), result.decode_seconds),
-      format_bytes(static_cast<double>(result.memory_bytes)), stop_reason_name(result.stop_reason));
+  return fmt::format("[prompt {} tokens, {}; new {} tokens, {}; chunk memory {}; ended by {}]",
+                     format_count(static_cast<double>(result.prompt_tokens)),
+                     rate_text(static_cast<double>(result.prompt_tokens), result.prefill_seconds), result.ids.size(),
+                     rate_text(static_cast<double>(result.num_decode_steps), result.decode_seconds),
+                     format_bytes(static_cast<double>(result.memory_bytes)), stop_reason_name(result.stop_reason));
 }
 
 void print_now(std::string_view text) {
@@ -114,17 +108,14 @@ void run_generate(GenerateFlags& flags) {
       progress.finish();
     } else if (progress.due()) {
       progress.show(fmt::format("reading the prompt: {} of {} tokens, {}, {} left", format_count(read),
-                                format_count(total), rate_text(read, seconds),
-                                eta_text(read, total, seconds)));
+                                format_count(total), rate_text(read, seconds), eta_text(read, total, seconds)));
     }
   };
   const bool with_text = opened.tokenizer != nullptr;
   if (!flags.json && with_text) listener.on_text = print_now;
-  if (!flags.json && !with_text)
-    listener.on_token = [](std::int64_t id) { print_now(fmt::format("{} ", id)); };
+  if (!flags.json && !with_text) listener.on_token = [](std::int64_t id) { print_now(fmt::format("{} ", id)); };
 
-  const GenerateResult result =
-      generate(*opened.model, opened.tokenizer.get(), prompt_ids, flags.config, listener);
+  const GenerateResult result = generate(*opened.model, opened.tokenizer.get(), prompt_ids, flags.config, listener);
   print_now(flags.json ? dump_line(to_json(result, with_text)) + "\n" : "\n");
   if (!flags.json) progress.finish(summary(result));
 }
@@ -142,8 +133,7 @@ void add_generate_command(CLI::App& app) {
           ->add_option("--prompt", flags->prompt,
                        "The text to continue; \"\" starts from the tokenizer's end-of-text token")
           ->type_name("TEXT");
-  prompt->add_option("--prompt-file", flags->prompt_file, "A file with the text; - is standard input")
-      ->type_name("F");
+  prompt->add_option("--prompt-file", flags->prompt_file, "A file with the text; - is standard input")->type_name("F");
   prompt
       ->add_option("--prompt-ids", flags->prompt_ids,
                    "JSON: a list of token ids, or {\"ids\": [...]}; needs no tokenizer; - is standard input")
@@ -157,10 +147,8 @@ void add_generate_command(CLI::App& app) {
   command->add_flag("--greedy", sampling.greedy, "Always the most probable token instead of a random draw");
   command->add_option("--temperature", sampling.temperature, "Below 1: bolder; above 1: more varied")
       ->capture_default_str();
-  command->add_option("--top-k", sampling.top_k, "Draw from the K most probable tokens; 0: all")
-      ->capture_default_str();
-  command
-      ->add_option("--top-p", sampling.top_p, "Draw from the fewest tokens that reach probability P together")
+  command->add_option("--top-k", sampling.top_k, "Draw from the K most probable tokens; 0: all")->capture_default_str();
+  command->add_option("--top-p", sampling.top_p, "Draw from the fewest tokens that reach probability P together")
       ->capture_default_str();
   command->add_option("--min-p", sampling.min_p, "Draw from tokens at least P times as probable as the best")
       ->capture_default_str();
@@ -168,18 +156,15 @@ void add_generate_command(CLI::App& app) {
       ->add_option("--repetition-penalty", sampling.repetition_penalty,
                    "Above 1: tokens already in the text become less probable")
       ->capture_default_str();
-  command->add_option("--seed", flags->config.seed, "Of the draws: same seed, same text")
-      ->capture_default_str();
-  command
-      ->add_option("--stop", flags->config.stop_strings, "End before this string; may be given several times")
+  command->add_option("--seed", flags->config.seed, "Of the draws: same seed, same text")->capture_default_str();
+  command->add_option("--stop", flags->config.stop_strings, "End before this string; may be given several times")
       ->type_name("TEXT")
       ->allow_extra_args(false);
   command->add_flag("--ignore-end-of-text", flags->ignore_end_of_text, "Go on after an end-of-text token");
   command->add_option("--segment-tokens", flags->config.segment_tokens, "Prompt tokens read in one step")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_flag("--json", flags->json,
-                    "One line of JSON: ids, text, stop_reason, tokens per second, bytes");
+  command->add_flag("--json", flags->json, "One line of JSON: ids, text, stop_reason, tokens per second, bytes");
   command->add_flag("--quiet", flags->quiet, "No progress and no summary on standard error");
   command->footer(
       "Examples:\n"

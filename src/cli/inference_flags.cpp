@@ -7,15 +7,13 @@
 namespace lookback {
 
 void add_inference_flags(CLI::App& command, InferenceFlags& flags) {
-  command
-      .add_option("--model", flags.model, "Model folder, or a training run's folder (its best checkpoint)")
+  command.add_option("--model", flags.model, "Model folder, or a training run's folder (its best checkpoint)")
       ->required()
       ->type_name("RUN");
   command.add_option("--device", flags.device, "cpu, cuda or cuda:N")->capture_default_str();
   command.add_option("--dtype", flags.dtype, "float32 or bfloat16, of weights, activations and chunk memory")
       ->capture_default_str();
-  command.add_option("--threads", flags.threads, "CPU threads (default: one a core)")
-      ->check(CLI::PositiveNumber);
+  command.add_option("--threads", flags.threads, "CPU threads (default: one a core)")->check(CLI::PositiveNumber);
 }
 
 InferenceModel open_model(const InferenceFlags& flags) {

@@ -1,9 +1,9 @@
 // The flags of every command that opens a trained model.
 #pragma once
 
-#include <string>
-
 #include <CLI/CLI.hpp>
+
+#include <string>
 
 #include "generate/inference_model.h"
 

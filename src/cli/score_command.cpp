@@ -1,10 +1,10 @@
+#include <fmt/core.h>
+
 #include <cmath>
 #include <cstdio>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <fmt/core.h>
 
 #include "cli/commands.h"
 #include "cli/inference_flags.h"
@@ -31,15 +31,13 @@ struct ScoreFlags {
 // What is scored: sequences of equal length.
 struct ScoreInput {
   std::vector<std::vector<std::int64_t>> sequences;
-  at::Tensor ids;  // [N, L]
-  std::int64_t num_bytes =
-      0;  // of text that the scored tokens (all but the first of each) stand for; 0: unknown
+  at::Tensor ids;              // [N, L]
+  std::int64_t num_bytes = 0;  // of text that the scored tokens (all but the first of each) stand for; 0: unknown
 };
 
 std::string token_text(const Tokenizer* tokenizer, std::int64_t id) {
   std::string text;
-  if (tokenizer != nullptr && id < tokenizer->vocab_size())
-    tokenizer->decode(static_cast<std::int32_t>(id), text);
+  if (tokenizer != nullptr && id < tokenizer->vocab_size()) tokenizer->decode(static_cast<std::int32_t>(id), text);
   return text;
 }
 
@@ -69,9 +67,7 @@ ScoreInput read_input(const ScoreFlags& flags, const InferenceModel& opened) {
   return input;
 }
 
-Json number_or_null(double value) {
-  return std::isfinite(value) ? Json(value) : Json(nullptr);
-}
+Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 Json logprobs_of_row(const at::Tensor& row) {
   const auto* values = row.const_data_ptr<float>();
@@ -80,16 +76,14 @@ Json logprobs_of_row(const at::Tensor& row) {
   return list;
 }
 
-void print_json(const ScoreFlags& flags, const ScoreInput& input, const at::Tensor& logprobs,
-                double seconds) {
+void print_json(const ScoreFlags& flags, const ScoreInput& input, const at::Tensor& logprobs, double seconds) {
   const ScoreSummary summary = summarize_scores(logprobs);
   Json json;
   if (input.sequences.size() == 1) {
     json["logprobs"] = logprobs_of_row(logprobs[0]);
   } else {
     json["logprobs"] = Json::array();
-    for (std::int64_t n = 0; n < logprobs.size(0); ++n)
-      json["logprobs"].push_back(logprobs_of_row(logprobs[n]));
+    for (std::int64_t n = 0; n < logprobs.size(0); ++n) json["logprobs"].push_back(logprobs_of_row(logprobs[n]));
   }
   json["num_tokens"] = logprobs.numel();
   json["num_scored"] = summary.num_scored;
@@ -140,8 +134,7 @@ void run_score(ScoreFlags& flags) {
     const double seconds = progress.elapsed_seconds();
     if (progress.due()) {
       progress.show(fmt::format("scoring: {} of {} tokens, {} tokens/s, {} left", format_count(done),
-                                format_count(total), format_count(done / seconds),
-                                eta_text(done, total, seconds)));
+                                format_count(total), format_count(done / seconds), eta_text(done, total, seconds)));
     }
     return !interrupted();
   };
@@ -173,9 +166,7 @@ void add_score_command(CLI::App& app) {
   input->require_option(1);
   command->add_flag("--incremental", flags->options.incremental,
                     "Token by token through the generation path: slower, same numbers");
-  command
-      ->add_option("--segment-tokens", flags->options.segment_tokens,
-                   "Tokens read in one step of a long text")
+  command->add_option("--segment-tokens", flags->options.segment_tokens, "Tokens read in one step of a long text")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->add_flag("--per-token", flags->per_token, "A line for each token before the summary");

@@ -1,8 +1,7 @@
 // lookback train: a run folder from a configuration and prepared data, or the continuation of one.
+#include <ATen/Parallel.h>
 #include <fmt/core.h>
 #include <fmt/ranges.h>
-
-#include <ATen/Parallel.h>
 
 #include <cmath>
 #include <filesystem>
@@ -105,14 +104,18 @@ void report(const TrainResult& result, const TrainFlags& flags) {
   } else if (!flags.quiet) {
     fmt::print("step {}: loss {:.4f}, perplexity {:.4g}", result.steps, result.loss, std::exp(result.loss));
     if (result.validation_loss) {
-      fmt::print("; validation loss {:.4f}, perplexity {:.4g}", *result.validation_loss, std::exp(*result.validation_loss));
+      fmt::print("; validation loss {:.4f}, perplexity {:.4g}", *result.validation_loss,
+                 std::exp(*result.validation_loss));
     }
-    fmt::print("\n{} tokens in {} ({:.0f} tokens/s, {:.0f}% of the matrix-multiply peak)\n", format_count(static_cast<double>(result.tokens)),
-               format_duration(result.seconds), result.tokens_per_second, 100 * result.peak_fraction);
-    if (result.best_step > 0) fmt::print("best: step {} (loss {:.4f}) in {}/best\n", result.best_step, result.best_loss, flags.out);
+    fmt::print("\n{} tokens in {} ({:.0f} tokens/s, {:.0f}% of the matrix-multiply peak)\n",
+               format_count(static_cast<double>(result.tokens)), format_duration(result.seconds),
+               result.tokens_per_second, 100 * result.peak_fraction);
+    if (result.best_step > 0)
+      fmt::print("best: step {} (loss {:.4f}) in {}/best\n", result.best_step, result.best_loss, flags.out);
   }
   if (result.interrupted) {
-    fmt::print(stderr, "stopped after step {}; go on with:\n  lookback train --out {} --resume\n", result.steps, flags.out);
+    fmt::print(stderr, "stopped after step {}; go on with:\n  lookback train --out {} --resume\n", result.steps,
+               flags.out);
   }
 }
 
@@ -120,21 +123,26 @@ void run_train(const TrainFlags& flags) {
   catch_interrupts();
   const fs::path config_path = fs::path(flags.out) / "config.toml";
   const bool exists = fs::exists(config_path);
-  require(!flags.resume || exists, "--resume: {} is not there; nothing was started in {}", config_path.string(), flags.out);
-  require(flags.resume || !exists, "{}: already holds a training run; go on with it (--resume) or choose another folder",
+  require(!flags.resume || exists, "--resume: {} is not there; nothing was started in {}", config_path.string(),
           flags.out);
-  require(flags.resume || !flags.run->config_path.empty(), "give --config FILE, or --resume to go on with a run in --out");
+  require(flags.resume || !exists,
+          "{}: already holds a training run; go on with it (--resume) or choose another folder", flags.out);
+  require(flags.resume || !flags.run->config_path.empty(),
+          "give --config FILE, or --resume to go on with a run in --out");
 
   const Json before = flags.resume ? read_toml_file(config_path) : Json::object();
   Json merged = overlay(before, flags.run->given());
   const OpenedData data = open_data(merged);
-  const std::string source = flags.run->config_path.empty() && flags.resume ? config_path.string() : flags.run->source();
+  const std::string source =
+      flags.run->config_path.empty() && flags.resume ? config_path.string() : flags.run->source();
   const RunConfig config = resolve_config(merged, source, *data.train);
   const Json resolved = to_json(config);
   if (flags.resume) {
     const auto changed = altering_differences(before, resolved);
-    require(changed.empty(), "--resume: these settings differ from the run's and would alter its course: {}; start a new "
-            "run instead (--init {} takes its weights)", fmt::join(changed, ", "), flags.out);
+    require(changed.empty(),
+            "--resume: these settings differ from the run's and would alter its course: {}; start a new "
+            "run instead (--init {} takes its weights)",
+            fmt::join(changed, ", "), flags.out);
   }
 
   at::set_num_threads(static_cast<int>(config.threads));
@@ -159,8 +167,8 @@ void run_train(const TrainFlags& flags) {
   write_file_atomic(config_path, dump_toml(resolved));
   io.machine_peak_flops = measure_machine_peak(device, config.train.dtype);
   if (!io.quiet) {
-    fmt::print(stderr, "{}: {} parameters, {} text tokens, {} threads, matrix-multiply peak {:.0f} GFLOP/s\n", config.model.kind,
-               format_count(static_cast<double>(count_parameters(config.model))),
+    fmt::print(stderr, "{}: {} parameters, {} text tokens, {} threads, matrix-multiply peak {:.0f} GFLOP/s\n",
+               config.model.kind, format_count(static_cast<double>(count_parameters(config.model))),
                format_count(static_cast<double>(config.num_tokens)), config.threads, io.machine_peak_flops / 1e9);
   }
   const TrainResult result = train(*model, *batches, config.train, io);
@@ -181,7 +189,8 @@ void add_train_command(CLI::App& app) {
   command->footer(
       "Examples:\n"
       "  lookback train --config configs/small-drt.toml --data prepared --out runs/first\n"
-      "  lookback train --config configs/small-drt.toml --data prepared --out runs/short --steps 200 --lr 1e-3 --threads 2\n"
+      "  lookback train --config configs/small-drt.toml --data prepared --out runs/short --steps 200 --lr 1e-3 "
+      "--threads 2\n"
       "  lookback train --out runs/first --resume\n"
       "RUN/ holds config.toml (complete), metrics.jsonl, checkpoints/, and the links last and best. Flags go over the\n"
       "configuration's keys. Ctrl-C saves a checkpoint and prints how to go on.");

@@ -64,8 +64,8 @@ class CorpusBatches : public BatchSource {
     const auto position = json_field<std::int64_t>(state, "position", source);
     require(epoch >= 0, "{}: epoch {}", source, epoch);
     start_epoch(epoch);
-    require(position >= 0 && position <= static_cast<std::int64_t>(order_.size()),
-            "{}: window {} of an epoch of {}", source, position, order_.size());
+    require(position >= 0 && position <= static_cast<std::int64_t>(order_.size()), "{}: window {} of an epoch of {}",
+            source, position, order_.size());
     position_ = position;
   }
 

@@ -35,8 +35,7 @@ const Json& array_field(const Json& value, const std::string& key, const std::st
 
 void check_counts(const DatasetManifest& manifest, const std::string& source) {
   require(manifest.vocab_size >= 1 && manifest.num_tokens >= 1 && manifest.num_documents >= 1 &&
-              manifest.text_bytes >= 0 && manifest.end_of_text_id >= 0 &&
-              manifest.end_of_text_id < manifest.vocab_size,
+              manifest.text_bytes >= 0 && manifest.end_of_text_id >= 0 && manifest.end_of_text_id < manifest.vocab_size,
           "{}: the counts are impossible (vocabulary {}, end of text {}, tokens {}, documents {})", source,
           manifest.vocab_size, manifest.end_of_text_id, manifest.num_tokens, manifest.num_documents);
   require(manifest.element_bytes == 4 || manifest.vocab_size <= 65536,
@@ -52,8 +51,8 @@ void check_counts(const DatasetManifest& manifest, const std::string& source) {
           shard_bytes / manifest.element_bytes);
   require(manifest.documents.size_bytes / document_bytes == manifest.num_documents &&
               manifest.documents.size_bytes % document_bytes == 0,
-          "{}: {} documents are promised but {} has {} bytes", source, manifest.num_documents,
-          manifest.documents.name, manifest.documents.size_bytes);
+          "{}: {} documents are promised but {} has {} bytes", source, manifest.num_documents, manifest.documents.name,
+          manifest.documents.size_bytes);
 }
 
 }  // namespace
@@ -126,8 +125,10 @@ DatasetManifest manifest_from_json(const Json& value, const std::string& source)
 
 DatasetManifest read_manifest(const std::filesystem::path& folder) {
   const std::filesystem::path path = folder / manifest_name;
-  require(std::filesystem::is_directory(folder), "dataset {}: there is no such folder; make one with `lookback "
-          "prepare`", folder.string());
+  require(std::filesystem::is_directory(folder),
+          "dataset {}: there is no such folder; make one with `lookback "
+          "prepare`",
+          folder.string());
   require(std::filesystem::exists(path),
           "dataset {}: there is no {}: the folder was not written by `lookback prepare`, or that is not finished "
           "(the same command again goes on)",

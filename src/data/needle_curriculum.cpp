@@ -28,8 +28,7 @@ void check(const NeedleCurriculumConfig& config) {
   require(config.chunks_per_batch >= 1, "needle curriculum: chunks_per_batch is {}, expected at least 1",
           config.chunks_per_batch);
   require(config.scheduled_starts.size() <= config.stages.size(),
-          "needle curriculum: {} scheduled starts for {} stages", config.scheduled_starts.size(),
-          config.stages.size());
+          "needle curriculum: {} scheduled starts for {} stages", config.scheduled_starts.size(), config.stages.size());
 }
 
 // Appends a sequence as a row of the batch; weights are divided by their counts when the batch is whole.
@@ -76,8 +75,7 @@ bool NeedleCurriculum::stage_is_over() const {
   const std::size_t next_stage = stage_starts_.size();
   if (next_stage == config_.stages.size()) return false;
   if (!config_.scheduled_starts.empty()) {
-    return next_stage < config_.scheduled_starts.size() &&
-           num_batches_ >= config_.scheduled_starts[next_stage];
+    return next_stage < config_.scheduled_starts.size() && num_batches_ >= config_.scheduled_starts[next_stage];
   }
   return mean_exact_match_ > config_.threshold;
 }
@@ -123,8 +121,7 @@ void NeedleCurriculum::restore(const Json& state) {
   const auto mean = json_field<double>(state, "mean_exact_match", source);
   auto starts = json_field<std::vector<std::int64_t>>(state, "stage_starts", source);
   require(num_batches >= 0, "{}: num_batches is {}", source, num_batches);
-  require(!starts.empty() && starts.size() <= config_.stages.size() &&
-              std::is_sorted(starts.begin(), starts.end()),
+  require(!starts.empty() && starts.size() <= config_.stages.size() && std::is_sorted(starts.begin(), starts.end()),
           "{}: stage_starts does not fit {} stages", source, config_.stages.size());
   num_batches_ = num_batches;
   mean_exact_match_ = mean;

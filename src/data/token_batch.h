@@ -16,8 +16,8 @@ inline constexpr std::int64_t ignored_label = -100;
 struct TokenBatch {
   std::int64_t num_sequences = 0;
   std::int64_t length = 0;
-  std::vector<std::int64_t> input_ids;   // [num_sequences * length]
-  std::vector<std::int64_t> labels;      // same size: the token that follows each position, or ignored_label
+  std::vector<std::int64_t> input_ids;  // [num_sequences * length]
+  std::vector<std::int64_t> labels;     // same size: the token that follows each position, or ignored_label
   // Empty: every label counts 1 / (number of labels). Otherwise the weight of each position's negative
   // log-likelihood in the loss, same size as labels; the loss is the weighted sum, not divided further.
   std::vector<float> loss_weights;

@@ -54,16 +54,15 @@ void TokenDataset::read(std::int64_t begin, std::span<std::int64_t> out) const {
   require(begin >= 0 && count <= num_tokens() && begin <= num_tokens() - count,
           "dataset {}: tokens [{}, {}) of {} were asked for", folder_.string(), begin, begin + count, num_tokens());
   if (out.empty()) return;
-  auto index = static_cast<std::size_t>(
-      std::upper_bound(shard_begins_.begin(), shard_begins_.end() - 1, begin) - shard_begins_.begin() - 1);
+  auto index = static_cast<std::size_t>(std::upper_bound(shard_begins_.begin(), shard_begins_.end() - 1, begin) -
+                                        shard_begins_.begin() - 1);
   while (!out.empty()) {
-    const auto size = static_cast<std::size_t>(
-        std::min(static_cast<std::int64_t>(out.size()), shard_begins_[index + 1] - begin));
+    const auto size =
+        static_cast<std::size_t>(std::min(static_cast<std::int64_t>(out.size()), shard_begins_[index + 1] - begin));
     const std::int64_t first = begin - shard_begins_[index];
     const auto bytes = shards_[index].bytes();
-    const std::int64_t largest = manifest_.element_bytes == 2
-                                     ? copy_ids<std::uint16_t>(bytes, first, out.first(size))
-                                     : copy_ids<std::uint32_t>(bytes, first, out.first(size));
+    const std::int64_t largest = manifest_.element_bytes == 2 ? copy_ids<std::uint16_t>(bytes, first, out.first(size))
+                                                              : copy_ids<std::uint32_t>(bytes, first, out.first(size));
     require(largest < manifest_.vocab_size,
             "{}: token {} is not below the vocabulary's {}: the file is damaged; prepare the text again",
             (folder_ / manifest_.shards[index].name).string(), largest, manifest_.vocab_size);
@@ -74,8 +73,8 @@ void TokenDataset::read(std::int64_t begin, std::span<std::int64_t> out) const {
 }
 
 DocumentRange TokenDataset::document(std::int64_t index) const {
-  require(index >= 0 && index < num_documents(), "dataset {}: document {} of {} was asked for", folder_.string(),
-          index, num_documents());
+  require(index >= 0 && index < num_documents(), "dataset {}: document {} of {} was asked for", folder_.string(), index,
+          num_documents());
   DocumentRange range;
   std::memcpy(&range, documents_.bytes().data() + static_cast<std::size_t>(index) * sizeof range, sizeof range);
   require(range.begin >= 0 && range.begin <= range.end && range.end <= num_tokens() && range.text_bytes >= 0,
@@ -87,8 +86,10 @@ DocumentRange TokenDataset::document(std::int64_t index) const {
 void TokenDataset::verify() const {
   const auto check = [&](const DatasetFile& file, const MappedFile& mapped) {
     const std::string found = checksum_of(mapped.bytes());
-    require(found == file.checksum, "{}: checksum {}, but the manifest says {}: the file is damaged; prepare the "
-            "text again", (folder_ / file.name).string(), found, file.checksum);
+    require(found == file.checksum,
+            "{}: checksum {}, but the manifest says {}: the file is damaged; prepare the "
+            "text again",
+            (folder_ / file.name).string(), found, file.checksum);
   };
   for (std::size_t i = 0; i < shards_.size(); ++i) check(manifest_.shards[i], shards_[i]);
   check(manifest_.documents, documents_);

@@ -1,10 +1,10 @@
 #include "eval/demo_evaluation.h"
 
-#include <algorithm>
-#include <utility>
-
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <utility>
 
 #include "core/error.h"
 #include "data/needle_sequence.h"
@@ -40,8 +40,8 @@ NeedleTask task_of(const DemoPlan& plan, std::int64_t num_chunks, double depth) 
   return task;
 }
 
-NeedleSample make_sample(const Tokenizer& tokenizer, const DemoPlan& plan, std::int64_t num_chunks,
-                         std::uint64_t seed, std::uint64_t stream) {
+NeedleSample make_sample(const Tokenizer& tokenizer, const DemoPlan& plan, std::int64_t num_chunks, std::uint64_t seed,
+                         std::uint64_t stream) {
   const std::vector<std::int64_t> haystack = make_haystack(seed);
   Random random(seed, stream);
   return NeedleGenerator(task_of(plan, num_chunks, shown_depth), haystack, tokenizer).make(random);
@@ -52,9 +52,7 @@ std::string text_of(const std::vector<std::int64_t>& ids, std::int64_t begin, st
 }
 
 // Ids beyond the bytes (end of text, landmark) are no characters.
-std::string character_of(std::int64_t id) {
-  return id < 256 ? std::string(1, static_cast<char>(id)) : "\xEF\xBF\xBD";
-}
+std::string character_of(std::int64_t id) { return id < 256 ? std::string(1, static_cast<char>(id)) : "\xEF\xBF\xBD"; }
 
 // A callback that hears of increments, from one that hears of sums.
 class Increments {
@@ -89,8 +87,8 @@ DemoCell evaluate_demo_cell(Model& model, const Tokenizer& tokenizer, const Demo
   return result;
 }
 
-DemoInspection inspect_demo_sample(Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
-                                   std::uint64_t seed, const TokensRead& on_tokens) {
+DemoInspection inspect_demo_sample(Model& model, const Tokenizer& tokenizer, const DemoPlan& plan, std::uint64_t seed,
+                                   const TokensRead& on_tokens) {
   const at::NoGradGuard no_gradients;
   const std::int64_t chunk_size = plan.drt.chunk_size;
   const NeedleSample sample = make_sample(tokenizer, plan, plan.sample.num_chunks, seed, inspection_stream);

@@ -47,8 +47,8 @@ struct DemoInspection {
   std::string answer;
   std::vector<DemoRetrieved> retrieved;  // weights falling; empty for models that retrieve nothing
 };
-DemoInspection inspect_demo_sample(Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
-                                   std::uint64_t seed, const TokensRead& on_tokens);
+DemoInspection inspect_demo_sample(Model& model, const Tokenizer& tokenizer, const DemoPlan& plan, std::uint64_t seed,
+                                   const TokensRead& on_tokens);
 
 // The text before the answer of one more question, for a reader to try: the answer's blank is its last
 // character.

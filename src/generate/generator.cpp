@@ -1,12 +1,12 @@
 #include "generate/generator.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include <chrono>
 #include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
-
-#include <ATen/core/grad_mode.h>
 
 #include "core/error.h"
 #include "generate/stop_strings.h"
@@ -17,13 +17,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-bool stop_asked(const GenerateListener& listener) {
-  return listener.stop_asked && listener.stop_asked();
-}
+bool stop_asked(const GenerateListener& listener) { return listener.stop_asked && listener.stop_asked(); }
 
 // New ids as text for people: bytes, less stop strings, as whole characters.
 class TextStream {
@@ -66,11 +62,7 @@ class SeenIds {
 
 // hidden [1, T, d] -> float32 logits [vocab_size] of the last token, on the CPU, ours to change.
 at::Tensor last_logits(const Model& model, const at::Tensor& hidden) {
-  return model.logits(hidden.select(1, hidden.size(1) - 1))
-      .flatten()
-      .to(at::kCPU, at::kFloat)
-      .contiguous()
-      .clone();
+  return model.logits(hidden.select(1, hidden.size(1) - 1)).flatten().to(at::kCPU, at::kFloat).contiguous().clone();
 }
 
 std::span<float> row_of(const at::Tensor& logits) {
@@ -115,15 +107,13 @@ std::vector<std::int64_t> forbidden_ids(const ModelConfig& config, const Tokeniz
   return ids;
 }
 
-void check_token_ids(std::span<const std::int64_t> ids, const ModelConfig& config,
-                     const std::string& source) {
+void check_token_ids(std::span<const std::int64_t> ids, const ModelConfig& config, const std::string& source) {
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    require(ids[i] >= 0 && ids[i] < config.vocab_size,
-            "{}: token {} has the id {}; the model knows ids from 0 to {}", source, i, ids[i],
-            config.vocab_size - 1);
+    require(ids[i] >= 0 && ids[i] < config.vocab_size, "{}: token {} has the id {}; the model knows ids from 0 to {}",
+            source, i, ids[i], config.vocab_size - 1);
     require(config.kind != "drt" || ids[i] != config.landmark_id,
-            "{}: token {} has the id {}, which is the model's landmark: it is put in by the model itself",
-            source, i, ids[i]);
+            "{}: token {} has the id {}, which is the model's landmark: it is put in by the model itself", source, i,
+            ids[i]);
   }
 }
 
@@ -162,8 +152,7 @@ GenerateResult generate(Model& model, const Tokenizer* tokenizer, std::span<cons
   const Clock::time_point decode_start = Clock::now();
   while (static_cast<std::int64_t>(result.ids.size()) < config.max_new_tokens) {
     if (!result.ids.empty()) {
-      hidden =
-          session->append(at::full({1, 1}, result.ids.back(), at::TensorOptions(at::kLong).device(device)));
+      hidden = session->append(at::full({1, 1}, result.ids.back(), at::TensorOptions(at::kLong).device(device)));
       logits = last_logits(model, hidden);
       ++result.num_decode_steps;
     }

@@ -1,14 +1,14 @@
 // Continues a prompt: reads it into a session in segments, then samples token by token.
 #pragma once
 
+#include <ATen/ATen.h>
+
 #include <cstdint>
 #include <functional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
-
-#include <ATen/ATen.h>
 
 #include "generate/sampling.h"
 #include "models/model.h"

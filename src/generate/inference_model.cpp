@@ -5,8 +5,7 @@
 
 namespace lookback {
 
-InferenceModel load_inference_model(const std::filesystem::path& path, at::Device device,
-                                    at::ScalarType dtype) {
+InferenceModel load_inference_model(const std::filesystem::path& path, at::Device device, at::ScalarType dtype) {
   const std::filesystem::path folder = resolve_model_folder(path);
   InferenceModel loaded;
   loaded.dtype = dtype;
@@ -15,8 +14,8 @@ InferenceModel load_inference_model(const std::filesystem::path& path, at::Devic
   if (has_tokenizer(folder)) {
     loaded.tokenizer = load_tokenizer(folder.string());
     require(loaded.tokenizer->vocab_size() <= loaded.model->config().vocab_size,
-            "{}: the tokenizer has {} ids but the model only {}: they do not belong together",
-            folder.string(), loaded.tokenizer->vocab_size(), loaded.model->config().vocab_size);
+            "{}: the tokenizer has {} ids but the model only {}: they do not belong together", folder.string(),
+            loaded.tokenizer->vocab_size(), loaded.model->config().vocab_size);
   }
   return loaded;
 }

@@ -1,10 +1,10 @@
 // A model folder opened for use without training.
 #pragma once
 
+#include <ATen/ATen.h>
+
 #include <filesystem>
 #include <memory>
-
-#include <ATen/ATen.h>
 
 #include "models/model.h"
 #include "text/tokenizer.h"
@@ -19,7 +19,6 @@ struct InferenceModel {
 
 // Opens a model folder or a training run's folder (its best checkpoint). Throws Error naming what is missing
 // or broken, and when the tokenizer has more ids than the model.
-InferenceModel load_inference_model(const std::filesystem::path& path, at::Device device,
-                                    at::ScalarType dtype);
+InferenceModel load_inference_model(const std::filesystem::path& path, at::Device device, at::ScalarType dtype);
 
 }  // namespace lookback

@@ -50,8 +50,7 @@ void check_sampling_config(const SamplingConfig& config) {
           "repetition penalty {}: must be positive (1: off)", config.repetition_penalty);
 }
 
-void apply_repetition_penalty(std::span<float> logits, std::span<const std::int64_t> seen_ids,
-                              double penalty) {
+void apply_repetition_penalty(std::span<float> logits, std::span<const std::int64_t> seen_ids, double penalty) {
   const auto factor = static_cast<float>(penalty);
   for (const std::int64_t id : seen_ids) {
     float& logit = logits[static_cast<std::size_t>(id)];
@@ -117,8 +116,8 @@ std::int64_t draw_token(std::span<const float> logits, Random& random) {
   return static_cast<std::int64_t>(chosen);
 }
 
-std::int64_t sample_token(std::span<float> logits, std::span<const std::int64_t> seen_ids,
-                          const SamplingConfig& config, Random& random) {
+std::int64_t sample_token(std::span<float> logits, std::span<const std::int64_t> seen_ids, const SamplingConfig& config,
+                          Random& random) {
   checked_maximum(logits);
   if (config.repetition_penalty != 1) apply_repetition_penalty(logits, seen_ids, config.repetition_penalty);
   if (config.greedy) return greedy_token(logits);

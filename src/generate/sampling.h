@@ -24,8 +24,7 @@ void check_sampling_config(const SamplingConfig& config);
 
 // Each in place, on logits [vocab_size]; tokens that are -infinity stay so.
 // Positive logits of the ids in `seen_ids` (each once) are divided by `penalty`, negative ones multiplied.
-void apply_repetition_penalty(std::span<float> logits, std::span<const std::int64_t> seen_ids,
-                              double penalty);
+void apply_repetition_penalty(std::span<float> logits, std::span<const std::int64_t> seen_ids, double penalty);
 void apply_temperature(std::span<float> logits, double temperature);
 void keep_top_k(std::span<float> logits, std::int64_t top_k);
 // Among equally probable tokens the lower id stays. The best token always stays.
@@ -40,7 +39,7 @@ std::int64_t greedy_token(std::span<const float> logits);
 std::int64_t draw_token(std::span<const float> logits, Random& random);
 
 // The next token: all filters, then greedy_token or draw_token. Changes `logits`. Greedy draws nothing.
-std::int64_t sample_token(std::span<float> logits, std::span<const std::int64_t> seen_ids,
-                          const SamplingConfig& config, Random& random);
+std::int64_t sample_token(std::span<float> logits, std::span<const std::int64_t> seen_ids, const SamplingConfig& config,
+                          Random& random);
 
 }  // namespace lookback

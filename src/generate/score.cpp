@@ -1,13 +1,13 @@
 #include "generate/score.h"
 
+#include <ATen/core/grad_mode.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
 #include <numbers>
 #include <vector>
-
-#include <ATen/core/grad_mode.h>
 
 #include "core/error.h"
 
@@ -45,8 +45,7 @@ at::Tensor score_tokens(Model& model, const at::Tensor& input_ids, const ScoreOp
   require(options.segment_tokens >= 1, "segment-tokens {}: must be at least 1", options.segment_tokens);
   const at::NoGradGuard no_gradients;
   const std::int64_t length = input_ids.size(1);
-  at::Tensor logprobs =
-      at::full({input_ids.size(0), length}, std::numeric_limits<float>::quiet_NaN(), at::kFloat);
+  at::Tensor logprobs = at::full({input_ids.size(0), length}, std::numeric_limits<float>::quiet_NaN(), at::kFloat);
 
   // The last token predicts nothing that is scored, but it is read all the same: it may be out of range.
   const at::Device device = model.parameters().device();
@@ -82,8 +81,7 @@ ScoreSummary summarize_scores(const at::Tensor& logprobs) {
   const at::Tensor scored = logprobs.masked_select(logprobs.isnan().logical_not()).to(at::kDouble);
   summary.num_scored = scored.numel();
   summary.total_nll = -scored.sum().item<double>();
-  summary.mean_nll =
-      summary.num_scored > 0 ? summary.total_nll / static_cast<double>(summary.num_scored) : none;
+  summary.mean_nll = summary.num_scored > 0 ? summary.total_nll / static_cast<double>(summary.num_scored) : none;
   summary.perplexity = std::exp(summary.mean_nll);
   return summary;
 }

@@ -1,10 +1,10 @@
 // The log-probability that a model gives each token of a text.
 #pragma once
 
+#include <ATen/ATen.h>
+
 #include <cstdint>
 #include <functional>
-
-#include <ATen/ATen.h>
 
 #include "models/model.h"
 

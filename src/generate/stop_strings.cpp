@@ -8,8 +8,7 @@
 namespace lookback {
 
 StopStrings::StopStrings(std::vector<std::string> stops) : stops_(std::move(stops)) {
-  for (const std::string& stop : stops_)
-    require(!stop.empty(), "a stop string is empty: give at least one character");
+  for (const std::string& stop : stops_) require(!stop.empty(), "a stop string is empty: give at least one character");
 }
 
 std::string StopStrings::push(std::string_view bytes) {
@@ -31,9 +30,7 @@ std::string StopStrings::push(std::string_view bytes) {
   return released;
 }
 
-std::string StopStrings::finish() {
-  return std::exchange(pending_, {});
-}
+std::string StopStrings::finish() { return std::exchange(pending_, {}); }
 
 // The longest end of pending_ that begins a stop string.
 std::size_t StopStrings::held_back_size() const {

@@ -19,8 +19,8 @@ std::vector<std::int64_t> parse_sequence(const Json& list, const std::string& so
   for (const Json& id : list) {
     require(id.is_number_integer(), "{}: token {} is no integer but {}", source, ids.size(),
             dump_line(id).substr(0, 40));
-    require(!id.is_number_unsigned() || id.get<std::uint64_t>() <= largest,
-            "{}: token {} has the id {}: too large", source, ids.size(), id.get<std::uint64_t>());
+    require(!id.is_number_unsigned() || id.get<std::uint64_t>() <= largest, "{}: token {} has the id {}: too large",
+            source, ids.size(), id.get<std::uint64_t>());
     ids.push_back(id.get<std::int64_t>());
   }
   return ids;
@@ -30,8 +30,7 @@ std::vector<std::int64_t> parse_sequence(const Json& list, const std::string& so
 
 std::vector<std::vector<std::int64_t>> parse_token_ids(const Json& value, const std::string& source) {
   if (value.is_object()) {
-    require(value.contains("ids"), "{}: expected a list of token ids or an object with the field \"ids\"",
-            source);
+    require(value.contains("ids"), "{}: expected a list of token ids or an object with the field \"ids\"", source);
     return parse_token_ids(value.at("ids"), source);
   }
   require(value.is_array(), "{}: expected a list of token ids, found {}", source, value.type_name());

@@ -60,8 +60,8 @@ FetchedChunks ChunkMemory::fetch(const at::Tensor& indices) const {
   std::vector<at::Tensor> values;
   for (std::int64_t begin = 0; begin < wanted.size(0);) {
     const std::int64_t block = wanted_chunks[begin] / chunks_a_block;
-    const auto* const end = std::lower_bound(wanted_chunks + begin, wanted_chunks + wanted.size(0),
-                                             (block + 1) * chunks_a_block);
+    const auto* const end =
+        std::lower_bound(wanted_chunks + begin, wanted_chunks + wanted.size(0), (block + 1) * chunks_a_block);
     const std::int64_t count = end - (wanted_chunks + begin);
     const at::Tensor rows = wanted.narrow(0, begin, count) - block * chunks_a_block;
     keys.push_back(blocks_[static_cast<std::size_t>(block)].key.index_select(1, rows));

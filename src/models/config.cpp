@@ -22,8 +22,10 @@ std::string kind_of(const Json& value, const std::string& source) {
   // Published configurations do not say; their keys do.
   if (value.contains("decoder_layers")) return "drt";
   if (value.contains("num_hidden_layers")) return "sliding-window";
-  fail("{}: cannot tell which model this is: expected \"decoder_layers\" (drt) or \"num_hidden_layers\" "
-       "(sliding-window)", source);
+  fail(
+      "{}: cannot tell which model this is: expected \"decoder_layers\" (drt) or \"num_hidden_layers\" "
+      "(sliding-window)",
+      source);
 }
 
 void check_positive(std::int64_t number, const char* key, const std::string& source) {
@@ -55,9 +57,8 @@ void check_model_config(const ModelConfig& config, const std::string& source) {
   require(config.window_size >= 0, "{}: slide_window must be 0 or more, found {}", source, config.window_size);
   require(config.hidden_size % config.num_heads == 0, "{}: num_attention_heads {} must divide hidden_size {}", source,
           config.num_heads, config.hidden_size);
-  require(config.num_heads % config.num_kv_heads == 0,
-          "{}: num_key_value_heads {} must divide num_attention_heads {}", source, config.num_kv_heads,
-          config.num_heads);
+  require(config.num_heads % config.num_kv_heads == 0, "{}: num_key_value_heads {} must divide num_attention_heads {}",
+          source, config.num_kv_heads, config.num_heads);
   require(config.rms_norm_eps > 0, "{}: rms_norm_eps must be positive, found {}", source, config.rms_norm_eps);
   require(config.initializer_range >= 0 && config.embedding_initializer_range >= 0,
           "{}: initializer ranges must not be negative", source);
@@ -78,9 +79,8 @@ ModelConfig parse_model_config(const Json& value, const std::string& source) {
   config.window_size = integer("slide_window");
   config.rms_norm_eps = json_field_or(value, "rms_norm_eps", config.rms_norm_eps, source);
   config.initializer_range = json_field_or(value, "initializer_range", config.initializer_range, source);
-  config.embedding_initializer_range =
-      json_field_or(value, "embedding_initializer_range",
-                    config.initializer_range > 0 ? config.initializer_range : 0.02, source);
+  config.embedding_initializer_range = json_field_or(
+      value, "embedding_initializer_range", config.initializer_range > 0 ? config.initializer_range : 0.02, source);
   if (config.kind == "drt") {
     config.landmark_id = integer("chunk_id");
     config.chunk_size = integer("enc_chunk_size");

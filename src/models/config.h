@@ -23,13 +23,13 @@ struct ModelConfig {
   std::int64_t window_size = 512;        // W: a position sees W + 1 positions, itself included [slide_window]
   std::int64_t num_encoder_layers = 2;   // [encoder_layers]
   std::vector<std::int64_t> decoder_layers = {3, 3};  // lower, then each upper group [decoder_layers]
-  std::int64_t num_layers = 0;           // sliding-window [num_hidden_layers]
-  double rms_norm_eps = 1e-5;            // [rms_norm_eps]
-  double rope_theta = 10000.0;           // chunk encoder [rope_theta]
-  double initializer_range = 0.02;       // [initializer_range]; 0: 1/sqrt(fan_in) for linear weights
-  double embedding_initializer_range = 0.02;  // [embedding_initializer_range]
-  bool softmax_plus_one = true;          // [enable_softmax_one]
-  bool gumbel_noise = true;              // in training, for the selection [gumbel_noise]
+  std::int64_t num_layers = 0;                        // sliding-window [num_hidden_layers]
+  double rms_norm_eps = 1e-5;                         // [rms_norm_eps]
+  double rope_theta = 10000.0;                        // chunk encoder [rope_theta]
+  double initializer_range = 0.02;                    // [initializer_range]; 0: 1/sqrt(fan_in) for linear weights
+  double embedding_initializer_range = 0.02;          // [embedding_initializer_range]
+  bool softmax_plus_one = true;                       // [enable_softmax_one]
+  bool gumbel_noise = true;                           // in training, for the selection [gumbel_noise]
 
   std::int64_t head_dim() const { return hidden_size / num_heads; }
   std::int64_t num_upper_groups() const { return static_cast<std::int64_t>(decoder_layers.size()) - 1; }

@@ -46,8 +46,8 @@ Drt::Drt(const ModelConfig& config, at::Device device, std::uint64_t seed) : Mod
   chunk_v_proj_ = linear("model.chunk_v_proj.weight");
   for (std::int64_t g = 0; g < config.num_upper_groups(); ++g) {
     UpperGroup group;
-    group.landmark_norm = make_rms_norm(parameters_, "model.lmk_norms." + std::to_string(g) + ".weight", d,
-                                        landmark_rms_norm_eps);
+    group.landmark_norm =
+        make_rms_norm(parameters_, "model.lmk_norms." + std::to_string(g) + ".weight", d, landmark_rms_norm_eps);
     for (std::int64_t j = 0; j < config.decoder_layers[static_cast<std::size_t>(g) + 1]; ++j) {
       const std::string prefix = "model.upper_layers." + std::to_string(g) + "." + std::to_string(j) + ".";
       group.layers.push_back({make_llama_layer(parameters_, prefix, sizes),
@@ -86,13 +86,13 @@ EncodedChunks Drt::encode_chunks(const at::Tensor& hidden, bool gradient_checkpo
 
 at::Tensor Drt::grouped_cross_attention(const UpperLayer& layer, const at::Tensor& x,
                                         const RetrievedChunks& chunks) const {
-  const at::Tensor query = project(rms_norm(layer.gca_pre_norm, x), layer.gca_q_proj)
-                               .unflatten(-1, {config_.num_heads, config_.head_dim()});
+  const at::Tensor query =
+      project(rms_norm(layer.gca_pre_norm, x), layer.gca_q_proj).unflatten(-1, {config_.num_heads, config_.head_dim()});
   const double scale = 1 / std::sqrt(static_cast<double>(config_.head_dim()));
-  return project(chunk_attention(query, chunks.key, chunks.value, chunks.indices, chunks.weights, scale,
-                                 config_.softmax_plus_one)
-                     .flatten(-2),
-                 layer.gca_o_proj);
+  return project(
+      chunk_attention(query, chunks.key, chunks.value, chunks.indices, chunks.weights, scale, config_.softmax_plus_one)
+          .flatten(-2),
+      layer.gca_o_proj);
 }
 
 at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) {
@@ -130,8 +130,9 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
       const TensorFunction apply = [this, &layer, indices, served](const std::vector<at::Tensor>& inputs) {
         const at::Tensor attended = windowed_attention_block(layer.llama, inputs[0], config_.window_size, nullptr);
         if (served == 0) return mlp_block(layer.llama, attended, attended);
-        const at::Tensor gca = grouped_cross_attention(layer, attended.unflatten(1, {served + 1, -1}).narrow(1, 1, served),
-                                                       {inputs[1], inputs[2], indices, inputs[3]});
+        const at::Tensor gca =
+            grouped_cross_attention(layer, attended.unflatten(1, {served + 1, -1}).narrow(1, 1, served),
+                                    {inputs[1], inputs[2], indices, inputs[3]});
         const at::Tensor y = attended + at::constant_pad_nd(gca, {0, 0, 0, 0, 1, 0}).flatten(1, 2);
         // The residual stays x, not y (docs/model.md, 7).
         return mlp_block(layer.llama, attended, y);

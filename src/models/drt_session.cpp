@@ -112,9 +112,8 @@ at::Tensor DrtSession::chunk_attention_rows(const Drt::UpperLayer& layer, const 
   // Within one chunk the new positions are the queries; decoding would otherwise compute P of them for one token.
   if (span.num_chunks == 1) return model_.grouped_cross_attention(layer, x.unsqueeze(1), chunks).flatten(1, 2);
   const std::int64_t slots = span.num_chunks * model_.positions_per_chunk();
-  const at::Tensor on_grid =
-      at::constant_pad_nd(x, {0, 0, span.first_slot, slots - span.first_slot - x.size(1)})
-          .unflatten(1, {span.num_chunks, model_.positions_per_chunk()});
+  const at::Tensor on_grid = at::constant_pad_nd(x, {0, 0, span.first_slot, slots - span.first_slot - x.size(1)})
+                                 .unflatten(1, {span.num_chunks, model_.positions_per_chunk()});
   return model_.grouped_cross_attention(layer, on_grid, chunks)
       .flatten(1, 2)
       .narrow(1, span.first_slot, span.num_positions);
@@ -126,8 +125,7 @@ at::Tensor DrtSession::run_group(std::size_t group_index, at::Tensor x, const Sp
   const RetrievedChunks chunks = retrieve(group, state, x, span);
   for (std::size_t j = 0; j < group.layers.size(); ++j) {
     const Drt::UpperLayer& layer = group.layers[j];
-    const at::Tensor attended =
-        windowed_attention_block(layer.llama, x, model_.config_.window_size, &state.caches[j]);
+    const at::Tensor attended = windowed_attention_block(layer.llama, x, model_.config_.window_size, &state.caches[j]);
     const at::Tensor y =
         chunks.key.defined() ? attended + chunk_attention_rows(layer, attended, chunks, span) : attended;
     x = mlp_block(layer.llama, attended, y);
@@ -143,8 +141,8 @@ at::Tensor DrtSession::advance(const at::Tensor& input_ids, bool with_upper_laye
   if (!with_upper_layers) return {};
   for (std::size_t g = 0; g < groups_.size(); ++g) x = run_group(g, x, span);
   if (span.num_full_chunks > 0) {
-    const at::Tensor slot = at::arange(span.first_slot, span.first_slot + span.num_positions) %
-                            model_.positions_per_chunk();
+    const at::Tensor slot =
+        at::arange(span.first_slot, span.first_slot + span.num_positions) % model_.positions_per_chunk();
     const at::Tensor text_rows = slot.ne(model_.config_.chunk_size).nonzero().squeeze(1).to(x.device());
     x = x.index_select(1, text_rows);
   }
@@ -161,11 +159,11 @@ at::Tensor DrtSession::append(const at::Tensor& input_ids) {
 
 std::int64_t DrtSession::upper_reach_tokens() const {
   std::int64_t num_layers = 0;
-  for (const Drt::UpperGroup& group : model_.upper_groups_) num_layers += static_cast<std::int64_t>(group.layers.size());
+  for (const Drt::UpperGroup& group : model_.upper_groups_)
+    num_layers += static_cast<std::int64_t>(group.layers.size());
   // Each layer reaches a window further back, each group to the landmark of the chunk before.
-  const std::int64_t positions =
-      num_layers * model_.config_.window_size +
-      static_cast<std::int64_t>(groups_.size()) * 2 * model_.positions_per_chunk();
+  const std::int64_t positions = num_layers * model_.config_.window_size +
+                                 static_cast<std::int64_t>(groups_.size()) * 2 * model_.positions_per_chunk();
   const std::int64_t chunks = (positions + model_.positions_per_chunk() - 1) / model_.positions_per_chunk() + 1;
   return chunks * model_.config_.chunk_size;
 }
@@ -176,8 +174,8 @@ at::Tensor DrtSession::prefill(const at::Tensor& input_ids, const PrefillOptions
   require(input_ids.size(0) == batch_size_, "input_ids: expected {} sequences, found {}", batch_size_,
           input_ids.size(0));
   const std::int64_t chunk_size = model_.config_.chunk_size;
-  const std::int64_t segment = std::max<std::int64_t>(
-      1, (options.segment_tokens + chunk_size - 1) / chunk_size) * chunk_size;
+  const std::int64_t segment =
+      std::max<std::int64_t>(1, (options.segment_tokens + chunk_size - 1) / chunk_size) * chunk_size;
   const std::int64_t length = input_ids.size(1);
   // Whole segments of which no upper hidden state will ever be seen are read for the memory only.
   const std::int64_t lower_only = std::max<std::int64_t>(0, length - upper_reach_tokens()) / segment * segment;

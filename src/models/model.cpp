@@ -41,8 +41,8 @@ void Model::check_input_ids(const at::Tensor& input_ids) const {
   require(input_ids.dim() == 2 && input_ids.scalar_type() == at::kLong && input_ids.size(1) >= 1,
           "input_ids: expected int64 [N, L] with L >= 1, found {} [{}]", c10::toString(input_ids.scalar_type()),
           fmt::join(input_ids.sizes(), ", "));
-  require(input_ids.device() == parameters_.device(), "input_ids: on {}, the model is on {}",
-          input_ids.device().str(), parameters_.device().str());
+  require(input_ids.device() == parameters_.device(), "input_ids: on {}, the model is on {}", input_ids.device().str(),
+          parameters_.device().str());
   const auto largest = input_ids.max().item<std::int64_t>();
   require(largest < config_.vocab_size, "input_ids: id {} is not in the model's vocabulary of {}", largest,
           config_.vocab_size);

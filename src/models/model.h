@@ -23,10 +23,10 @@ struct Retrieval {
 };
 
 struct ForwardOptions {
-  bool training = false;                   // Gumbel noise on the selection
-  std::optional<at::Generator> generator;  // its source, on the model's device; needed when training with noise
-  bool gradient_checkpointing = false;     // keep only each layer's input, compute the rest again in backward
-  at::ScalarType dtype = at::kFloat;       // of activations and matrix products; norms and losses stay float32
+  bool training = false;                         // Gumbel noise on the selection
+  std::optional<at::Generator> generator;        // its source, on the model's device; needed when training with noise
+  bool gradient_checkpointing = false;           // keep only each layer's input, compute the rest again in backward
+  at::ScalarType dtype = at::kFloat;             // of activations and matrix products; norms and losses stay float32
   std::vector<Retrieval>* retrievals = nullptr;  // if set, filled with one entry a group, scores included
 };
 

@@ -40,9 +40,9 @@ struct Value {
 
 at::ScalarType storage_type(const std::string& name, const std::string& source) {
   static const std::map<std::string, at::ScalarType> types = {
-      {"torch FloatStorage", at::kFloat}, {"torch HalfStorage", at::kHalf},     {"torch BFloat16Storage", at::kBFloat16},
-      {"torch DoubleStorage", at::kDouble}, {"torch LongStorage", at::kLong},   {"torch IntStorage", at::kInt},
-      {"torch ShortStorage", at::kShort}, {"torch CharStorage", at::kChar},     {"torch ByteStorage", at::kByte},
+      {"torch FloatStorage", at::kFloat},   {"torch HalfStorage", at::kHalf}, {"torch BFloat16Storage", at::kBFloat16},
+      {"torch DoubleStorage", at::kDouble}, {"torch LongStorage", at::kLong}, {"torch IntStorage", at::kInt},
+      {"torch ShortStorage", at::kShort},   {"torch CharStorage", at::kChar}, {"torch ByteStorage", at::kByte},
       {"torch BoolStorage", at::kBool}};
   const auto found = types.find(name);
   if (found == types.end()) fail("{}: storages of type \"{}\" are not supported", source, name);
@@ -201,34 +201,90 @@ class Machine {
 
   void step(char opcode) {
     switch (opcode) {
-      case '\x80': take(1); break;                                               // PROTO
-      case '(': push(Mark{}); break;                                             // MARK
-      case '}': push(std::make_shared<Dict>()); break;                           // EMPTY_DICT
-      case ')': push_tuple({}); break;                                           // EMPTY_TUPLE
-      case '\x85': push_tuple_of(1); break;                                      // TUPLE1
-      case '\x86': push_tuple_of(2); break;                                      // TUPLE2
-      case '\x87': push_tuple_of(3); break;                                      // TUPLE3
-      case 't': push_tuple(pop_to_mark()); break;                                // TUPLE
-      case 'X': push(std::string(take(take_number<std::uint32_t>()))); break;    // BINUNICODE
-      case 'K': push<std::int64_t>(take_number<std::uint8_t>()); break;          // BININT1
-      case 'M': push<std::int64_t>(take_number<std::uint16_t>()); break;         // BININT2
-      case 'J': push<std::int64_t>(take_number<std::int32_t>()); break;          // BININT
-      case '\x8a': push_long(); break;                                           // LONG1
-      case 'G': take(8); push(0.0); break;                                       // BINFLOAT, used by nothing we keep
-      case '\x88': push(true); break;                                            // NEWTRUE
-      case '\x89': push(false); break;                                           // NEWFALSE
-      case 'N': push(None{}); break;                                             // NONE
-      case 'c': push_global(); break;                                            // GLOBAL
-      case 'Q': push_storage(); break;                                           // BINPERSID
-      case 'R': call(); break;                                                   // REDUCE
-      case 'q': memoize(take_number<std::uint8_t>()); break;                     // BINPUT
-      case 'r': memoize(take_number<std::uint32_t>()); break;                    // LONG_BINPUT
-      case 'h': recall(take_number<std::uint8_t>()); break;                      // BINGET
-      case 'j': recall(take_number<std::uint32_t>()); break;                     // LONG_BINGET
-      case 's': set_one_item(); break;                                           // SETITEM
-      case 'u': set_items(pop_to_mark()); break;                                 // SETITEMS
-      case 'b': pop(); break;  // BUILD: a state dict's attributes (_metadata) say nothing of its tensors
-      default: damaged("it holds objects that no state dict holds");
+      case '\x80':
+        take(1);
+        break;  // PROTO
+      case '(':
+        push(Mark{});
+        break;  // MARK
+      case '}':
+        push(std::make_shared<Dict>());
+        break;  // EMPTY_DICT
+      case ')':
+        push_tuple({});
+        break;  // EMPTY_TUPLE
+      case '\x85':
+        push_tuple_of(1);
+        break;  // TUPLE1
+      case '\x86':
+        push_tuple_of(2);
+        break;  // TUPLE2
+      case '\x87':
+        push_tuple_of(3);
+        break;  // TUPLE3
+      case 't':
+        push_tuple(pop_to_mark());
+        break;  // TUPLE
+      case 'X':
+        push(std::string(take(take_number<std::uint32_t>())));
+        break;  // BINUNICODE
+      case 'K':
+        push<std::int64_t>(take_number<std::uint8_t>());
+        break;  // BININT1
+      case 'M':
+        push<std::int64_t>(take_number<std::uint16_t>());
+        break;  // BININT2
+      case 'J':
+        push<std::int64_t>(take_number<std::int32_t>());
+        break;  // BININT
+      case '\x8a':
+        push_long();
+        break;  // LONG1
+      case 'G':
+        take(8);
+        push(0.0);
+        break;  // BINFLOAT, used by nothing we keep
+      case '\x88':
+        push(true);
+        break;  // NEWTRUE
+      case '\x89':
+        push(false);
+        break;  // NEWFALSE
+      case 'N':
+        push(None{});
+        break;  // NONE
+      case 'c':
+        push_global();
+        break;  // GLOBAL
+      case 'Q':
+        push_storage();
+        break;  // BINPERSID
+      case 'R':
+        call();
+        break;  // REDUCE
+      case 'q':
+        memoize(take_number<std::uint8_t>());
+        break;  // BINPUT
+      case 'r':
+        memoize(take_number<std::uint32_t>());
+        break;  // LONG_BINPUT
+      case 'h':
+        recall(take_number<std::uint8_t>());
+        break;  // BINGET
+      case 'j':
+        recall(take_number<std::uint32_t>());
+        break;  // LONG_BINGET
+      case 's':
+        set_one_item();
+        break;  // SETITEM
+      case 'u':
+        set_items(pop_to_mark());
+        break;  // SETITEMS
+      case 'b':
+        pop();
+        break;  // BUILD: a state dict's attributes (_metadata) say nothing of its tensors
+      default:
+        damaged("it holds objects that no state dict holds");
     }
   }
 
@@ -269,8 +325,8 @@ NamedTensors read_state_dict_pickle(std::string_view pickle, const StorageReader
   for (const auto& [key, entry] : (*dict)->entries) {
     const auto* const name = std::get_if<std::string>(&key.held);
     const auto* const tensor = std::get_if<at::Tensor>(&entry.held);
-    require(name != nullptr && tensor != nullptr, "{}: expected a mapping of names to tensors; entry {} is none", source,
-            name != nullptr ? *name : "?");
+    require(name != nullptr && tensor != nullptr, "{}: expected a mapping of names to tensors; entry {} is none",
+            source, name != nullptr ? *name : "?");
     tensors.emplace_back(*name, *tensor);
   }
   return tensors;

@@ -19,9 +19,7 @@ at::Tensor rotate(const at::Tensor& x, const RotaryTable& rotary) {
 
 }  // namespace
 
-at::Tensor project(const at::Tensor& x, const at::Tensor& weight) {
-  return at::linear(x, weight.to(x.scalar_type()));
-}
+at::Tensor project(const at::Tensor& x, const at::Tensor& weight) { return at::linear(x, weight.to(x.scalar_type())); }
 
 at::Tensor make_linear(ParameterSet& parameters, const std::string& name, std::int64_t out, std::int64_t in,
                        double initializer_range) {
@@ -50,9 +48,12 @@ LlamaLayer make_llama_layer(ParameterSet& parameters, const std::string& prefix,
   };
   LlamaLayer layer;
   layer.input_layernorm = make_rms_norm(parameters, prefix + "input_layernorm.weight", d, sizes.rms_norm_eps);
-  layer.self_attn = {make("self_attn.q_proj.weight", d, d), make("self_attn.k_proj.weight", kv_size, d),
-                     make("self_attn.v_proj.weight", kv_size, d), make("self_attn.o_proj.weight", d, d),
-                     sizes.num_heads, sizes.num_kv_heads};
+  layer.self_attn = {make("self_attn.q_proj.weight", d, d),
+                     make("self_attn.k_proj.weight", kv_size, d),
+                     make("self_attn.v_proj.weight", kv_size, d),
+                     make("self_attn.o_proj.weight", d, d),
+                     sizes.num_heads,
+                     sizes.num_kv_heads};
   layer.post_attention_layernorm =
       make_rms_norm(parameters, prefix + "post_attention_layernorm.weight", d, sizes.rms_norm_eps);
   layer.mlp = {make("mlp.gate_proj.weight", sizes.intermediate_size, d),

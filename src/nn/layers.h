@@ -77,7 +77,8 @@ at::Tensor mlp_block(const LlamaLayer& layer, const at::Tensor& x, const at::Ten
 struct RotaryTable {
   at::Tensor cosine, sine;
 };
-RotaryTable make_rotary_table(std::int64_t length, std::int64_t head_dim, double theta, const at::TensorOptions& options);
+RotaryTable make_rotary_table(std::int64_t length, std::int64_t head_dim, double theta,
+                              const at::TensorOptions& options);
 
 // A whole bidirectional Llama layer with rotary positions over x [M, P, d]: each of the M rows attends to itself.
 at::Tensor bidirectional_layer(const LlamaLayer& layer, const at::Tensor& x, const RotaryTable& rotary);

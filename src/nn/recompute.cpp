@@ -25,8 +25,7 @@ class Recompute : public torch::autograd::Function<Recompute> {
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    const auto holder =
-        c10::static_intrusive_pointer_cast<FunctionHolder>(context->saved_data["function"].toCapsule());
+    const auto holder = c10::static_intrusive_pointer_cast<FunctionHolder>(context->saved_data["function"].toCapsule());
     variable_list inputs;
     for (const at::Tensor& saved : context->get_saved_variables()) {
       inputs.push_back(saved.detach().set_requires_grad(saved.requires_grad()));

@@ -69,11 +69,11 @@ ChunkGroup attend(const at::Tensor& query, const at::Tensor& key, const at::Tens
   group.rows = flat_rows(indices, key.size(1));
   group.key = gather_chunks(key, group.rows, indices.sizes());
   group.value = gather_chunks(value, group.rows, indices.sizes());
-  group.weights = weights.to(score_type).masked_fill(indices.lt(0), 0)
+  group.weights = weights.to(score_type)
+                      .masked_fill(indices.lt(0), 0)
                       .view({indices.size(0), indices.size(1), 1, 1, indices.size(2), 1});
-  const at::Tensor scores = at::matmul(group.query, group.key.transpose(-1, -2))
-                                .to(score_type)
-                                .unflatten(-1, {indices.size(2), key.size(2)});
+  const at::Tensor scores =
+      at::matmul(group.query, group.key.transpose(-1, -2)).to(score_type).unflatten(-1, {indices.size(2), key.size(2)});
   group.probabilities = chunk_softmax(scores, settings.softmax_plus_one);
   return group;
 }
@@ -116,8 +116,8 @@ class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
     for (std::int64_t first = 0; first < query.size(1); first += step) {
       const std::int64_t count = std::min(step, query.size(1) - first);
       const at::Tensor some_indices = indices.narrow(1, first, count);
-      const ChunkGroup group = attend(query.narrow(1, first, count), key, value, some_indices,
-                                      weights.narrow(1, first, count), settings);
+      const ChunkGroup group =
+          attend(query.narrow(1, first, count), key, value, some_indices, weights.narrow(1, first, count), settings);
       const at::Tensor grad_output =
           group_heads(gradients[0].narrow(1, first, count), key.size(3)).contiguous();  // [N, c, Hkv, R P, D]
       // dO . V: what each probability would gain, before its chunk's weight.           [N, c, Hkv, R P, K, S]
@@ -129,8 +129,7 @@ class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
       grad_weights.narrow(1, first, count)
           .copy_(chunk_gain.sum(at::IntArrayRef{2, 3}).squeeze(-1).masked_fill_(some_indices.lt(0), 0));
       const at::Tensor weighted = group.probabilities * group.weights;
-      const at::Tensor grad_scores =
-          ((gain - chunk_gain).mul_(weighted)).flatten(-2).to(query.scalar_type());
+      const at::Tensor grad_scores = ((gain - chunk_gain).mul_(weighted)).flatten(-2).to(query.scalar_type());
       grad_query.narrow(1, first, count)
           .copy_(ungroup_heads(at::matmul(grad_scores, group.key).mul_(settings.softmax_scale), query.size(3)));
       // group.query already carries the scale.
@@ -138,8 +137,13 @@ class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
       add_chunks(grad_value, group.rows,
                  at::matmul(weighted.flatten(-2).to(query.scalar_type()).transpose(-1, -2), grad_output));
     }
-    return {grad_query, grad_key.to(key.scalar_type()), grad_value.to(value.scalar_type()), at::Tensor(),
-            grad_weights, at::Tensor(), at::Tensor()};
+    return {grad_query,
+            grad_key.to(key.scalar_type()),
+            grad_value.to(value.scalar_type()),
+            at::Tensor(),
+            grad_weights,
+            at::Tensor(),
+            at::Tensor()};
   }
 
  private:

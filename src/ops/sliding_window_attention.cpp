@@ -21,12 +21,12 @@ constexpr std::int64_t max_score_bytes = std::int64_t{32} << 20;
 // How queries are cut into blocks: a block of B queries reads W + B keys, those of its own positions and the W
 // before. Keys are padded so that block b's keys are rows [b B, b B + W + B).
 struct Blocking {
-  std::int64_t window;        // W
-  std::int64_t block;         // B
-  std::int64_t num_blocks;    // ceil(L / B)
-  std::int64_t blocks_a_time; // so that scores stay below max_score_bytes
-  std::int64_t skipped;       // key rows that no query sees
-  std::int64_t left_padding;  // rows missing before the first key
+  std::int64_t window;         // W
+  std::int64_t block;          // B
+  std::int64_t num_blocks;     // ceil(L / B)
+  std::int64_t blocks_a_time;  // so that scores stay below max_score_bytes
+  std::int64_t skipped;        // key rows that no query sees
+  std::int64_t left_padding;   // rows missing before the first key
   std::int64_t keys() const { return window + block; }
 };
 
@@ -42,10 +42,10 @@ Blocking make_blocking(const at::Tensor& query, const at::Tensor& key, std::int6
   blocking.num_blocks = (length + blocking.block - 1) / blocking.block;
   blocking.skipped = std::max<std::int64_t>(0, past - window);
   blocking.left_padding = std::max<std::int64_t>(0, window - past);
-  const std::int64_t score_bytes = query.size(0) * query.size(2) * blocking.block * blocking.keys() *
-                                   static_cast<std::int64_t>(sizeof(float));
-  blocking.blocks_a_time = std::clamp<std::int64_t>(max_score_bytes / std::max<std::int64_t>(score_bytes, 1), 1,
-                                                    blocking.num_blocks);
+  const std::int64_t score_bytes =
+      query.size(0) * query.size(2) * blocking.block * blocking.keys() * static_cast<std::int64_t>(sizeof(float));
+  blocking.blocks_a_time =
+      std::clamp<std::int64_t>(max_score_bytes / std::max<std::int64_t>(score_bytes, 1), 1, blocking.num_blocks);
   return blocking;
 }
 
@@ -58,8 +58,7 @@ at::Tensor pad_keys(const at::Tensor& keys, const Blocking& blocking) {
 }
 
 // The overlapping rows of `count` blocks from `first` as [N, count, W + B, Hkv, D], without a copy.
-at::Tensor key_windows(const at::Tensor& padded, const Blocking& blocking, std::int64_t first,
-                       std::int64_t count) {
+at::Tensor key_windows(const at::Tensor& padded, const Blocking& blocking, std::int64_t first, std::int64_t count) {
   return padded.narrow(1, first * blocking.block, (count - 1) * blocking.block + blocking.keys())
       .unfold(1, blocking.keys(), blocking.block)
       .permute({0, 1, 4, 2, 3});
@@ -95,7 +94,8 @@ BlockGroup attend(const at::Tensor& query_blocks, const at::Tensor& padded_key, 
   scores.add_(bias);
   // Rows before the first key exist only as padding, which the first blocks' windows reach.
   for (std::int64_t b = first; b < first + count && b * blocking.block < blocking.left_padding; ++b) {
-    scores.select(1, b - first).narrow(-1, 0, std::min(blocking.left_padding - b * blocking.block, blocking.keys()))
+    scores.select(1, b - first)
+        .narrow(-1, 0, std::min(blocking.left_padding - b * blocking.block, blocking.keys()))
         .fill_(-INFINITY);
   }
   group.probabilities = at::softmax(scores, -1).to(query_blocks.scalar_type());
@@ -126,8 +126,7 @@ class SlidingWindowAttention : public torch::autograd::Function<SlidingWindowAtt
     for (std::int64_t first = 0; first < blocking.num_blocks; first += blocking.blocks_a_time) {
       const std::int64_t count = std::min(blocking.blocks_a_time, blocking.num_blocks - first);
       const BlockGroup group = attend(query_blocks, padded_key, padded_value, bias, blocking, first, count);
-      output.narrow(1, first, count)
-          .copy_(ungroup_heads(at::matmul(group.probabilities, group.value), query.size(2)));
+      output.narrow(1, first, count).copy_(ungroup_heads(at::matmul(group.probabilities, group.value), query.size(2)));
     }
     return output.flatten(1, 2).narrow(1, 0, query.size(1));
   }
@@ -196,8 +195,8 @@ at::Tensor sliding_window_attention(const at::Tensor& query, const at::Tensor& k
           key.size(1));
   require(value.sizes() == key.sizes(), "value: expected the shape of key [{}], found [{}]",
           fmt::join(key.sizes(), ", "), fmt::join(value.sizes(), ", "));
-  require(key.size(2) > 0 && query.size(2) % key.size(2) == 0,
-          "key: its {} heads must divide the query's {}", key.size(2), query.size(2));
+  require(key.size(2) > 0 && query.size(2) % key.size(2) == 0, "key: its {} heads must divide the query's {}",
+          key.size(2), query.size(2));
   require(query.size(1) > 0, "query: expected at least one position");
   require(window_size >= 0, "window_size: expected 0 or more, found {}", window_size);
   return SlidingWindowAttention::apply(query, key, value, window_size);

@@ -8,22 +8,19 @@
 
 namespace lookback {
 
-inline void check_dimensions(const at::Tensor& tensor, std::int64_t dimensions, const char* name,
-                             const char* layout) {
+inline void check_dimensions(const at::Tensor& tensor, std::int64_t dimensions, const char* name, const char* layout) {
   require(tensor.defined(), "{}: expected a tensor {}, found none", name, layout);
-  require(tensor.dim() == dimensions, "{}: expected {}, found [{}]", name, layout,
-          fmt::join(tensor.sizes(), ", "));
+  require(tensor.dim() == dimensions, "{}: expected {}, found [{}]", name, layout, fmt::join(tensor.sizes(), ", "));
 }
 
 inline void check_size(const at::Tensor& tensor, std::int64_t dimension, std::int64_t wanted, const char* name,
                        const char* layout) {
-  require(tensor.size(dimension) == wanted, "{}: expected {} with {} in dimension {}, found [{}]", name, layout,
-          wanted, dimension, fmt::join(tensor.sizes(), ", "));
+  require(tensor.size(dimension) == wanted, "{}: expected {} with {} in dimension {}, found [{}]", name, layout, wanted,
+          dimension, fmt::join(tensor.sizes(), ", "));
 }
 
 // Same type and device as `like`.
-inline void check_same_kind(const at::Tensor& tensor, const at::Tensor& like, const char* name,
-                            const char* like_name) {
+inline void check_same_kind(const at::Tensor& tensor, const at::Tensor& like, const char* name, const char* like_name) {
   require(tensor.scalar_type() == like.scalar_type(), "{}: expected the type of {} ({}), found {}", name, like_name,
           c10::toString(like.scalar_type()), c10::toString(tensor.scalar_type()));
   require(tensor.device() == like.device(), "{}: expected on the device of {} ({}), found on {}", name, like_name,

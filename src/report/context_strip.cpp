@@ -1,8 +1,8 @@
 #include "report/context_strip.h"
 
-#include <algorithm>
-
 #include <fmt/core.h>
+
+#include <algorithm>
 
 #include "core/error.h"
 #include "report/palette.h"
@@ -31,9 +31,9 @@ class LabelRows {
     const double half = 3.4 * static_cast<double>(num_characters) + 4;
     std::size_t row = 0;
     while (row < right_ends_.size() &&
-           std::any_of(right_ends_[row].begin(), right_ends_[row].end(), [&](auto span) {
-             return centre - half < span.second && centre + half > span.first;
-           })) {
+           std::any_of(
+               right_ends_[row].begin(), right_ends_[row].end(),
+               [&](auto span) { return centre - half < span.second && centre + half > span.first; })) {
       ++row;
     }
     if (row == right_ends_.size()) right_ends_.emplace_back();
@@ -49,8 +49,7 @@ void draw_mark(const ContextStrip& strip, const StripMark& mark, LabelRows& rows
   const double x = place(strip, static_cast<double>(mark.chunk_index) + 0.5);
   const NamedColour& colour = mark.needle ? colours::series_1 : colours::axis;
   const double column = std::max(3.0, column_height * std::clamp(mark.weight, 0.0, 1.0));
-  const std::string hover =
-      fmt::format("chunk {}, weight {:.3f}", group_digits(mark.chunk_index), mark.weight);
+  const std::string hover = fmt::format("chunk {}, weight {:.3f}", group_digits(mark.chunk_index), mark.weight);
   svg.rectangle({x - 4, strip_top - column}, 8, column, {.fill = colour, .corner_radius = 2}, hover);
   svg.line({x, strip_top}, {x, strip_top + strip_height}, {.stroke = colour, .stroke_width = 2});
   const double half = 3.4 * static_cast<double>(mark.label.size());
@@ -67,14 +66,13 @@ void draw_mark(const ContextStrip& strip, const StripMark& mark, LabelRows& rows
 std::string context_strip_svg(const ContextStrip& strip) {
   require(strip.num_chunks > 0, "context strip \"{}\": no chunks", strip.title);
   for (const StripMark& mark : strip.marks) {
-    require(mark.chunk_index >= 0 && mark.chunk_index < strip.num_chunks,
-            "context strip \"{}\": chunk {} of {}", strip.title, mark.chunk_index, strip.num_chunks);
+    require(mark.chunk_index >= 0 && mark.chunk_index < strip.num_chunks, "context strip \"{}\": chunk {} of {}",
+            strip.title, mark.chunk_index, strip.num_chunks);
   }
   const std::int64_t num_tokens = strip.num_chunks * strip.chunk_size;
   SvgBuilder svg(width, height, strip.title);
   svg.text({16, 30}, strip.title, {.size = 16, .bold = true});
-  svg.rectangle({left, strip_top}, width - left - right, strip_height,
-                {.fill = colours::grid, .corner_radius = 4});
+  svg.rectangle({left, strip_top}, width - left - right, strip_height, {.fill = colours::grid, .corner_radius = 4});
 
   LabelRows rows;
   for (const StripMark& mark : strip.marks) {

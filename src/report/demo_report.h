@@ -24,8 +24,7 @@ struct DemoLength {
   std::int64_t num_correct = 0;
   double low = 0;  // 95% Wilson interval of the fraction correct
   double high = 1;
-  double recall =
-      -1;  // fraction of samples whose needle was among the retrieved chunks; negative: retrieves nothing
+  double recall = -1;  // fraction of samples whose needle was among the retrieved chunks; negative: retrieves nothing
   double seconds = 0;
 
   double accuracy() const { return static_cast<double>(num_correct) / static_cast<double>(num_samples); }

@@ -1,9 +1,9 @@
 #include "report/heatmap.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
-
-#include <fmt/core.h>
 
 #include "core/error.h"
 #include "report/palette.h"
@@ -27,8 +27,7 @@ void check(const Heatmap& heatmap) {
   require(heatmap.values.size() == rows, "heatmap \"{}\": {} rows of values for {} row ticks", heatmap.title,
           heatmap.values.size(), rows);
   require(heatmap.cell_texts.empty() || heatmap.cell_texts.size() == rows,
-          "heatmap \"{}\": {} rows of cell texts for {} row ticks", heatmap.title, heatmap.cell_texts.size(),
-          rows);
+          "heatmap \"{}\": {} rows of cell texts for {} row ticks", heatmap.title, heatmap.cell_texts.size(), rows);
   for (std::size_t row = 0; row < rows; ++row) {
     require(heatmap.values[row].size() == columns, "heatmap \"{}\": row {} has {} values for {} column ticks",
             heatmap.title, row, heatmap.values[row].size(), columns);
@@ -96,14 +95,12 @@ std::string heatmap_svg(const Heatmap& heatmap) {
   const auto rows = static_cast<double>(heatmap.y_ticks.size());
   const double left_margin = 46 + character_width * static_cast<double>(longest(heatmap.y_ticks));
   const double cell_width = std::clamp(
-      std::max(720 / columns, character_width * static_cast<double>(longest(heatmap.x_ticks)) + 12), 56.0,
-      130.0);
+      std::max(720 / columns, character_width * static_cast<double>(longest(heatmap.x_ticks)) + 12), 56.0, 130.0);
   const double width = left_margin + columns * cell_width + right_margin;
   const double height = top_margin + rows * cell_height + bottom_margin;
 
-  SvgBuilder svg(
-      width, height,
-      fmt::format("Heatmap: {}; {} across, {} down", heatmap.title, heatmap.x_label, heatmap.y_label));
+  SvgBuilder svg(width, height,
+                 fmt::format("Heatmap: {}; {} across, {} down", heatmap.title, heatmap.x_label, heatmap.y_label));
   svg.text({16, 30}, heatmap.title, {.size = 16, .bold = true});
   draw_cells(heatmap, {left_margin, top_margin}, cell_width, svg);
   for (std::size_t row = 0; row < heatmap.y_ticks.size(); ++row) {
@@ -111,8 +108,7 @@ std::string heatmap_svg(const Heatmap& heatmap) {
              heatmap.y_ticks[row], {.anchor = "end", .size = tick_size});
   }
   for (std::size_t column = 0; column < heatmap.x_ticks.size(); ++column) {
-    svg.text({left_margin + cell_width * (static_cast<double>(column) + 0.5),
-              top_margin + rows * cell_height + 20},
+    svg.text({left_margin + cell_width * (static_cast<double>(column) + 0.5), top_margin + rows * cell_height + 20},
              heatmap.x_ticks[column], {.anchor = "middle", .size = tick_size});
   }
   svg.text({left_margin + columns * cell_width / 2, height - 14}, heatmap.x_label,

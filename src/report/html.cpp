@@ -1,8 +1,8 @@
 #include "report/html.h"
 
-#include <utility>
-
 #include <fmt/core.h>
+
+#include <utility>
 
 #include "core/error.h"
 #include "report/escape.h"
@@ -91,13 +91,9 @@ void HtmlPage::tiles(const std::vector<HtmlTile>& tiles) {
   body_ += "</div>\n";
 }
 
-void HtmlPage::heading(std::string_view text) {
-  body_ += fmt::format("<h2>{}</h2>\n", escape_markup(text));
-}
+void HtmlPage::heading(std::string_view text) { body_ += fmt::format("<h2>{}</h2>\n", escape_markup(text)); }
 
-void HtmlPage::paragraph(std::string_view text) {
-  body_ += fmt::format("<p>{}</p>\n", escape_markup(text));
-}
+void HtmlPage::paragraph(std::string_view text) { body_ += fmt::format("<p>{}</p>\n", escape_markup(text)); }
 
 void HtmlPage::figure(std::string_view svg, std::string_view caption) {
   body_ += fmt::format("<figure><div class=\"picture\">\n{}</div>", svg);
@@ -113,8 +109,8 @@ void HtmlPage::table(const HtmlTable& table) {
   }
   body_ += "</tr></thead>\n<tbody>\n";
   for (const auto& row : table.rows) {
-    require(row.size() == table.headers.size(), "table \"{}\": a row of {} cells under {} headers",
-            table.caption, row.size(), table.headers.size());
+    require(row.size() == table.headers.size(), "table \"{}\": a row of {} cells under {} headers", table.caption,
+            row.size(), table.headers.size());
     body_ += "<tr>";
     for (std::size_t i = 0; i < row.size(); ++i) {
       body_ += i == 0 ? fmt::format("<th scope=\"row\">{}</th>", escape_markup(row[i]))
@@ -138,9 +134,7 @@ void HtmlPage::code(std::string_view text) {
   body_ += "</pre>\n";
 }
 
-void HtmlPage::markup(std::string_view html) {
-  body_ += html;
-}
+void HtmlPage::markup(std::string_view html) { body_ += html; }
 
 std::string HtmlPage::finish(std::string_view footer) {
   std::string page = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n";

@@ -11,9 +11,8 @@ namespace lookback {
 struct HtmlTable {
   std::string caption;
   std::vector<std::string> headers;
-  std::vector<std::vector<std::string>>
-      rows;            // the first column names the row, the others are set as figures
-  bool prose = false;  // the other columns are words
+  std::vector<std::vector<std::string>> rows;  // the first column names the row, the others are set as figures
+  bool prose = false;                          // the other columns are words
 };
 
 // A figure to be seen first: "100%" over "exact match at 507,904 tokens".

@@ -1,9 +1,9 @@
 #include "report/line_chart.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
-
-#include <fmt/core.h>
 
 #include "core/error.h"
 #include "report/palette.h"
@@ -50,8 +50,7 @@ double round_step(double span, double max_parts) {
 std::vector<double> round_values(Range range, double max_parts) {
   const double step = round_step(range.high - range.low, max_parts);
   std::vector<double> values;
-  for (double value = std::ceil(range.low / step - 1e-9) * step; value <= range.high + 1e-9 * step;
-       value += step) {
+  for (double value = std::ceil(range.low / step - 1e-9) * step; value <= range.high + 1e-9 * step; value += step) {
     values.push_back(std::abs(value) < 1e-9 * step ? 0 : value);
   }
   return values;
@@ -63,10 +62,9 @@ void check(const LineChart& chart) {
     num_points += series.points.size();
     for (const ChartPoint& point : series.points) {
       require(std::isfinite(point.x) && std::isfinite(point.y),
-              "chart \"{}\", series \"{}\": not a finite point ({}, {})", chart.title, series.name, point.x,
-              point.y);
-      require(!chart.log_x || point.x > 0, "chart \"{}\", series \"{}\": x = {} on a logarithmic axis",
-              chart.title, series.name, point.x);
+              "chart \"{}\", series \"{}\": not a finite point ({}, {})", chart.title, series.name, point.x, point.y);
+      require(!chart.log_x || point.x > 0, "chart \"{}\", series \"{}\": x = {} on a logarithmic axis", chart.title,
+              series.name, point.x);
     }
   }
   require(num_points > 0, "chart \"{}\": no points to draw", chart.title);
@@ -90,7 +88,7 @@ Axes axes_of(const LineChart& chart) {
     x = {x.low - 1, x.high + 1};
   }
   if (chart.percent_y) return {x, {-0.03, 1.03}, chart.log_x};
-  y.low = std::min(y.low, 0.0);
+  y = {std::min(y.low, 0.0), std::min(y.high, chart.y_limit)};
   if (y.high == y.low) y.high = y.low + 1;
   const double step = round_step(y.high - y.low, 6);
   return {x, {std::floor(y.low / step) * step, std::ceil(y.high / step) * step}, chart.log_x};
@@ -113,8 +111,7 @@ void draw_grid(const LineChart& chart, const Axes& axes, SvgBuilder& svg) {
     const SvgPoint at = axes.place(tick.at, axes.y.low);
     svg.line({at.x, base}, {at.x, base + 5}, {.stroke = colours::axis});
     svg.text({at.x, base + 20}, tick.label, {.anchor = "middle", .size = 12.5, .colour = colours::muted});
-    svg.text({at.x, base + 36}, tick.second_label,
-             {.anchor = "middle", .size = 12.5, .colour = colours::muted});
+    svg.text({at.x, base + 36}, tick.second_label, {.anchor = "middle", .size = 12.5, .colour = colours::muted});
   }
   svg.line({left, base}, {width - right, base}, {.stroke = colours::axis});
 }
@@ -134,8 +131,7 @@ void draw_marks(const LineChart& chart, const Axes& axes, SvgBuilder& svg) {
 }
 
 // Each series has its own shape of mark, so that colour is not the only difference.
-void draw_marker(SvgPoint at, std::size_t shape, const NamedColour& colour, std::string_view hover,
-                 SvgBuilder& svg) {
+void draw_marker(SvgPoint at, std::size_t shape, const NamedColour& colour, std::string_view hover, SvgBuilder& svg) {
   const SvgStyle style{.fill = colour, .stroke = colours::paper, .stroke_width = 1.5};
   constexpr double r = 5.5;
   switch (shape % 4) {
@@ -157,14 +153,12 @@ void draw_marker(SvgPoint at, std::size_t shape, const NamedColour& colour, std:
   }
 }
 
-std::string_view dashes_of(const ChartSeries& series) {
-  return series.colour % 2 == 1 && series.markers ? "7 5" : "";
-}
+std::string_view dashes_of(const ChartSeries& series) { return series.colour % 2 == 1 && series.markers ? "7 5" : ""; }
 
 void draw_series(const ChartSeries& series, const Axes& axes, SvgBuilder& svg) {
   const NamedColour& colour = colours::series[series.colour % colours::series.size()];
   std::vector<SvgPoint> curve;
-  for (const ChartPoint& point : series.points) curve.push_back(axes.place(point.x, point.y));
+  for (const ChartPoint& point : series.points) curve.push_back(axes.place(point.x, std::min(point.y, axes.y.high)));
   svg.polyline(curve, {.stroke = colour,
                        .stroke_width = series.faint ? 1.0 : 2.25,
                        .opacity = series.faint ? 0.28 : 1.0,
@@ -201,8 +195,7 @@ void draw_legend(const LineChart& chart, SvgBuilder& svg) {
 std::string line_chart_svg(const LineChart& chart) {
   check(chart);
   const Axes axes = axes_of(chart);
-  SvgBuilder svg(width, height,
-                 fmt::format("Chart: {}; {} against {}", chart.title, chart.y_label, chart.x_label));
+  SvgBuilder svg(width, height, fmt::format("Chart: {}; {} against {}", chart.title, chart.y_label, chart.x_label));
   svg.text({16, 30}, chart.title, {.size = 16, .bold = true});
   draw_grid(chart, axes, svg);
   draw_marks(chart, axes, svg);

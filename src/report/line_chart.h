@@ -20,8 +20,8 @@ struct ChartSeries {
   std::string name;
   std::vector<ChartPoint> points = {};  // x rising
   bool markers = true;                  // a mark at each point; off for curves of many points
-  bool faint = false;      // thin and pale: raw values behind a smoothed curve; not in the legend
-  std::size_t colour = 0;  // index into the palette's series
+  bool faint = false;                   // thin and pale: raw values behind a smoothed curve; not in the legend
+  std::size_t colour = 0;               // index into the palette's series
 };
 
 struct ChartTick {
@@ -41,8 +41,9 @@ struct LineChart {
   std::string x_label;
   std::string y_label;
   bool log_x = false;
-  bool percent_y = false;               // values in [0, 1], drawn on a whole axis from 0% to 100%
-  std::vector<ChartTick> x_ticks = {};  // empty: round numbers
+  bool percent_y = false;                                    // values in [0, 1], drawn on a whole axis from 0% to 100%
+  double y_limit = std::numeric_limits<double>::infinity();  // values above are drawn at it
+  std::vector<ChartTick> x_ticks = {};                       // empty: round numbers
   std::vector<ChartSeries> series = {};
   std::vector<ChartMark> marks = {};
 };

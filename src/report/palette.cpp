@@ -1,9 +1,9 @@
 #include "report/palette.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
-
-#include <fmt/core.h>
 
 namespace lookback {
 namespace {
@@ -22,9 +22,7 @@ constexpr std::array<Rgb, 11> viridis_points{{{68, 1, 84},
                                               {189, 223, 38},
                                               {253, 231, 37}}};
 
-int hex_digit(char c) {
-  return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
-}
+int hex_digit(char c) { return c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10; }
 
 // Relative luminance of WCAG 2.1.
 double luminance(std::string_view colour) {

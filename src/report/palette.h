@@ -28,8 +28,7 @@ inline constexpr NamedColour series_2{"series-2", "#c8500a", "#f59250"};
 inline constexpr NamedColour series_3{"series-3", "#007f5f", "#4fcfa9"};
 inline constexpr NamedColour series_4{"series-4", "#9b4f86", "#dd9fcb"};
 inline constexpr NamedColour missing{"missing", "#eef0f4", "#242b36"};
-inline constexpr std::array all{paper,    ink,      muted,    grid,     axis,
-                                series_1, series_2, series_3, series_4, missing};
+inline constexpr std::array all{paper, ink, muted, grid, axis, series_1, series_2, series_3, series_4, missing};
 inline constexpr std::array series{series_1, series_2, series_3, series_4};
 }  // namespace colours
 

@@ -1,8 +1,8 @@
 #include "report/svg.h"
 
-#include <utility>
-
 #include <fmt/core.h>
+
+#include <utility>
 
 #include "report/escape.h"
 
@@ -21,8 +21,7 @@ std::string style_attributes(const SvgStyle& style) {
     attributes += fmt::format(" fill=\"{}\"", style.fill ? style.fill->light : "none");
   }
   if (style.stroke) {
-    attributes +=
-        fmt::format(" stroke=\"{}\" stroke-width=\"{:.2f}\"", style.stroke->light, style.stroke_width);
+    attributes += fmt::format(" stroke=\"{}\" stroke-width=\"{:.2f}\"", style.stroke->light, style.stroke_width);
     attributes += " stroke-linejoin=\"round\" stroke-linecap=\"round\"";
   }
   if (!style.dashes.empty()) attributes += fmt::format(" stroke-dasharray=\"{}\"", style.dashes);
@@ -65,19 +64,16 @@ void SvgBuilder::shape(std::string_view tag, const std::string& geometry, const 
 void SvgBuilder::rectangle(SvgPoint corner, double width, double height, const SvgStyle& style,
                            std::string_view hover) {
   shape("rect",
-        fmt::format("x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\"", corner.x, corner.y, width,
-                    height),
+        fmt::format("x=\"{:.2f}\" y=\"{:.2f}\" width=\"{:.2f}\" height=\"{:.2f}\"", corner.x, corner.y, width, height),
         style, hover);
 }
 
 void SvgBuilder::circle(SvgPoint centre, double radius, const SvgStyle& style, std::string_view hover) {
-  shape("circle", fmt::format("cx=\"{:.2f}\" cy=\"{:.2f}\" r=\"{:.2f}\"", centre.x, centre.y, radius), style,
-        hover);
+  shape("circle", fmt::format("cx=\"{:.2f}\" cy=\"{:.2f}\" r=\"{:.2f}\"", centre.x, centre.y, radius), style, hover);
 }
 
 void SvgBuilder::line(SvgPoint from, SvgPoint to, const SvgStyle& style) {
-  shape("line",
-        fmt::format("x1=\"{:.2f}\" y1=\"{:.2f}\" x2=\"{:.2f}\" y2=\"{:.2f}\"", from.x, from.y, to.x, to.y),
+  shape("line", fmt::format("x1=\"{:.2f}\" y1=\"{:.2f}\" x2=\"{:.2f}\" y2=\"{:.2f}\"", from.x, from.y, to.x, to.y),
         style, "");
 }
 
@@ -98,11 +94,9 @@ void SvgBuilder::text(SvgPoint at, std::string_view text, const SvgTextStyle& st
   }
   if (style.anchor != "start") document_ += fmt::format(" text-anchor=\"{}\"", style.anchor);
   if (style.bold) document_ += " font-weight=\"600\"";
-  if (style.monospace)
-    document_ += " font-family=\"ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace\"";
+  if (style.monospace) document_ += " font-family=\"ui-monospace, 'DejaVu Sans Mono', Menlo, Consolas, monospace\"";
   if (style.rotation_degrees != 0) {
-    document_ +=
-        fmt::format(" transform=\"rotate({:.1f} {:.2f} {:.2f})\"", style.rotation_degrees, at.x, at.y);
+    document_ += fmt::format(" transform=\"rotate({:.1f} {:.2f} {:.2f})\"", style.rotation_degrees, at.x, at.y);
   }
   document_ += fmt::format(">{}</text>\n", escape_markup(text));
 }

@@ -42,8 +42,7 @@ class SvgBuilder {
   SvgBuilder(double width, double height, std::string_view description);
 
   // `hover` of the shapes: a text that browsers show when the pointer rests on it.
-  void rectangle(SvgPoint corner, double width, double height, const SvgStyle& style,
-                 std::string_view hover = "");
+  void rectangle(SvgPoint corner, double width, double height, const SvgStyle& style, std::string_view hover = "");
   void circle(SvgPoint centre, double radius, const SvgStyle& style, std::string_view hover = "");
   void line(SvgPoint from, SvgPoint to, const SvgStyle& style);
   void polyline(std::span<const SvgPoint> points, const SvgStyle& style);
@@ -54,8 +53,7 @@ class SvgBuilder {
   std::string finish();
 
  private:
-  void shape(std::string_view tag, const std::string& geometry, const SvgStyle& style,
-             std::string_view hover);
+  void shape(std::string_view tag, const std::string& geometry, const SvgStyle& style, std::string_view hover);
 
   std::string document_;
 };

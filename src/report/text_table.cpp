@@ -9,8 +9,8 @@ namespace {
 
 // Characters of UTF-8 text: all bytes but continuations.
 std::size_t num_characters(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 }  // namespace
@@ -19,8 +19,7 @@ std::string text_table(const std::vector<std::vector<std::string>>& rows, const 
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
-    require(row.size() == widths.size(), "table: a row of {} cells among rows of {}", row.size(),
-            widths.size());
+    require(row.size() == widths.size(), "table: a row of {} cells among rows of {}", row.size(), widths.size());
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], num_characters(row[i]));
   }
   std::string text;

@@ -1,9 +1,9 @@
 #include "report/units.h"
 
+#include <fmt/core.h>
+
 #include <cmath>
 #include <cstddef>
-
-#include <fmt/core.h>
 
 namespace lookback {
 

@@ -25,7 +25,8 @@ TopK causal_top_k(const at::Tensor& scores, std::int64_t top_k, const std::optio
   const at::Tensor picked_scores = scores.gather(-1, picked);
   const at::Tensor nothing = picked_scores.detach().isinf();
   // A row with nothing visible would be a softmax of -inf alone.
-  const at::Tensor weights = at::softmax(picked_scores.masked_fill(nothing.all(-1, true), 0), -1).masked_fill(nothing, 0);
+  const at::Tensor weights =
+      at::softmax(picked_scores.masked_fill(nothing.all(-1, true), 0), -1).masked_fill(nothing, 0);
   const std::int64_t missing = top_k - selectable;
   return {at::constant_pad_nd(picked.masked_fill(nothing, -1), {0, missing}, -1),
           at::constant_pad_nd(weights, {0, missing}, 0)};

@@ -12,6 +12,8 @@
 namespace lookback {
 namespace {
 
+constexpr std::int64_t largest_id = 10'000'000;
+
 std::uint64_t next_instance() {
   static std::atomic<std::uint64_t> count{0};
   return ++count;
@@ -27,7 +29,9 @@ WordCache& thread_cache(std::uint64_t instance) {
   return cache;
 }
 
-std::string type_of(const LookupJson& value, const std::string& source) { return json_field<std::string>(value, "type", source); }
+std::string type_of(const LookupJson& value, const std::string& source) {
+  return json_field<std::string>(value, "type", source);
+}
 
 void require_absent(const LookupJson& value, const char* key, const std::string& source) {
   const bool absent = !value.contains(key) || value.at(key).is_null() || value.at(key) == "" || value.at(key) == false;
@@ -65,19 +69,19 @@ BpeTokenizer::BpeTokenizer(const std::filesystem::path& path)
 void BpeTokenizer::read_vocabulary(const LookupJson& model, const std::string& source) {
   const auto vocabulary = json_field<LookupJson>(model, "vocab", source);
   require(vocabulary.is_object() && !vocabulary.empty(), "{}: vocab: expected a mapping of tokens to ids", source);
-  constexpr std::int64_t largest_id = 10'000'000;
   for (const auto& [symbols, value] : vocabulary.items()) {
     require(value.is_number_integer(), "{}: vocab: the id of \"{}\" is no integer", source, symbols);
     const auto id = value.get<std::int64_t>();
     require(id >= 0 && id <= largest_id, "{}: vocab: the id {} of \"{}\" is out of range", source, id, symbols);
     std::string bytes;
-    // Entries outside the byte alphabet ("<|endoftext|>" beside its added token) can never come out of a merge.
-    if (!symbols_to_bytes(symbols, bytes)) bytes = symbols;
+    // Entries outside the byte alphabet (added tokens that are here too) stand for themselves; no merge makes them.
+    const bool in_alphabet = symbols_to_bytes(symbols, bytes);
+    if (!in_alphabet) bytes = symbols;
     const auto index = static_cast<std::size_t>(id);
     if (index >= bytes_of_.size()) bytes_of_.resize(index + 1);
     require(!bytes_of_[index].has_value(), "{}: vocab: id {} is there twice", source, id);
     bytes_of_[index] = bytes;
-    vocabulary_.emplace(bytes, static_cast<std::int32_t>(id));
+    if (in_alphabet) vocabulary_.emplace(bytes, static_cast<std::int32_t>(id));
   }
   for (unsigned byte = 0; byte < id_of_byte_.size(); ++byte) {
     const auto found = vocabulary_.find(std::string(1, static_cast<char>(byte)));
@@ -93,7 +97,8 @@ void BpeTokenizer::read_merges(const LookupJson& model, const std::string& sourc
   const auto id_of = [&](const std::string& symbols) {
     std::string bytes;
     const auto found = symbols_to_bytes(symbols, bytes) ? vocabulary_.find(bytes) : vocabulary_.end();
-    require(found != vocabulary_.end(), "{}: merge {} needs the token \"{}\", which vocab lacks", source, rank, symbols);
+    require(found != vocabulary_.end(), "{}: merge {} needs the token \"{}\", which vocab lacks", source, rank,
+            symbols);
     return found->second;
   };
   for (const LookupJson& merge : merges) {
@@ -122,22 +127,23 @@ void BpeTokenizer::read_added_tokens(const LookupJson& file, const std::string& 
   const LookupJson added = file.value("added_tokens", LookupJson::array());
   require(added.is_array(), "{}: added_tokens: expected a list", source);
   for (const LookupJson& token : added) {
-    const auto content = json_field<std::string>(token, "content", source + ": added_tokens");
-    const auto id = json_field<std::int32_t>(token, "id", source + ": added_tokens");
-    require(!content.empty() && id >= 0 && id < 10'000'000, "{}: added_tokens: \"{}\" has id {}", source, content, id);
+    const std::string place = source + ": added_tokens";
+    const auto content = json_field<std::string>(token, "content", place);
+    const auto id = json_field<std::int64_t>(token, "id", place);
+    require(!content.empty(), "{}: a token without content", place);
+    require(id >= 0 && id <= largest_id, "{}: the id {} of \"{}\" is out of range", place, id, content);
     for (const char* flag : {"single_word", "lstrip", "rstrip"}) {
-      require(!json_field_or(token, flag, false, source), "{}: added token \"{}\": {} is not supported", source, content,
-              flag);
+      require(!json_field_or(token, flag, false, place), "{}: \"{}\": {} is not supported", place, content, flag);
     }
     const auto index = static_cast<std::size_t>(id);
     if (index >= bytes_of_.size()) bytes_of_.resize(index + 1);
     bytes_of_[index] = content;
-    added_tokens_.push_back({content, id});
-    starts_added_token_[static_cast<unsigned char>(content[0])] = true;
+    added_tokens_.add({content, static_cast<std::int32_t>(id), json_field_or(token, "normalized", false, place)});
   }
-  std::stable_sort(added_tokens_.begin(), added_tokens_.end(), [](const AddedToken& a, const AddedToken& b) {
-    return a.content.size() > b.content.size();
-  });
+  words_end_at_blanks_ = splitter_.has_value() && splitter_->ends_words_at_blanks() &&
+                         std::ranges::none_of(added_tokens_.tokens(), [](const AddedToken& token) {
+                           return token.content.find(' ') != std::string::npos;
+                         });
 }
 
 void BpeTokenizer::read_pre_tokenizer(const LookupJson& value, const std::string& source) {
@@ -164,7 +170,7 @@ void BpeTokenizer::read_pre_tokenizer(const LookupJson& value, const std::string
 
 void BpeTokenizer::find_end_of_text(const std::string& source) {
   for (const char* name : {"<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "</s>", "<eos>"}) {
-    for (const AddedToken& token : added_tokens_) {
+    for (const AddedToken& token : added_tokens_.tokens()) {
       if (token.content == name) {
         end_of_text_id_ = token.id;
         return;
@@ -174,32 +180,13 @@ void BpeTokenizer::find_end_of_text(const std::string& source) {
   fail("{}: no added token ends a text (<|endoftext|>, <|end_of_text|>, <|im_end|>, </s> or <eos>)", source);
 }
 
-const BpeTokenizer::AddedToken* BpeTokenizer::added_token_at(std::string_view text) const {
-  if (!starts_added_token_[static_cast<unsigned char>(text[0])]) return nullptr;
-  for (const AddedToken& token : added_tokens_) {
-    if (text.starts_with(token.content)) return &token;
-  }
-  return nullptr;
-}
-
 void BpeTokenizer::encode(std::string_view text, std::vector<std::int32_t>& ids) const {
-  std::size_t begin = 0;
-  for (std::size_t position = 0; position < text.size();) {
-    const AddedToken* const token = added_token_at(text.substr(position));
-    if (token == nullptr) {
-      ++position;
-      continue;
-    }
-    encode_plain(text.substr(begin, position - begin), ids);
-    ids.push_back(token->id);
-    position += token->content.size();
-    begin = position;
-  }
-  encode_plain(text.substr(begin), ids);
+  added_tokens_.split(
+      text, [&](std::string_view part) { encode_plain(part, ids); },
+      [&](const AddedToken& token) { ids.push_back(token.id); });
 }
 
 void BpeTokenizer::encode_plain(std::string_view text, std::vector<std::int32_t>& ids) const {
-  if (text.empty()) return;
   std::string prefixed;
   if (add_prefix_space_ && text[0] != ' ') {
     prefixed = " ";
@@ -253,6 +240,18 @@ void BpeTokenizer::decode(std::int32_t id, std::string& text) const {
   const std::optional<std::string>& bytes = bytes_of_[static_cast<std::size_t>(id)];
   require(bytes.has_value(), "token id {}: the tokenizer has no such token", id);
   text += *bytes;
+}
+
+std::size_t BpeTokenizer::safe_prefix(std::string_view text) const {
+  if (!words_end_at_blanks_) return 0;
+  const auto is_letter = [&](std::size_t i) {
+    const char lower = static_cast<char>(text[i] | 0x20);
+    return lower >= 'a' && lower <= 'z';
+  };
+  for (std::size_t i = text.size(); i > 2; --i) {
+    if (text[i - 2] == ' ' && is_letter(i - 3) && is_letter(i - 1)) return i - 2;
+  }
+  return 0;
 }
 
 void BpeTokenizer::save(const std::filesystem::path& folder) const {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/json.h"
+#include "text/added_tokens.h"
 #include "text/merge_table.h"
 #include "text/tokenizer.h"
 #include "text/word_splitter.h"
@@ -14,7 +15,8 @@
 namespace lookback {
 
 // Gives the ids that the `tokenizers` package gives without special tokens added. Added tokens that occur in the text
-// become their ids, as there. A byte that is no valid UTF-8 is a word of its own, so that decoding gives back any input.
+// become their ids, as there. A byte that is no valid UTF-8 is a word of its own, so that decoding gives back any
+// input.
 class BpeTokenizer : public Tokenizer {
  public:
   static constexpr const char* file_name = "tokenizer.json";
@@ -29,14 +31,11 @@ class BpeTokenizer : public Tokenizer {
   std::int32_t vocab_size() const override { return static_cast<std::int32_t>(bytes_of_.size()); }
   std::int32_t end_of_text_id() const override { return end_of_text_id_; }
   std::string fingerprint() const override { return fingerprint_; }
+  // Between two words of ASCII letters, where the pattern is one of the common ones.
+  std::size_t safe_prefix(std::string_view text) const override;
   void save(const std::filesystem::path& folder) const override;
 
  private:
-  struct AddedToken {
-    std::string content;
-    std::int32_t id;
-  };
-
   void read_vocabulary(const LookupJson& model, const std::string& source);
   void read_merges(const LookupJson& model, const std::string& source);
   void read_added_tokens(const LookupJson& file, const std::string& source);
@@ -46,20 +45,19 @@ class BpeTokenizer : public Tokenizer {
   void encode_plain(std::string_view text, std::vector<std::int32_t>& ids) const;
   void encode_words(std::string_view valid_text, std::vector<std::int32_t>& ids) const;
   void encode_word(std::string_view word, std::vector<std::int32_t>& ids) const;
-  const AddedToken* added_token_at(std::string_view text) const;
 
   std::string file_content_;
   std::string fingerprint_;
-  std::uint64_t instance_;  // tells threads' word caches apart
+  std::uint64_t instance_;                                    // tells threads' word caches apart
   std::unordered_map<std::string, std::int32_t> vocabulary_;  // by bytes
   std::vector<std::optional<std::string>> bytes_of_;          // by id; nothing for ids that the file skips
   std::array<std::int32_t, 256> id_of_byte_{};
   MergeTable merges_;
   bool ignore_merges_ = false;  // a word that is itself a token is taken whole
-  std::vector<AddedToken> added_tokens_;  // longest first
-  std::array<bool, 256> starts_added_token_{};
+  AddedTokens added_tokens_;
   bool add_prefix_space_ = false;
   std::optional<WordSplitter> splitter_;  // nothing: the whole text is one word
+  bool words_end_at_blanks_ = false;      // see WordSplitter, and no added token holds a blank
   std::int32_t end_of_text_id_ = -1;
 };
 

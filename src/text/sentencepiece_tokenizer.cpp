@@ -12,6 +12,11 @@
 namespace lookback {
 
 #ifdef LOOKBACK_SENTENCEPIECE
+namespace {
+
+constexpr std::string_view blank = "\xE2\x96\x81";  // U+2581
+
+}  // namespace
 
 struct SentencePieceTokenizer::Processor {
   sentencepiece::SentencePieceProcessor library;
@@ -36,17 +41,25 @@ void SentencePieceTokenizer::decode(std::int32_t id, std::string& text) const {
   require(id >= 0 && id < vocab_size(), "token id {}: expected 0 to {}", id, vocab_size() - 1);
   const auto& library = processor_->library;
   if (library.IsControl(id)) return;
+  if (library.IsUnknown(id)) {  // the model's sign for it
+    text += library.DecodeIds({id});
+    return;
+  }
   const std::string& piece = library.IdToPiece(id);
   if (library.IsByte(id)) {  // <0x0A>
     text += static_cast<char>(std::stoi(piece.substr(3, 2), nullptr, 16));
     return;
   }
-  constexpr std::string_view blank = "\xE2\x96\x81";  // U+2581
   for (std::size_t position = 0; position < piece.size();) {
     const bool is_blank = std::string_view(piece).substr(position).starts_with(blank);
     text += is_blank ? ' ' : piece[position];
     position += is_blank ? blank.size() : 1;
   }
+}
+
+bool SentencePieceTokenizer::puts_blank_before_text() const {
+  const std::vector<std::string> pieces = processor_->library.EncodeAsPieces("a");
+  return !pieces.empty() && std::string_view(pieces[0]).starts_with(blank);
 }
 
 std::int32_t SentencePieceTokenizer::vocab_size() const { return processor_->library.GetPieceSize(); }
@@ -62,6 +75,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path
 }
 void SentencePieceTokenizer::encode(std::string_view, std::vector<std::int32_t>&) const {}
 void SentencePieceTokenizer::decode(std::int32_t, std::string&) const {}
+bool SentencePieceTokenizer::puts_blank_before_text() const { return false; }
 std::int32_t SentencePieceTokenizer::vocab_size() const { return 0; }
 std::int32_t SentencePieceTokenizer::end_of_text_id() const { return -1; }
 

@@ -23,6 +23,7 @@ class SentencePieceTokenizer : public Tokenizer {
   std::int32_t vocab_size() const override;
   std::int32_t end_of_text_id() const override;
   std::string fingerprint() const override { return fingerprint_; }
+  bool puts_blank_before_text() const override;
   void save(const std::filesystem::path& folder) const override;
 
  private:

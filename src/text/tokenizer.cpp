@@ -45,8 +45,10 @@ std::string Tokenizer::decode(const std::vector<std::int32_t>& ids) const {
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& spec) {
   if (spec == BytesTokenizer::name) return std::make_unique<BytesTokenizer>();
   const fs::path path(spec);
-  require(fs::exists(path), "tokenizer {}: there is no such file; expected \"bytes\", a tokenizer.json, a SentencePiece "
-          ".model, or a folder that holds one", spec);
+  require(fs::exists(path),
+          "tokenizer {}: there is no such file; expected \"bytes\", a tokenizer.json, a SentencePiece "
+          ".model, or a folder that holds one",
+          spec);
   fs::path file = path;
   if (fs::is_directory(path)) {
     file = tokenizer_file(path);

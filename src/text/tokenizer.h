@@ -1,6 +1,7 @@
 // Text to token ids and back, behind one interface.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -34,6 +35,16 @@ class Tokenizer {
   // Writes what load_tokenizer needs into a model folder (tokenizer.json, tokenizer.model; nothing but
   // tokenizer_config.json for the embedded `bytes`).
   virtual void save(const std::filesystem::path& folder) const = 0;
+
+  // The length of a prefix of `text` after which encoding may start anew: its ids, then those of the rest with
+  // whatever follows `text`, are the ids of the whole. 0 where the tokenizer knows no such place.
+  virtual std::size_t safe_prefix(std::string_view text) const {
+    static_cast<void>(text);
+    return 0;
+  }
+
+  // Whether encode treats a text as if a blank stood before it, which decode then shows (SentencePiece).
+  virtual bool puts_blank_before_text() const { return false; }
 
   // Conveniences over the above.
   std::vector<std::int32_t> encode(std::string_view text) const;

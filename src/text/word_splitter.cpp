@@ -45,6 +45,15 @@ std::string pcre_message(int code) {
   return reinterpret_cast<const char*>(text.data());
 }
 
+// Llama 3's pattern, and Qwen 2's, which takes numbers digit by digit.
+constexpr const char* llama3_pattern =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
+    "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+"
+    "|\\s+(?!\\S)|\\s+";
+constexpr const char* qwen2_pattern =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+"
+    "|\\s+(?!\\S)|\\s+";
+
 struct FreeMatch {
   void operator()(pcre2_match_data* match) const { pcre2_match_data_free(match); }
 };
@@ -56,10 +65,12 @@ struct WordSplitter::Compiled {
     void operator()(pcre2_code* code) const { pcre2_code_free(code); }
   };
   std::unique_ptr<pcre2_code, FreeCode> code;
+  bool ends_words_at_blanks = false;
 };
 
 WordSplitter::WordSplitter(const std::string& pattern, const std::string& source)
     : compiled_(std::make_unique<Compiled>()) {
+  compiled_->ends_words_at_blanks = pattern == gpt2_pattern() || pattern == llama3_pattern || pattern == qwen2_pattern;
   const std::string plain = with_plain_white_space(pattern, source);
   int error = 0;
   PCRE2_SIZE offset = 0;
@@ -72,6 +83,8 @@ WordSplitter::WordSplitter(const std::string& pattern, const std::string& source
 WordSplitter::~WordSplitter() = default;
 WordSplitter::WordSplitter(WordSplitter&&) noexcept = default;
 WordSplitter& WordSplitter::operator=(WordSplitter&&) noexcept = default;
+
+bool WordSplitter::ends_words_at_blanks() const { return compiled_->ends_words_at_blanks; }
 
 const char* WordSplitter::gpt2_pattern() {
   return "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";

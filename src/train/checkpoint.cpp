@@ -31,14 +31,10 @@ void write_checkpoint(const CheckpointParts& parts, const std::filesystem::path&
   tensors.emplace_back(generator_tensor, parts.generator.get_state());
   write_safetensors(folder / optimizer_name, tensors);
   const TrainProgress& progress = parts.progress;
-  Json json = {{"format_version", format_version},
-               {"step", progress.step},
-               {"tokens", progress.tokens},
-               {"running_loss", progress.running_loss},
-               {"best_loss", progress.best_loss},
-               {"best_step", progress.best_step},
-               {"validation_loss", nullptr},
-               {"batch_source", parts.source.state()}};
+  Json json = {{"format_version", format_version}, {"step", progress.step},
+               {"tokens", progress.tokens},        {"running_loss", progress.running_loss},
+               {"best_loss", progress.best_loss},  {"best_step", progress.best_step},
+               {"validation_loss", nullptr},       {"batch_source", parts.source.state()}};
   if (progress.validation_loss) json["validation_loss"] = *progress.validation_loss;
   write_json_file(folder / trainer_name, json);
 }
@@ -48,8 +44,8 @@ void read_checkpoint(const CheckpointParts& parts, const std::filesystem::path& 
   const std::string source = trainer_path.string();
   const Json json = read_json_file(trainer_path);
   const int version = json_field<int>(json, "format_version", source);
-  require(version == format_version, "{}: format_version {} is unknown to this program, which reads {}", source, version,
-          format_version);
+  require(version == format_version, "{}: format_version {} is unknown to this program, which reads {}", source,
+          version, format_version);
   TrainProgress progress;
   progress.step = json_field<std::int64_t>(json, "step", source);
   progress.tokens = json_field<std::int64_t>(json, "tokens", source);
@@ -65,8 +61,8 @@ void read_checkpoint(const CheckpointParts& parts, const std::filesystem::path& 
   const std::filesystem::path optimizer_path = folder / optimizer_name;
   const NamedTensors tensors = read_safetensors(optimizer_path);
   parts.optimizer.restore(tensors, optimizer_path.string());
-  const auto generator = std::find_if(tensors.begin(), tensors.end(),
-                                      [](const auto& entry) { return entry.first == generator_tensor; });
+  const auto generator =
+      std::find_if(tensors.begin(), tensors.end(), [](const auto& entry) { return entry.first == generator_tensor; });
   if (generator == tensors.end()) fail("{}: {} is missing", optimizer_path.string(), generator_tensor);
   try {
     parts.generator.set_state(generator->second);

@@ -37,8 +37,8 @@ double free_memory_bytes() {
   return 0;
 }
 
-// Elements that a layer keeps for backward at one position: both norms' inputs and outputs, query, key, value, attended and
-// projected rows; the MLP's gate, up, activation and product; with chunk attention its own norm, query and output.
+// Elements that a layer keeps for backward at one position: both norms' inputs and outputs, query, key, value, attended
+// and projected rows; the MLP's gate, up, activation and product; with chunk attention its own norm, query and output.
 double layer_elements(const ModelConfig& model, bool upper) {
   const auto d = static_cast<double>(model.hidden_size);
   const auto key_value = static_cast<double>(model.num_kv_heads * model.head_dim());
@@ -55,9 +55,9 @@ double activation_bytes_by_formula(const RunConfig& config, bool checkpointing) 
       drt ? tokens * static_cast<double>(model.chunk_size + 1) / static_cast<double>(model.chunk_size) : tokens;
   const double plain_layers =
       static_cast<double>(drt ? model.decoder_layers[0] + model.num_encoder_layers : model.num_layers);
-  const double upper_layers =
-      drt ? static_cast<double>(std::accumulate(model.decoder_layers.begin() + 1, model.decoder_layers.end(), std::int64_t{0}))
-          : 0;
+  const double upper_layers = drt ? static_cast<double>(std::accumulate(model.decoder_layers.begin() + 1,
+                                                                        model.decoder_layers.end(), std::int64_t{0}))
+                                  : 0;
   const double fixed = 4 * d + (drt ? 5 * d : 0);  // embedding, last norm, loss; encoder's norms, chunk keys and values
   const double all = plain_layers * layer_elements(model, false) + upper_layers * layer_elements(model, true);
   const double kept = checkpointing ? (plain_layers + upper_layers) * d + layer_elements(model, drt) : all;
@@ -101,12 +101,13 @@ void measure(const RunConfig& config, TrainingEstimate& estimate) {
   options.gradient_checkpointing = config.train.gradient_checkpointing;
   model->parameters().zero_gradients();
   const auto start = std::chrono::steady_clock::now();
-  for (std::int64_t i = 0; i < config.train.grad_accumulation_steps; ++i) accumulate_gradients(*model, batches, options);
+  for (std::int64_t i = 0; i < config.train.grad_accumulation_steps; ++i)
+    accumulate_gradients(*model, batches, options);
   clip_gradients(model->parameters(), config.train.clip_grad_norm);
   optimizer.step(config.train.lr);
   estimate.seconds_per_step = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  estimate.utilisation = estimate.flops_per_token * estimate.tokens_per_step / estimate.seconds_per_step /
-                         estimate.machine_peak_flops;
+  estimate.utilisation =
+      estimate.flops_per_token * estimate.tokens_per_step / estimate.seconds_per_step / estimate.machine_peak_flops;
   estimate.measured = true;
 }
 
@@ -129,10 +130,11 @@ TrainingEstimate estimate_training(const RunConfig& config) {
       static_cast<double>(config.batch_size) * static_cast<double>(config.train.grad_accumulation_steps) * length;
   estimate.machine_peak_flops = measure_machine_peak(device, config.train.dtype);
   estimate.utilisation = assumed_utilisation;
-  estimate.seconds_per_step = estimate.flops_per_token * estimate.tokens_per_step /
-                              (estimate.machine_peak_flops * estimate.utilisation);
+  estimate.seconds_per_step =
+      estimate.flops_per_token * estimate.tokens_per_step / (estimate.machine_peak_flops * estimate.utilisation);
   const double trial_seconds = estimate.seconds_per_step * 4;
-  if (device.is_cpu() && trial_seconds < longest_trial_seconds && estimate.total_bytes(false) < free_memory_bytes() / 2) {
+  if (device.is_cpu() && trial_seconds < longest_trial_seconds &&
+      estimate.total_bytes(false) < free_memory_bytes() / 2) {
     measure(config, estimate);
   }
   estimate.seconds = estimate.seconds_per_step * static_cast<double>(config.train.steps);

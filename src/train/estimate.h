@@ -37,9 +37,9 @@ struct TrainingEstimate {
   }
 };
 
-// On a CPU, runs three real steps on random tokens (for memory with and without gradient checkpointing, then one timed) when the
-// formulas say that they fit into half of this machine's free memory and a minute; otherwise computes. Uses the
-// threads that are set. Throws Error for a device that is not there.
+// On a CPU, runs three real steps on random tokens (for memory with and without gradient checkpointing, then one timed)
+// when the formulas say that they fit into half of this machine's free memory and a minute; otherwise computes. Uses
+// the threads that are set. Throws Error for a device that is not there.
 TrainingEstimate estimate_training(const RunConfig& config);
 
 Json to_json(const TrainingEstimate& estimate, const RunConfig& config);

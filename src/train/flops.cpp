@@ -60,19 +60,19 @@ double forward_flops(const ModelConfig& config, std::int64_t length) {
   // Scores and weighted values: 2 d each a (query, key) pair.
   const double per_pair = 4 * d;
   if (config.kind != "drt") {
-    return logits +
-           layers * (2 * tokens * layer_matrix_elements(sizes, sizes.key_value) + per_pair * window_pairs(tokens, window));
+    return logits + layers * (2 * tokens * layer_matrix_elements(sizes, sizes.key_value) +
+                              per_pair * window_pairs(tokens, window));
   }
   const std::int64_t num_chunks = (length + config.chunk_size - 1) / config.chunk_size;
   const auto chunks = static_cast<double>(num_chunks);
   const auto chunk_positions = static_cast<double>(config.chunk_size + 1);
   const double positions = chunks * chunk_positions;
   double flops = logits;
-  flops += layers * (2 * positions * layer_matrix_elements(sizes, sizes.key_value) +
-                     per_pair * window_pairs(positions, window));
+  flops += layers *
+           (2 * positions * layer_matrix_elements(sizes, sizes.key_value) + per_pair * window_pairs(positions, window));
   flops += static_cast<double>(config.num_encoder_layers) *
            (2 * positions * layer_matrix_elements(sizes, d) + per_pair * positions * chunk_positions);
-  flops += 4 * chunks * static_cast<double>(config.chunk_size) * d * d;  // chunk keys and values
+  flops += 4 * chunks * static_cast<double>(config.chunk_size) * d * d;                         // chunk keys and values
   flops += static_cast<double>(config.num_upper_groups()) * 2 * d * chunks * (chunks - 1) / 2;  // chunk scores
   double retrieved = 0;  // chunks that all chunks attend to together; chunk c reads what chunk c - 1 found
   for (std::int64_t c = 1; c < num_chunks; ++c) retrieved += static_cast<double>(std::min(config.top_k, c - 1));

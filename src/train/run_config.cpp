@@ -57,10 +57,14 @@ struct Reader {
   const Json& section;
   const std::string& source;
 
-  void operator()(const char* key, std::int64_t& target) const { read(key, target, "a whole number", &Json::is_number_integer); }
+  void operator()(const char* key, std::int64_t& target) const {
+    read(key, target, "a whole number", &Json::is_number_integer);
+  }
   void operator()(const char* key, double& target) const { read(key, target, "a number", &Json::is_number); }
   void operator()(const char* key, bool& target) const { read(key, target, "true or false", &Json::is_boolean); }
-  void operator()(const char* key, std::string& target) const { read(key, target, "a text in quotes", &Json::is_string); }
+  void operator()(const char* key, std::string& target) const {
+    read(key, target, "a text in quotes", &Json::is_string);
+  }
   void operator()(const char* key, std::uint64_t& target) const {
     std::int64_t value = static_cast<std::int64_t>(target);
     (*this)(key, value);
@@ -85,12 +89,13 @@ std::vector<std::string> keys_of(Visit visit_keys, std::vector<std::string> keys
 }
 
 void parse_train(const Json& section, const std::string& source, RunConfig& config) {
-  require_known_keys(section,
-                     keys_of([](auto& c, auto visit) { visit_train_keys(c, visit); }, {"betas", "dtype"}), source);
+  require_known_keys(section, keys_of([](auto& c, auto visit) { visit_train_keys(c, visit); }, {"betas", "dtype"}),
+                     source);
   visit_train_keys(config, Reader{section, source});
   TrainConfig& train = config.train;
   if (!section.contains("min_lr")) train.min_lr = train.lr / 5;
-  if (!section.contains("warmup_steps")) train.warmup_steps = static_cast<std::int64_t>(std::ceil(0.02 * static_cast<double>(train.steps)));
+  if (!section.contains("warmup_steps"))
+    train.warmup_steps = static_cast<std::int64_t>(std::ceil(0.02 * static_cast<double>(train.steps)));
   if (section.contains("betas")) {
     const Json& betas = section["betas"];
     require(betas.is_array() && betas.size() == 2 && betas[0].is_number() && betas[1].is_number(),
@@ -106,7 +111,8 @@ void parse_train(const Json& section, const std::string& source, RunConfig& conf
   require(config.context_length >= 1, "{}: context_length must be at least 1, found {}", source, config.context_length);
   require(config.validation_windows >= 1, "{}: validation_windows must be at least 1, found {}", source,
           config.validation_windows);
-  require(config.threads >= 0 && config.threads <= 4096, "{}: threads must be 0 to 4096, found {}", source, config.threads);
+  require(config.threads >= 0 && config.threads <= 4096, "{}: threads must be 0 to 4096, found {}", source,
+          config.threads);
 }
 
 std::vector<std::string> model_keys(bool drt) {
@@ -120,22 +126,24 @@ std::vector<std::string> model_keys(bool drt) {
 
 ModelConfig parse_model(Json section, const std::string& source, std::optional<VocabularyHint> vocabulary) {
   require(section.is_object(), "{}: expected a table of keys", source);
-  const bool drt = section.contains("lookback_model") ? section["lookback_model"] == "drt" : section.contains("decoder_layers");
+  const bool drt =
+      section.contains("lookback_model") ? section["lookback_model"] == "drt" : section.contains("decoder_layers");
   require_known_keys(section, model_keys(drt), source);
   if (vocabulary) {
     const std::int64_t needed = vocabulary->vocab_size + (drt ? 1 : 0);
     if (!section.contains("vocab_size")) section["vocab_size"] = needed;
     if (drt && !section.contains("chunk_id")) section["chunk_id"] = vocabulary->vocab_size;
   } else {
-    require(section.contains("vocab_size"), "{}: vocab_size is not given, and no data whose tokenizer would say it", source);
+    require(section.contains("vocab_size"), "{}: vocab_size is not given, and no data whose tokenizer would say it",
+            source);
     if (drt && !section.contains("chunk_id") && section["vocab_size"].is_number_integer()) {
       section["chunk_id"] = section["vocab_size"].get<std::int64_t>() - 1;
     }
   }
   if (vocabulary && section["vocab_size"].is_number_integer()) {
     const auto given = section["vocab_size"].get<std::int64_t>();
-    require(given >= vocabulary->vocab_size + (drt ? 1 : 0), "{}: vocab_size {} cannot hold the tokenizer's {} ids{}", source,
-            given, vocabulary->vocab_size, drt ? " and the landmark" : "");
+    require(given >= vocabulary->vocab_size + (drt ? 1 : 0), "{}: vocab_size {} cannot hold the tokenizer's {} ids{}",
+            source, given, vocabulary->vocab_size, drt ? " and the landmark" : "");
   }
   const ModelConfig config = parse_model_config(section, source);
   require(!vocabulary || !drt || config.landmark_id >= vocabulary->vocab_size,
@@ -184,9 +192,12 @@ Json overlay(const Json& base, const Json& changes) {
 }
 
 std::vector<std::string> altering_differences(const Json& before, const Json& after) {
-  static const std::set<std::string> harmless = {"train.validate_every",   "train.validation_windows",
-                                                 "train.checkpoint_every", "train.keep_checkpoints",
-                                                 "data.train",             "data.valid"};
+  static const std::set<std::string> harmless = {"train.validate_every",
+                                                 "train.validation_windows",
+                                                 "train.checkpoint_every",
+                                                 "train.keep_checkpoints",
+                                                 "data.train",
+                                                 "data.valid"};
   std::vector<std::string> names;
   for (const auto& [section, keys] : after.items()) {
     for (const auto& [key, value] : keys.items()) {

@@ -16,13 +16,13 @@ namespace lookback {
 struct RunConfig {
   ModelConfig model;  // [model]: the keys of config.json
 
-  TrainConfig train;                      // [train]
-  std::int64_t batch_size = 1;            // sequences a batch
-  std::int64_t context_length = 4032;     // text tokens a sequence
-  std::int64_t validation_windows = 32;   // of context_length tokens, spread evenly over the validation text
-  std::string device = "cpu";             // cpu, cuda, cuda:1
-  std::int64_t threads = 0;               // 0: as many as LibTorch would take
-  std::string init;                       // a model folder whose weights the run starts from; empty: fresh ones
+  TrainConfig train;                     // [train]
+  std::int64_t batch_size = 1;           // sequences a batch
+  std::int64_t context_length = 4032;    // text tokens a sequence
+  std::int64_t validation_windows = 32;  // of context_length tokens, spread evenly over the validation text
+  std::string device = "cpu";            // cpu, cuda, cuda:1
+  std::int64_t threads = 0;              // 0: as many as LibTorch would take
+  std::string init;                      // a model folder whose weights the run starts from; empty: fresh ones
 
   std::string data;   // [data] train: a prepared folder
   std::string valid;  // [data] valid: another; empty: none
@@ -37,8 +37,9 @@ struct VocabularyHint {
 };
 
 // `value` as read_toml_file gives it, `source` its name in errors. In [model], vocab_size and chunk_id follow the
-// tokenizer where they are absent; in [train], min_lr is lr / 5 and warmup_steps 2% of the steps. Throws Error for unknown
-// keys (with the nearest known one), wrong types, values out of range, and a vocabulary that cannot hold the tokenizer's.
+// tokenizer where they are absent; in [train], min_lr is lr / 5 and warmup_steps 2% of the steps. Throws Error for
+// unknown keys (with the nearest known one), wrong types, values out of range, and a vocabulary that cannot hold the
+// tokenizer's.
 RunConfig parse_run_config(const Json& value, const std::string& source, std::optional<VocabularyHint> vocabulary);
 
 // The complete object: parse_run_config gives the same back.
@@ -47,8 +48,8 @@ Json to_json(const RunConfig& config);
 // Puts the keys of `changes` (sections of keys) over those of `base`.
 Json overlay(const Json& base, const Json& changes);
 
-// Which keys ("train.lr") differ between two complete objects in a way that alters the course of the run: all but those that
-// say only how often to save, validate and report, and where the data lies.
+// Which keys ("train.lr") differ between two complete objects in a way that alters the course of the run: all but those
+// that say only how often to save, validate and report, and where the data lies.
 std::vector<std::string> altering_differences(const Json& before, const Json& after);
 
 }  // namespace lookback

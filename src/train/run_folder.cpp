@@ -31,7 +31,8 @@ std::map<std::int64_t, fs::path> list_checkpoints(const fs::path& run) {
   for (const fs::directory_entry& entry : fs::directory_iterator(run / checkpoints_name)) {
     const std::string name = entry.path().filename().string();
     const std::string digits = name.starts_with(step_prefix) ? name.substr(std::strlen(step_prefix)) : "";
-    const bool is_number = !digits.empty() && digits.size() <= 18 && digits.find_first_not_of("0123456789") == std::string::npos;
+    const bool is_number =
+        !digits.empty() && digits.size() <= 18 && digits.find_first_not_of("0123456789") == std::string::npos;
     if (is_number) found.emplace(std::stoll(digits), entry.path());
   }
   return found;

@@ -89,7 +89,8 @@ class Trainer {
     double flops = 0;
     for (std::int64_t i = 0; i < config_.grad_accumulation_steps; ++i) {
       batches.push_back(source_.next());
-      flops += static_cast<double>(batches.back().num_sequences) * training_flops(model_.config(), batches.back().length);
+      flops +=
+          static_cast<double>(batches.back().num_sequences) * training_flops(model_.config(), batches.back().length);
     }
     model_.parameters().zero_gradients();
     const StepLoss loss = accumulate_gradients(model_, batches, options);
@@ -147,8 +148,10 @@ class Trainer {
   [[noreturn]] void stop_diverged(std::int64_t step, const char* what, double value) {
     line_.finish();
     const std::string good = last_saved_.empty() ? "none was saved" : last_saved_.string();
-    fail("training diverged: the {} of step {} is {}; last good checkpoint: {}. A lower lr, a longer warmup or stronger "
-         "clipping may help, in a new run (--init starts from a checkpoint's weights)", what, step, value, good);
+    fail(
+        "training diverged: the {} of step {} is {}; last good checkpoint: {}. A lower lr, a longer warmup or stronger "
+        "clipping may help, in a new run (--init starts from a checkpoint's weights)",
+        what, step, value, good);
   }
 
   void show(const StepMetrics& metrics) {

@@ -25,9 +25,9 @@ struct StepMetrics {
   std::int64_t step = 0;  // steps done, this one included
   double loss = 0;        // before the step's update
   double lr = 0;
-  double gradient_norm = 0;  // before clipping
+  double gradient_norm = 0;                                       // before clipping
   double exact_match = std::numeric_limits<double>::quiet_NaN();  // of the batch's answers; NaN: it had none
-  std::int64_t tokens = 0;   // text tokens since the run began, resumed parts included
+  std::int64_t tokens = 0;  // text tokens since the run began, resumed parts included
   double tokens_per_second = 0;
   double peak_fraction = 0;  // model arithmetic / machine_peak_flops; 0 when that is not known
   std::optional<double> validation_loss;
@@ -48,9 +48,9 @@ struct TrainIo {
 };
 
 struct TrainResult {
-  std::int64_t steps = 0;    // done in all, resumed parts included
-  bool interrupted = false;  // by Ctrl-C before the last step; a checkpoint was saved
-  double loss = std::numeric_limits<double>::quiet_NaN();       // running mean (0.98) of the training loss
+  std::int64_t steps = 0;                                  // done in all, resumed parts included
+  bool interrupted = false;                                // by Ctrl-C before the last step; a checkpoint was saved
+  double loss = std::numeric_limits<double>::quiet_NaN();  // running mean (0.98) of the training loss
   double best_loss = std::numeric_limits<double>::quiet_NaN();  // validation loss, or training loss without one
   std::int64_t best_step = 0;
   std::optional<double> validation_loss;  // the last one measured

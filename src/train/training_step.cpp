@@ -14,8 +14,8 @@ namespace {
 
 void check_batch(const TokenBatch& batch) {
   const auto size = static_cast<std::size_t>(batch.num_sequences * batch.length);
-  require(batch.num_sequences >= 1 && batch.length >= 1 && batch.input_ids.size() == size && batch.labels.size() == size &&
-              (batch.loss_weights.empty() || batch.loss_weights.size() == size),
+  require(batch.num_sequences >= 1 && batch.length >= 1 && batch.input_ids.size() == size &&
+              batch.labels.size() == size && (batch.loss_weights.empty() || batch.loss_weights.size() == size),
           "batch: {} sequences of {} tokens came with {} ids, {} labels and {} weights", batch.num_sequences,
           batch.length, batch.input_ids.size(), batch.labels.size(), batch.loss_weights.size());
 }
@@ -67,7 +67,8 @@ StepLoss accumulate_gradients(Model& model, std::span<const TokenBatch> batches,
     const at::TensorOptions weight_options = hidden.options().dtype(at::kFloat);
     const at::Tensor weights =
         batch.loss_weights.empty()
-            ? at::full({labels.numel()}, 1.0 / static_cast<double>(std::max<std::int64_t>(1, num_labels)), weight_options)
+            ? at::full({labels.numel()}, 1.0 / static_cast<double>(std::max<std::int64_t>(1, num_labels)),
+                       weight_options)
             : to_tensor(batch.loss_weights, at::kFloat, hidden.device()) / static_cast<double>(batches.size());
     const at::Tensor loss = linear_cross_entropy(hidden, model.embedding(), labels, weights).loss;
     if (loss.requires_grad()) loss.backward();

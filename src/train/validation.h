@@ -18,9 +18,9 @@ struct TokenStream {
   std::function<void(std::int64_t begin, std::span<std::int64_t> out)> read;
 };
 
-// `num_windows` windows of `context_length` tokens, spread evenly from the text's beginning to its end, in batches of at most
-// `batch_size`. A text too short for one window gives one shorter window; one too short for so many gives fewer.
-// Throws Error when there are fewer than two tokens.
+// `num_windows` windows of `context_length` tokens, spread evenly from the text's beginning to its end, in batches of
+// at most `batch_size`. A text too short for one window gives one shorter window; one too short for so many gives
+// fewer. Throws Error when there are fewer than two tokens.
 std::vector<TokenBatch> validation_batches(const TokenStream& text, std::int64_t context_length,
                                            std::int64_t num_windows, std::int64_t batch_size);
 

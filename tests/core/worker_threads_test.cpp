@@ -1,9 +1,9 @@
 #include "core/worker_threads.h"
 
+#include <gtest/gtest.h>
+
 #include <atomic>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "core/error.h"
 

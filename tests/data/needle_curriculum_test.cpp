@@ -1,12 +1,12 @@
 #include "data/needle_curriculum.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <numeric>
 #include <regex>
 #include <set>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "core/error.h"
 #include "data/needle_sequence.h"
@@ -18,8 +18,7 @@ using testing::ElementsAre;
 
 std::string row_text(const TokenBatch& batch, std::int64_t row) {
   std::string text;
-  for (std::int64_t i = 0; i < batch.length; ++i)
-    text += static_cast<char>(batch.input_ids[row * batch.length + i]);
+  for (std::int64_t i = 0; i < batch.length; ++i) text += static_cast<char>(batch.input_ids[row * batch.length + i]);
   return text;
 }
 
@@ -49,8 +48,7 @@ TEST(NeedleCurriculum, EveryQuestionIsAnsweredByItsNeedle) {
     std::map<std::string, std::string> values;
     for (std::sregex_iterator it(text.begin(), text.end(), needle), end; it != end; ++it) {
       EXPECT_TRUE(values.emplace((*it)[1], (*it)[2]).second) << "key twice: " << (*it)[1];
-      EXPECT_EQ(it->position() / 31, (it->position() + it->length() - 1) / 31)
-          << "a needle crosses a chunk's end";
+      EXPECT_EQ(it->position() / 31, (it->position() + it->length() - 1) / 31) << "a needle crosses a chunk's end";
     }
     EXPECT_EQ(values.size(), 6U);
     std::set<std::string> asked;
@@ -180,8 +178,7 @@ TEST(NeedleSequence, DepthAndEmptyChunks) {
       const std::string empty = text.substr(32 * 31, 6 * 31);
       EXPECT_EQ(empty, std::string(empty.size(), 'x'));
       std::size_t num_needles = 0;
-      for (std::size_t at = text.find("|key "); at != std::string::npos; at = text.find("|key ", at + 1))
-        ++num_needles;
+      for (std::size_t at = text.find("|key "); at != std::string::npos; at = text.find("|key ", at + 1)) ++num_needles;
       EXPECT_EQ(num_needles, 6U);
     }
   }

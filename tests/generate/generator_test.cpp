@@ -1,9 +1,9 @@
 #include "generate/generator.h"
 
-#include <string>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <string>
 
 #include "core/error.h"
 #include "generate/scripted_model.h"
@@ -167,8 +167,7 @@ TEST(Generator, StopsWhenAsked) {
   EXPECT_EQ(result.ids.size(), 3U);
   EXPECT_EQ(result.stop_reason, StopReason::interrupted);
   listener.stop_asked = [&] { return true; };
-  EXPECT_THAT(message_of([&] { generate(model, &tokenizer, prompt, config, listener); }),
-              HasSubstr("interrupted"));
+  EXPECT_THAT(message_of([&] { generate(model, &tokenizer, prompt, config, listener); }), HasSubstr("interrupted"));
 }
 
 TEST(Generator, RefusesWhatItCannotContinue) {
@@ -177,8 +176,7 @@ TEST(Generator, RefusesWhatItCannotContinue) {
     return message_of([&] { generate(model, nullptr, prompt, config); });
   };
   EXPECT_THAT(message({}, greedy(1)), HasSubstr("prompt is empty"));
-  EXPECT_THAT(message({1, 258}, greedy(1)),
-              HasSubstr("token 1 has the id 258; the model knows ids from 0 to 257"));
+  EXPECT_THAT(message({1, 258}, greedy(1)), HasSubstr("token 1 has the id 258; the model knows ids from 0 to 257"));
   EXPECT_THAT(message({-1}, greedy(1)), HasSubstr("token 0 has the id -1"));
   EXPECT_THAT(message({1, landmark}, greedy(1)), HasSubstr("landmark"));
   GenerateConfig config = greedy(1);
@@ -191,8 +189,7 @@ TEST(Generator, GreedyDecodingOfADrtFollowsTheWholeForward) {
   const ModelConfig config = small_model_cases().at(1).config;
   const auto model = make_small_model(config);
   const at::Tensor ids = random_ids(config, 1, 101, 3);
-  std::vector<std::int64_t> text(ids.const_data_ptr<std::int64_t>(),
-                                 ids.const_data_ptr<std::int64_t>() + 101);
+  std::vector<std::int64_t> text(ids.const_data_ptr<std::int64_t>(), ids.const_data_ptr<std::int64_t>() + 101);
   GenerateConfig settings = greedy(20);
   settings.segment_tokens = 16;
   const GenerateResult result = generate(*model, nullptr, text, settings);

@@ -1,13 +1,13 @@
 // Against Hugging Face's processors (tests/data/generate/sampling.json) and numbers worked out by hand.
 #include "generate/sampling.h"
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <functional>
 #include <limits>
 #include <string>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "core/error.h"
 #include "core/json.h"
@@ -77,8 +77,7 @@ TEST(Sampling, DrawsFollowTheFilteredProbabilities) {
     Random random(11);
     for (int draw = 0; draw < num_draws; ++draw) {
       std::vector<float> logits = row;
-      ++counts[static_cast<std::size_t>(
-          sample_token(logits, seen, config_of(test_case.at("settings")), random))];
+      ++counts[static_cast<std::size_t>(sample_token(logits, seen, config_of(test_case.at("settings")), random))];
     }
     for (std::size_t id = 0; id < row.size(); ++id) {
       // Five standard deviations of a binomial proportion.
@@ -176,8 +175,7 @@ TEST(Sampling, SettingsOutOfRangeAreNamed) {
   EXPECT_THAT(message([](SamplingConfig& c) { c.top_k = -1; }), HasSubstr("top-k -1"));
   EXPECT_THAT(message([](SamplingConfig& c) { c.top_p = 0; }), HasSubstr("top-p 0"));
   EXPECT_THAT(message([](SamplingConfig& c) { c.min_p = 1.5; }), HasSubstr("min-p 1.5"));
-  EXPECT_THAT(message([](SamplingConfig& c) { c.repetition_penalty = 0; }),
-              HasSubstr("repetition penalty 0"));
+  EXPECT_THAT(message([](SamplingConfig& c) { c.repetition_penalty = 0; }), HasSubstr("repetition penalty 0"));
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
 #include "generate/score.h"
 
-#include <cmath>
-#include <limits>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
 
 #include "core/error.h"
 #include "generate/small_models.h"

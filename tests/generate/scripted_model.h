@@ -51,8 +51,7 @@ class ScriptedModel : public Model {
     at::Tensor prefill(const at::Tensor& input_ids, const PrefillOptions& options) override {
       at::Tensor hidden;
       for (std::int64_t first = 0; first < input_ids.size(1); first += options.segment_tokens) {
-        hidden =
-            append(input_ids.narrow(1, first, std::min(options.segment_tokens, input_ids.size(1) - first)));
+        hidden = append(input_ids.narrow(1, first, std::min(options.segment_tokens, input_ids.size(1) - first)));
         if (options.on_progress && !options.on_progress(num_tokens_)) fail("interrupted");
       }
       return hidden.narrow(1, hidden.size(1) - 1, 1);

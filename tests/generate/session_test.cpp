@@ -1,9 +1,9 @@
 // A session, however the text is cut into steps, gives what the whole forward gives.
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <ostream>
 #include <string>
-
-#include <gtest/gtest.h>
 
 #include "core/random.h"
 #include "generate/small_models.h"
@@ -11,9 +11,7 @@
 namespace lookback {
 
 // How GoogleTest shows a failed case's parameter.
-static void PrintTo(const SmallModelCase& small, std::ostream* out) {
-  *out << small.name;
-}
+static void PrintTo(const SmallModelCase& small, std::ostream* out) { *out << small.name; }
 
 namespace {
 
@@ -45,9 +43,8 @@ TEST_P(SessionTest, PrefixOfAnyLengthGivesTheSame) {
   const at::Tensor ids = random_ids(model_->config(), 1, 26, 3);
   const at::Tensor logits = whole_logits(*model_, ids);
   for (std::int64_t length = 1; length <= 26; ++length) {
-    EXPECT_LT(
-        largest_difference(whole_logits(*model_, ids.narrow(1, 0, length)), logits.narrow(1, 0, length)),
-        tolerance)
+    EXPECT_LT(largest_difference(whole_logits(*model_, ids.narrow(1, 0, length)), logits.narrow(1, 0, length)),
+              tolerance)
         << length;
   }
 }
@@ -58,8 +55,7 @@ TEST_P(SessionTest, TokenByTokenEqualsWholeForward) {
     const at::Tensor expected = whole_logits(*model_, ids);
     const auto session = model_->new_session(num_sequences, at::kFloat);
     for (std::int64_t i = 0; i < ids.size(1); ++i) {
-      ASSERT_LT(largest_difference(append_logits(*model_, *session, ids, i, 1), expected.narrow(1, i, 1)),
-                tolerance)
+      ASSERT_LT(largest_difference(append_logits(*model_, *session, ids, i, 1), expected.narrow(1, i, 1)), tolerance)
           << "token " << i << " of " << num_sequences << " sequences";
     }
     EXPECT_EQ(session->num_tokens(), 60);
@@ -74,11 +70,10 @@ TEST_P(SessionTest, RandomPiecesEqualWholeForward) {
     const auto session = model_->new_session(2, at::kFloat);
     const std::uint64_t longest = trial % 2 == 0 ? 11 : 40;
     for (std::int64_t first = 0; first < ids.size(1);) {
-      const std::int64_t count =
-          std::min(ids.size(1) - first, 1 + static_cast<std::int64_t>(random.below(longest)));
-      ASSERT_LT(largest_difference(append_logits(*model_, *session, ids, first, count),
-                                   expected.narrow(1, first, count)),
-                tolerance)
+      const std::int64_t count = std::min(ids.size(1) - first, 1 + static_cast<std::int64_t>(random.below(longest)));
+      ASSERT_LT(
+          largest_difference(append_logits(*model_, *session, ids, first, count), expected.narrow(1, first, count)),
+          tolerance)
           << "tokens " << first << " to " << first + count << ", trial " << trial;
       first += count;
     }
@@ -106,8 +101,7 @@ void expect_prefill_equals(Model& model, const at::Tensor& ids, std::int64_t num
   EXPECT_EQ(session->num_tokens(), length);
   ASSERT_LT(largest_difference(model.logits(hidden), expected.narrow(1, length - 1, 1)), tolerance);
   for (std::int64_t i = length; i < ids.size(1); ++i) {
-    ASSERT_LT(largest_difference(append_logits(model, *session, ids, i, 1), expected.narrow(1, i, 1)),
-              tolerance)
+    ASSERT_LT(largest_difference(append_logits(model, *session, ids, i, 1), expected.narrow(1, i, 1)), tolerance)
         << "token " << i;
   }
 }
@@ -143,8 +137,7 @@ TEST_P(SessionTest, SecondPrefillContinues) {
           << first_length << " then " << second_length;
     }
     for (std::int64_t i = second_begin + 194; i < second_begin + 203; ++i) {
-      ASSERT_LT(largest_difference(append_logits(*model_, *session, ids, i, 1), expected.narrow(1, i, 1)),
-                tolerance)
+      ASSERT_LT(largest_difference(append_logits(*model_, *session, ids, i, 1), expected.narrow(1, i, 1)), tolerance)
           << "token " << i << ", " << first_length;
     }
   }
@@ -165,8 +158,7 @@ TEST_P(SessionTest, MemoryGrowsByChunksAndWindowsDoNot) {
   EXPECT_EQ(window_bytes[1], window_bytes[2]);
   // Keys and values of S tokens and a landmark a chunk, 4 bytes each.
   const ModelConfig& config = model_->config();
-  const std::int64_t chunk_bytes =
-      config.kind == "drt" ? (2 * config.chunk_size + 1) * config.hidden_size * 4 : 0;
+  const std::int64_t chunk_bytes = config.kind == "drt" ? (2 * config.chunk_size + 1) * config.hidden_size * 4 : 0;
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(memory_bytes[i], (400LL << i) / config.chunk_size * chunk_bytes);
   }

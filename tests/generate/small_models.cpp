@@ -8,8 +8,8 @@
 namespace lookback {
 namespace {
 
-ModelConfig small_drt(std::vector<std::int64_t> decoder_layers, std::int64_t num_kv_heads,
-                      std::int64_t window_size, bool softmax_plus_one, std::int64_t top_k) {
+ModelConfig small_drt(std::vector<std::int64_t> decoder_layers, std::int64_t num_kv_heads, std::int64_t window_size,
+                      bool softmax_plus_one, std::int64_t top_k) {
   ModelConfig config;
   config.kind = "drt";
   config.hidden_size = 32;
@@ -51,8 +51,7 @@ std::unique_ptr<Model> make_small_model(const ModelConfig& config) {
   return model;
 }
 
-at::Tensor random_ids(const ModelConfig& config, std::int64_t num_sequences, std::int64_t length,
-                      std::uint64_t seed) {
+at::Tensor random_ids(const ModelConfig& config, std::int64_t num_sequences, std::int64_t length, std::uint64_t seed) {
   Random random(seed);
   at::Tensor ids = at::empty({num_sequences, length}, at::kLong);
   auto* values = ids.mutable_data_ptr<std::int64_t>();
@@ -67,8 +66,6 @@ at::Tensor whole_logits(Model& model, const at::Tensor& ids) {
   return model.logits(model.hidden_states(ids, {}));
 }
 
-double largest_difference(const at::Tensor& a, const at::Tensor& b) {
-  return (a - b).abs().max().item<double>();
-}
+double largest_difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
 
 }  // namespace lookback

@@ -1,11 +1,11 @@
 // Small random models on which generation and the whole forward are compared.
 #pragma once
 
+#include <ATen/ATen.h>
+
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <ATen/ATen.h>
 
 #include "models/model.h"
 
@@ -24,8 +24,7 @@ std::vector<SmallModelCase> small_model_cases();
 std::unique_ptr<Model> make_small_model(const ModelConfig& config);
 
 // Random text tokens [N, L]: no landmark among them.
-at::Tensor random_ids(const ModelConfig& config, std::int64_t num_sequences, std::int64_t length,
-                      std::uint64_t seed);
+at::Tensor random_ids(const ModelConfig& config, std::int64_t num_sequences, std::int64_t length, std::uint64_t seed);
 
 // Logits of the whole forward [N, L, V].
 at::Tensor whole_logits(Model& model, const at::Tensor& ids);

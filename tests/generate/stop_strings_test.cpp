@@ -48,9 +48,7 @@ TEST(StopStrings, HoldBackOnlyWhatCouldBeAStopString) {
   EXPECT_EQ(stream.finish(), "");
 }
 
-TEST(StopStrings, RefuseAnEmptyOne) {
-  EXPECT_THROW(StopStrings({"a", ""}), Error);
-}
+TEST(StopStrings, RefuseAnEmptyOne) { EXPECT_THROW(StopStrings({"a", ""}), Error); }
 
 }  // namespace
 }  // namespace lookback

@@ -24,8 +24,7 @@ TEST(TokenIds, ListBatchAndObject) {
   EXPECT_THAT(parse_token_ids(parse_json("[1, 2, 3]", "f"), "f"), ElementsAre(ElementsAre(1, 2, 3)));
   EXPECT_THAT(parse_token_ids(parse_json("[[1, 2], [3, 4]]", "f"), "f"),
               ElementsAre(ElementsAre(1, 2), ElementsAre(3, 4)));
-  EXPECT_THAT(parse_token_ids(parse_json("{\"ids\": [7], \"text\": null}", "f"), "f"),
-              ElementsAre(ElementsAre(7)));
+  EXPECT_THAT(parse_token_ids(parse_json("{\"ids\": [7], \"text\": null}", "f"), "f"), ElementsAre(ElementsAre(7)));
   EXPECT_THAT(parse_token_ids(parse_json("[]", "f"), "f"), ElementsAre(ElementsAre()));
 }
 

@@ -47,8 +47,8 @@ void compare_retrievals(const NamedTensors& expected, const std::vector<Retrieva
     if (!indices.defined()) continue;
     const double different = indices.ne(retrievals[g].indices).sum().item<double>();
     deviations.push_back({prefix + "indices (differing)", different, 0});
-    deviations.push_back({prefix + "weights", largest_difference(retrievals[g].weights, find(expected, prefix + "weights")),
-                          weight_limit});
+    deviations.push_back({prefix + "weights",
+                          largest_difference(retrievals[g].weights, find(expected, prefix + "weights")), weight_limit});
   }
 }
 

@@ -10,8 +10,9 @@
 
 int main(int argc, char** argv) {
   if (argc < 2 || std::string_view(argv[1]).starts_with("-")) {
-    fmt::print(stderr, "usage: golden_check DIR...\n  e.g. golden_check tests/fixtures/golden/drt-one-hop\n"
-                       "Compares logits, loss, gradients, retrieval and training losses with each folder's numbers.\n");
+    fmt::print(stderr,
+               "usage: golden_check DIR...\n  e.g. golden_check tests/fixtures/golden/drt-one-hop\n"
+               "Compares logits, loss, gradients, retrieval and training losses with each folder's numbers.\n");
     return 2;
   }
   bool all_within = true;

@@ -48,7 +48,8 @@ TEST(ChunkMemory, FetchesEachWantedChunkOnce) {
         EXPECT_EQ(row, -1);
         continue;
       }
-      EXPECT_TRUE(found.key[n][row].eq(10000.0 * static_cast<double>(n) + static_cast<double>(chunk)).all().item<bool>());
+      EXPECT_TRUE(
+          found.key[n][row].eq(10000.0 * static_cast<double>(n) + static_cast<double>(chunk)).all().item<bool>());
       EXPECT_TRUE(at::equal(found.value[n][row], -found.key[n][row]));
     }
   }

@@ -80,13 +80,15 @@ TEST(Safetensors, BrokenFilesAreRefusedByName) {
             std::string::npos);
   EXPECT_NE(error_of(framed(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", "12345678")).find("negative"),
             std::string::npos);
-  EXPECT_NE(error_of(framed(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})", "12345678"))
-                .find("too large"),
-            std::string::npos);
+  EXPECT_NE(
+      error_of(framed(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}})", "12345678"))
+          .find("too large"),
+      std::string::npos);
   EXPECT_NE(error_of(framed(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", "12345678")).find("begins at"),
             std::string::npos);
   EXPECT_NE(error_of(framed(R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},
-                                "a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", "12345678"))
+                                "a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})",
+                            "12345678"))
                 .find("twice"),
             std::string::npos);
 }

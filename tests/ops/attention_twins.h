@@ -41,8 +41,8 @@ inline at::Tensor plain_chunk_attention(const at::Tensor& query, const at::Tenso
       for (std::int64_t k = 0; k < indices.size(2); ++k) {
         const auto chunk = indices[n][c][k].item<std::int64_t>();
         if (chunk < 0) continue;
-        const at::Tensor keys = heads_first(key[n][chunk].unsqueeze(0), query.size(3))[0];      // [H, S, D]
-        const at::Tensor values = heads_first(value[n][chunk].unsqueeze(0), query.size(3))[0];  // [H, S, D]
+        const at::Tensor keys = heads_first(key[n][chunk].unsqueeze(0), query.size(3))[0];          // [H, S, D]
+        const at::Tensor values = heads_first(value[n][chunk].unsqueeze(0), query.size(3))[0];      // [H, S, D]
         at::Tensor scores = at::matmul(query[n][c].transpose(0, 1), keys.transpose(1, 2)) * scale;  // [H, P, S]
         if (plus_one) scores = at::constant_pad_nd(scores, {0, 1}, 0);
         const at::Tensor probabilities = at::softmax(scores, -1).narrow(-1, 0, keys.size(1));

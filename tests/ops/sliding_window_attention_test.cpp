@@ -50,19 +50,18 @@ TEST_P(SlidingWindowAttention, AgreesWithThePlainFormula) {
   EXPECT_LT(largest_difference(in_type(at::kBFloat16), expected), 0.12);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, SlidingWindowAttention,
-    testing::Values(Shape{1, 1, 0, 1, 1, 8, 4},     // a single position
-                    Shape{2, 300, 0, 4, 4, 16, 50},   // many blocks, last one partial
-                    Shape{1, 257, 0, 4, 2, 8, 31},    // grouped-query
-                    Shape{1, 40, 0, 6, 1, 8, 100},    // window wider than the text
-                    Shape{2, 1, 17, 2, 2, 8, 31},     // decoding, window not yet full
-                    Shape{2, 1, 40, 2, 2, 8, 31},     // decoding, more past than the window sees
-                    Shape{1, 65, 31, 2, 1, 8, 31},    // a segment after a full window
-                    Shape{1, 70, 5, 2, 2, 8, 31},     // a segment after a few positions
-                    Shape{1, 9, 0, 2, 2, 8, 0},       // a window of itself alone
-                    Shape{3, 1100, 100, 4, 2, 32, 512}  // several groups of blocks
-                    ));
+INSTANTIATE_TEST_SUITE_P(Shapes, SlidingWindowAttention,
+                         testing::Values(Shape{1, 1, 0, 1, 1, 8, 4},         // a single position
+                                         Shape{2, 300, 0, 4, 4, 16, 50},     // many blocks, last one partial
+                                         Shape{1, 257, 0, 4, 2, 8, 31},      // grouped-query
+                                         Shape{1, 40, 0, 6, 1, 8, 100},      // window wider than the text
+                                         Shape{2, 1, 17, 2, 2, 8, 31},       // decoding, window not yet full
+                                         Shape{2, 1, 40, 2, 2, 8, 31},       // decoding, more past than the window sees
+                                         Shape{1, 65, 31, 2, 1, 8, 31},      // a segment after a full window
+                                         Shape{1, 70, 5, 2, 2, 8, 31},       // a segment after a few positions
+                                         Shape{1, 9, 0, 2, 2, 8, 0},         // a window of itself alone
+                                         Shape{3, 1100, 100, 4, 2, 32, 512}  // several groups of blocks
+                                         ));
 
 TEST(SlidingWindowAttentionErrors, NameTheArgument) {
   const at::Tensor query = at::zeros({1, 4, 4, 8});

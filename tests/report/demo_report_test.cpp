@@ -1,9 +1,9 @@
 #include "report/demo_report.h"
 
-#include <cstdlib>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <cstdlib>
 
 #include "core/error.h"
 #include "core/files.h"

@@ -1,10 +1,10 @@
 // Charts, heatmaps and strips: every figure where arithmetic says it is, refused when it cannot be drawn.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <regex>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "core/error.h"
 #include "report/context_strip.h"
@@ -105,8 +105,7 @@ TEST(LineChart, RefusesWhatItCannotDraw) {
 }
 
 TEST(ContextStrip, RefusesChunksOutside) {
-  ContextStrip strip{
-      .title = "T", .num_chunks = 4, .chunk_size = 31, .question_chunk = 3, .training_length = 496};
+  ContextStrip strip{.title = "T", .num_chunks = 4, .chunk_size = 31, .question_chunk = 3, .training_length = 496};
   strip.marks = {{3, 0.5, true, "a"}};
   EXPECT_THAT(context_strip_svg(strip), HasSubstr("token 124"));
   strip.marks[0].chunk_index = 4;

@@ -15,9 +15,7 @@ TEST(TextTable, AlignsCharactersNotBytes) {
             " 507,904   –\n");
 }
 
-TEST(TextTable, RefusesRaggedRows) {
-  EXPECT_THROW(text_table({{"a", "b"}, {"c"}}, ""), Error);
-}
+TEST(TextTable, RefusesRaggedRows) { EXPECT_THROW(text_table({{"a", "b"}, {"c"}}, ""), Error); }
 
 }  // namespace
 }  // namespace lookback

@@ -127,7 +127,8 @@ TEST(TokenizerFile, WhatIsNotSupportedIsNamed) {
   expect([](LookupJson& file) { file["pre_tokenizer"] = {{"type", "Metaspace"}}; }, "pre_tokenizer type \"Metaspace\"");
   expect([](LookupJson& file) { file["decoder"] = nullptr; }, "decoder");
   expect([](LookupJson& file) { file["model"].erase("merges"); }, "field \"merges\"");
-  expect([](LookupJson& file) { file["model"]["merges"][7] = "xyzzy-none q"; }, "merge 7 needs the token \"xyzzy-none\"");
+  expect([](LookupJson& file) { file["model"]["merges"][7] = "xyzzy-none q"; },
+         "merge 7 needs the token \"xyzzy-none\"");
   expect([](LookupJson& file) { file["model"]["merges"][7] = 3; }, "merge 7 is no pair");
   expect([](LookupJson& file) { file["model"]["vocab"]["!"] = "zero"; }, "the id of \"!\" is no integer");
   expect([](LookupJson& file) { file["model"]["vocab"]["!"] = -4; }, "out of range");
@@ -137,8 +138,9 @@ TEST(TokenizerFile, WhatIsNotSupportedIsNamed) {
 
 TEST(TokenizerFile, TruncationsAreErrors) {
   for (const double part : {0.0, 0.1, 0.5, 0.999}) {
-    EXPECT_THROW(from_json(gpt2_file().substr(0, static_cast<std::size_t>(part * static_cast<double>(gpt2_file().size())))),
-                 Error);
+    EXPECT_THROW(
+        from_json(gpt2_file().substr(0, static_cast<std::size_t>(part * static_cast<double>(gpt2_file().size())))),
+        Error);
   }
   EXPECT_THROW(load_tokenizer("/nowhere/tokenizer.json"), Error);
   EXPECT_THROW(load_tokenizer(fixtures.string()), Error);

@@ -110,7 +110,8 @@ TEST(Schedule, WarmsUpThenFallsToTheMinimum) {
   config.min_lr = 1e-4;
   config.warmup_steps = 50;
   EXPECT_DOUBLE_EQ(learning_rate(config, 0), 2e-3 / 50);
-  EXPECT_NEAR(learning_rate(config, 24), 0.5 * 1.9957838663729258e-3, 1e-9);  // 2e-3 (0.05 + 0.475 (1 + cos(24 pi / 800)))
+  EXPECT_NEAR(learning_rate(config, 24), 0.5 * 1.9957838663729258e-3,
+              1e-9);  // 2e-3 (0.05 + 0.475 (1 + cos(24 pi / 800)))
   EXPECT_NEAR(learning_rate(config, 400), 1.05e-3, 1e-12);
   EXPECT_NEAR(learning_rate(config, 799), 1e-4, 1e-8);
   config.warmup_steps = 0;

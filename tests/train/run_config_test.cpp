@@ -51,7 +51,8 @@ TEST(RunConfig, TakesDefaultsFromTokenizerRateAndSteps) {
 
 TEST(RunConfig, SlidingWindowHasNoLandmark) {
   const RunConfig config = parse(
-      "[model]\nhidden_size = 16\nintermediate_size = 24\nnum_attention_heads = 2\nslide_window = 12\nnum_hidden_layers = 3\n");
+      "[model]\nhidden_size = 16\nintermediate_size = 24\nnum_attention_heads = 2\nslide_window = "
+      "12\nnum_hidden_layers = 3\n");
   EXPECT_EQ(config.model.kind, "sliding-window");
   EXPECT_EQ(config.model.vocab_size, 257);
 }
@@ -63,10 +64,12 @@ TEST(RunConfig, ResolvedTomlGivesTheSameConfigBack) {
 
 TEST(RunConfig, RefusesWhatItDoesNotKnowByName) {
   const auto error = [](const std::string& text) { return error_of([&] { parse(text); }); };
-  EXPECT_THAT(error(std::string(small_run) + "warmup_step = 3\n"), HasSubstr("\"warmup_step\"; did you mean \"warmup_steps\""));
+  EXPECT_THAT(error(std::string(small_run) + "warmup_step = 3\n"),
+              HasSubstr("\"warmup_step\"; did you mean \"warmup_steps\""));
   EXPECT_THAT(error(std::string("[modle]\n")), HasSubstr("did you mean \"model\""));
   EXPECT_THAT(error("[model]\nhiden_size = 3\ndecoder_layers = [1, 1]\n"), HasSubstr("did you mean \"hidden_size\""));
-  EXPECT_THAT(error(std::string(small_run) + "weight_decay = \"much\"\n"), HasSubstr("weight_decay: expected a number, found \"much\""));
+  EXPECT_THAT(error(std::string(small_run) + "weight_decay = \"much\"\n"),
+              HasSubstr("weight_decay: expected a number, found \"much\""));
   EXPECT_THAT(error(std::string(small_run) + "batch_size = 1.5\n"), HasSubstr("batch_size: expected a whole number"));
   EXPECT_THAT(error(std::string(small_run) + "seed = -1\n"), HasSubstr("seed must not be negative"));
   EXPECT_THAT(error(std::string(small_run) + "dtype = \"float8\"\n"), HasSubstr("float8"));
@@ -80,7 +83,8 @@ TEST(RunConfig, RefusesWhatItDoesNotKnowByName) {
 
 TEST(RunConfig, NamesTheChangesThatAlterTheCourse) {
   const Json before = to_json(parse(small_run));
-  const Json after = overlay(before, {{"train", {{"lr", 2e-3}, {"checkpoint_every", 7}}}, {"model", {{"hidden_size", 32}}}});
+  const Json after =
+      overlay(before, {{"train", {{"lr", 2e-3}, {"checkpoint_every", 7}}}, {"model", {{"hidden_size", 32}}}});
   EXPECT_THAT(altering_differences(before, after), ElementsAre("model.hidden_size", "train.lr"));
   EXPECT_TRUE(altering_differences(before, before).empty());
 }

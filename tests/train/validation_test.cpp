@@ -43,7 +43,8 @@ TEST(ValidationBatches, ShortTexts) {
 TEST(Validate, IsTheMeanOverAllLabelsWhateverTheBatches) {
   const auto model = make_model(tiny_drt(), at::kCPU, 1);
   const TokenStream text{100, [](std::int64_t begin, std::span<std::int64_t> out) {
-                           for (std::size_t i = 0; i < out.size(); ++i) out[i] = (begin + static_cast<std::int64_t>(i)) * 7 % 31;
+                           for (std::size_t i = 0; i < out.size(); ++i)
+                             out[i] = (begin + static_cast<std::int64_t>(i)) * 7 % 31;
                          }};
   const ValidationResult one = validate(*model, validation_batches(text, 20, 4, 1), at::kFloat);
   const ValidationResult many = validate(*model, validation_batches(text, 20, 4, 4), at::kFloat);
@@ -56,7 +57,9 @@ TEST(Validate, IsTheMeanOverAllLabelsWhateverTheBatches) {
 TEST(MemoryMeter, CountsThePeakNotTheSum) {
   const auto make = [](std::int64_t count) { return at::empty({count}, at::kFloat); };
   const std::int64_t peak = peak_tensor_bytes([&] {
-    { const at::Tensor first = make(1000); }
+    {
+      const at::Tensor first = make(1000);
+    }
     const at::Tensor second = make(500);
     const at::Tensor third = make(700);
   });

@@ -1,0 +1,141 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/commands.h"
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "core/json.h"
+#include "core/progress.h"
+#include "data/out_folder.h"
+#include "data/prepare.h"
+
+namespace lookback {
+namespace {
+
+constexpr int exit_interrupted = 130;
+constexpr std::int64_t most_skipped_shown = 20;
+
+struct PrepareFlags {
+  PrepareConfig config;
+  std::vector<std::string> inputs;
+  std::string tokenizer, out;
+  bool json = false;
+  bool quiet = false;
+};
+
+std::string progress_text(const PrepareProgress& progress, double seconds) {
+  const auto done = static_cast<double>(progress.disk_bytes - progress.disk_bytes_before);
+  const auto total = static_cast<double>(progress.disk_bytes_total - progress.disk_bytes_before);
+  const double all = static_cast<double>(std::max<std::int64_t>(progress.disk_bytes_total, 1));
+  return fmt::format(
+      "prepare {:.0f}% | {} documents | {} tokens | {:.1f} MB/s of text | ETA {}",
+      100.0 * static_cast<double>(progress.disk_bytes) / all, format_count(static_cast<double>(progress.num_documents)),
+      format_count(static_cast<double>(progress.num_tokens)),
+      static_cast<double>(progress.text_bytes) / 1e6 / std::max(seconds, 1e-9), eta_text(done, total, seconds));
+}
+
+Json result_json(const PrepareResult& result) {
+  Json datasets = Json::array();
+  for (const PreparedDataset& dataset : result.datasets) {
+    datasets.push_back({{"folder", dataset.folder.string()},
+                        {"num_tokens", dataset.counts.num_tokens},
+                        {"num_documents", dataset.counts.num_documents},
+                        {"text_bytes", dataset.counts.text_bytes}});
+  }
+  return {{"interrupted", result.interrupted}, {"already_done", result.already_done},
+          {"num_inputs", result.num_inputs},   {"num_unknown_files", result.num_unknown_files},
+          {"num_skipped", result.num_skipped}, {"datasets", datasets}};
+}
+
+void print_summary(const PrepareFlags& flags, const PrepareResult& result) {
+  if (result.already_done) fmt::print("{}: already done; --force does it again\n", flags.out);
+  for (const PreparedDataset& dataset : result.datasets) {
+    const DatasetCounts& counts = dataset.counts;
+    fmt::print("{}: {} documents, {} tokens, {} bytes of text ({:.2f} bytes a token)\n", dataset.folder.string(),
+               counts.num_documents, counts.num_tokens, counts.text_bytes,
+               static_cast<double>(counts.text_bytes) / static_cast<double>(counts.num_tokens));
+  }
+  if (result.num_unknown_files > 0) {
+    fmt::print("{} files in the folders were passed over (neither text nor JSON lines by their names)\n",
+               result.num_unknown_files);
+  }
+  if (result.num_skipped > 0) {
+    fmt::print("{} documents were left out as broken or empty; {} names them\n", result.num_skipped,
+               (flags.config.out / skipped_log_name).string());
+  }
+}
+
+int run(PrepareFlags& flags) {
+  catch_interrupts();
+  flags.config.inputs.assign(flags.inputs.begin(), flags.inputs.end());
+  flags.config.out = flags.out;
+  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(flags.tokenizer);
+  ProgressLine line(flags.quiet || flags.json);
+  std::int64_t num_shown = 0;
+  PrepareListener listener;
+  listener.stop = interrupted;
+  listener.progress = [&](const PrepareProgress& progress) {
+    if (line.due()) line.show(progress_text(progress, line.elapsed_seconds()));
+  };
+  listener.skipped = [&](const std::string& text) {
+    line.finish();
+    if (++num_shown <= most_skipped_shown) fmt::print(stderr, "left out: {}\n", text);
+    if (num_shown == most_skipped_shown) {
+      fmt::print(stderr, "left out: ... further ones are named in {}\n",
+                 (flags.config.out / skipped_log_name).string());
+    }
+  };
+  const PrepareResult result = prepare(flags.config, *tokenizer, listener);
+  line.finish();
+  if (flags.json) fmt::print("{}\n", dump_line(result_json(result)));
+  if (result.interrupted) {
+    fmt::print(stderr, "Interrupted; what was done is kept in {}. The same command goes on from there.\n", flags.out);
+    return exit_interrupted;
+  }
+  if (!flags.json) print_summary(flags, result);
+  return 0;
+}
+
+}  // namespace
+
+void add_prepare_command(CLI::App& app) {
+  auto flags = std::make_shared<PrepareFlags>();
+  CLI::App* command = app.add_subcommand("prepare", "Turn text files into token shards that training maps");
+  command
+      ->add_option("inputs", flags->inputs,
+                   "Files .txt, .md (a document each), .jsonl (a document a line), "
+                   "each also .zst or .gz; folders, recursively")
+      ->required();
+  command
+      ->add_option("--tokenizer", flags->tokenizer,
+                   "\"bytes\", a tokenizer.json, a SentencePiece .model, or a "
+                   "folder that holds one")
+      ->required();
+  command->add_option("--out", flags->out, "Folder to write")->required();
+  command->add_option("--field", flags->config.field, "Field of a JSON line that holds the text")
+      ->capture_default_str();
+  command->add_flag("--strict", flags->config.strict, "Stop at the first broken document instead of leaving it out");
+  command->add_option("--valid-fraction", flags->config.valid_fraction,
+                      "Part of the documents (chosen by their "
+                      "content) that goes to OUT/valid, the others to OUT/train");
+  command->add_option("--threads", flags->config.num_threads, "Tokenizing threads (default: all cores)")
+      ->check(CLI::Range(1, 1024));
+  command->add_flag("--force", flags->config.force, "Throw away what an earlier prepare left in OUT");
+  command->add_flag("--json", flags->json, "Print the result as one line of JSON");
+  command->add_flag("--quiet", flags->quiet, "No progress line");
+  command->footer(
+      "Examples:\n"
+      "  lookback prepare notes.txt --tokenizer bytes --out data/notes\n"
+      "  lookback prepare books/*.jsonl.zst --tokenizer gpt2/tokenizer.json --valid-fraction 0.01 --out data/books\n"
+      "Killed or stopped (Ctrl-C), the same command goes on where it was.");
+  command->callback([flags] {
+    const int code = run(*flags);
+    if (code != 0) throw CLI::RuntimeError(code);
+  });
+}
+
+}  // namespace lookback

@@ -1,0 +1,145 @@
+#include "data/block_tokenizer.h"
+
+#include <fmt/core.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "core/json.h"
+#include "data/manifest.h"
+#include "data/text_pieces.h"
+#include "text/utf8.h"
+
+namespace lookback {
+namespace {
+
+class BlockTokenizer {
+ public:
+  BlockTokenizer(const Tokenizer& tokenizer, TokenizedBlock& out)
+      : tokenizer_(tokenizer), element_bytes_(element_bytes_for(tokenizer.vocab_size())), out_(out) {}
+
+  // Adds a document's text, or a piece that is not cut further.
+  void add(std::string_view text) {
+    TokenizedDocument document;
+    document.text_bytes = static_cast<std::int64_t>(text.size());
+    document.content_hash = XXH64(text.data(), piece_size(text), 0);
+    while (!text.empty()) {
+      const std::size_t size = piece_size(text);
+      ids_.clear();
+      tokenizer_.encode(text.substr(0, size), ids_);
+      pack();
+      document.num_tokens += static_cast<std::int64_t>(ids_.size());
+      text.remove_prefix(size);
+    }
+    out_.documents.push_back(document);
+  }
+
+ private:
+  void pack() {
+    const std::size_t before = out_.tokens.size();
+    if (element_bytes_ == 4) {
+      out_.tokens.resize(before + ids_.size() * 4);
+      if (!ids_.empty()) std::memcpy(out_.tokens.data() + before, ids_.data(), ids_.size() * 4);
+      return;
+    }
+    out_.tokens.resize(before + ids_.size() * 2);
+    std::byte* target = out_.tokens.data() + before;
+    for (std::size_t i = 0; i < ids_.size(); ++i) {
+      const auto id = static_cast<std::uint16_t>(ids_[i]);
+      std::memcpy(target + 2 * i, &id, 2);
+    }
+  }
+
+  const Tokenizer& tokenizer_;
+  std::int64_t element_bytes_;
+  TokenizedBlock& out_;
+  std::vector<std::int32_t> ids_;
+};
+
+// The text of a JSON line, or the reason why there is none.
+struct LineText {
+  std::string text;
+  std::string problem;
+};
+
+LineText line_text(std::string_view line, const std::string& field) {
+  const std::size_t valid = valid_utf8_prefix(line);
+  if (valid != line.size()) return {"", fmt::format("invalid UTF-8 at byte {} of the line", valid + 1)};
+  Json value;
+  try {
+    value = Json::parse(line);
+  } catch (const Json::parse_error& error) {
+    return {"", fmt::format("not valid JSON (at byte {} of the line)", error.byte)};
+  } catch (const nlohmann::json::exception& error) {
+    return {"", fmt::format("not valid JSON ({})", error.what())};
+  }
+  if (!value.is_object()) return {"", "no JSON object"};
+  const auto found = value.find(field);
+  if (found == value.end()) return {"", fmt::format("no field \"{}\"", field)};
+  if (!found->is_string()) return {"", fmt::format("field \"{}\" is no string", field)};
+  if (found->get_ref<const std::string&>().empty()) return {"", fmt::format("field \"{}\" is empty", field)};
+  return {std::move(found->get_ref<std::string&>()), ""};
+}
+
+bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r") == std::string_view::npos; }
+
+void tokenize_lines(std::string_view text, const std::string& field, TokenizedBlock& out, BlockTokenizer& tokenizer) {
+  for (std::int64_t number = out.block.first_line; !text.empty(); ++number) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (is_blank(line)) continue;
+    const LineText found = line_text(line, field);
+    if (found.problem.empty()) {
+      tokenizer.add(found.text);
+    } else {
+      out.problems.push_back({number, found.problem});
+    }
+  }
+}
+
+void tokenize_piece(std::string_view text, TokenizedBlock& out, BlockTokenizer& tokenizer) {
+  const std::size_t valid = valid_utf8_prefix(text);
+  if (valid != text.size()) {
+    const std::string_view before = text.substr(0, valid);
+    const std::size_t line_begin = before.rfind('\n') + 1;  // npos + 1 = 0
+    out.problems.push_back({out.block.first_line + std::count(before.begin(), before.end(), '\n'),
+                            fmt::format("invalid UTF-8 at byte {} of the line", valid - line_begin + 1)});
+  } else if (text.empty()) {
+    out.problems.push_back({1, "the file is empty"});
+  } else {
+    tokenizer.add(text);
+  }
+}
+
+}  // namespace
+
+TokenizedBlock tokenize_block(TextBlock block, const Tokenizer& tokenizer, const std::string& field) {
+  TokenizedBlock out;
+  const std::string text = std::move(block.text);
+  out.block = std::move(block);
+  out.text_bytes = static_cast<std::int64_t>(text.size());
+  if (out.block.num_too_long > 0) {
+    out.problems.push_back(
+        {out.block.first_line, fmt::format("the line is longer than {} MiB", longest_line_bytes >> 20)});
+    return out;
+  }
+  BlockTokenizer block_tokenizer(tokenizer, out);
+  if (out.block.format == InputFormat::text) {
+    tokenize_piece(text, out, block_tokenizer);
+  } else {
+    tokenize_lines(text, field, out, block_tokenizer);
+  }
+  return out;
+}
+
+void append_id(std::int64_t id, std::int64_t element_bytes, std::vector<std::byte>& bytes) {
+  for (std::int64_t i = 0; i < element_bytes; ++i) {
+    bytes.push_back(static_cast<std::byte>((id >> (8 * i)) & 255));
+  }
+}
+
+}  // namespace lookback
