@@ -37,7 +37,8 @@ const std::string& gpt2_file() {
 }
 
 std::unique_ptr<Tokenizer> from_json(const std::string& content) {
-  const fs::path path = fs::path(testing::TempDir()) / ("lookback-test-tokenizer-" + std::to_string(::getpid()) + ".json");
+  const fs::path path =
+      fs::path(testing::TempDir()) / ("lookback-test-tokenizer-" + std::to_string(::getpid()) + ".json");
   write_file_atomic(path, content);
   return load_tokenizer(path.string());
 }
