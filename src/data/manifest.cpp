@@ -27,10 +27,10 @@ DatasetFile file_from_json(const Json& value, const std::string& source) {
   return file;
 }
 
-const Json& array_field(const Json& value, const std::string& key, const std::string& source) {
-  if (!value.contains(key)) fail_json_field(value, key, source, "is missing");
-  if (!value.at(key).is_array()) fail_json_field(value, key, source, "is no array");
-  return value.at(key);
+Json array_field(const Json& value, const std::string& key, const std::string& source) {
+  Json array = json_field<Json>(value, key, source);
+  require(array.is_array(), "{}: field \"{}\" is no array", source, key);
+  return array;
 }
 
 void check_counts(const DatasetManifest& manifest, const std::string& source) {

@@ -227,7 +227,7 @@ std::vector<std::vector<std::string>> demo_accuracy_table(const DemoReport& repo
 }
 
 LineChart demo_accuracy_chart(const DemoReport& report) {
-  LineChart chart{.title = "Right answers by length of the context",
+  LineChart chart{.title = "Exact match by length of the context",
                   .x_label = "tokens of context (logarithmic); below: multiples of the longest text in training",
                   .y_label = "exact match",
                   .log_x = true,

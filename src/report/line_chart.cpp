@@ -116,16 +116,18 @@ void draw_grid(const LineChart& chart, const Axes& axes, SvgBuilder& svg) {
   svg.line({left, base}, {width - right, base}, {.stroke = colours::axis});
 }
 
-// Labels stand one below the other, so that marks that lie close together stay readable.
+// Labels stand one below the other, and before their line where there is no room behind it.
 void draw_marks(const LineChart& chart, const Axes& axes, SvgBuilder& svg) {
   double label_y = top + 0.4 * (height - top - bottom);
-  for (const ChartMark& mark : chart.marks) {
+  for (std::size_t i = 0; i < chart.marks.size(); ++i) {
+    const ChartMark& mark = chart.marks[i];
     const SvgPoint at = axes.place(mark.x, axes.y.low);
     svg.line({at.x, top - 4}, {at.x, height - bottom}, {.stroke = colours::axis, .dashes = "2 5"});
-    const double label_width = 6.1 * static_cast<double>(mark.label.size());
-    const bool left_of_line = at.x + label_width + 12 > width;
-    svg.text({at.x + (left_of_line ? -6 : 6), label_y}, mark.label,
-             {.anchor = left_of_line ? "end" : "start", .size = 12, .colour = colours::muted});
+    const bool is_last = i + 1 == chart.marks.size();
+    const double room_end = is_last ? width : axes.place(chart.marks[i + 1].x, axes.y.low).x;
+    const bool before = at.x + 12 + 6.1 * static_cast<double>(mark.label.size()) > room_end;
+    svg.text({at.x + (before ? -6 : 6), label_y}, mark.label,
+             {.anchor = before ? "end" : "start", .size = 12, .colour = colours::muted});
     label_y += 17;
   }
 }

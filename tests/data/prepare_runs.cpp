@@ -19,8 +19,7 @@ PrepareConfig small_config(const std::vector<fs::path>& inputs, const fs::path& 
   config.inputs = inputs;
   config.out = out;
   config.num_threads = 2;
-  config.tokens_per_shard = 100'000;
-  config.journal_every_bytes = 1;
+  config.tokens_per_shard = 1'000'003;
   return config;
 }
 

@@ -12,7 +12,7 @@
 
 namespace lookback {
 
-// A run with small shards and many journals, two threads.
+// A run with small shards, two threads.
 PrepareConfig small_config(const std::vector<std::filesystem::path>& inputs, const std::filesystem::path& out);
 // prepare() with the bytes tokenizer.
 PrepareResult prepare_bytes(const PrepareConfig& config, const PrepareListener& listener = {});

@@ -56,6 +56,7 @@ TEST(PrepareProcess, KilledAtAnyMomentItGoesOn) {
   }
   write_bytes(in / "c.jsonl.gz", gzip_compressed(lines));
   PrepareConfig config = small_config({in}, folder.path() / "whole");
+  config.journal_every_bytes = 1;
   config.valid_fraction = 0.1;
   ASSERT_TRUE(run_process(config, 0));
   const std::string whole = content_of(config.out);

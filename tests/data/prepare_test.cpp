@@ -250,8 +250,8 @@ TEST(Prepare, AFinishedOrUnfinishedFolderIsKept) {
 TEST(Prepare, StoppedAfterEveryBlockTheResultIsTheSame) {
   const TemporaryFolder folder;
   const fs::path in = folder.path() / "in";
-  write_bytes(in / "a.txt", generated_text(3'500'000, 8) + "\xff");
-  write_bytes(in / "b.txt.zst", zstd_compressed(generated_text(3'500'000, 9)));
+  write_bytes(in / "a.txt", generated_text(2'500'000, 8) + "\xff");
+  write_bytes(in / "b.txt.zst", zstd_compressed(generated_text(2'500'000, 9)));
   std::vector<std::string> texts;
   for (int i = 0; i < 200; ++i) texts.push_back(generated_text(20'000, static_cast<std::uint64_t>(i)));
   write_bytes(in / "c.jsonl.gz", gzip_compressed(json_lines(texts) + "broken\n"));

@@ -1,6 +1,7 @@
 #include "text/tokenizer.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <array>
@@ -29,14 +30,15 @@ std::string gunzip(const fs::path& path) {
   return content;
 }
 
-// The published GPT-2 tokenizer.json, unpacked once.
+// The published GPT-2 tokenizer.json, unpacked once a process (tests run side by side, each in its own).
 const std::string& gpt2_file() {
   static const std::string content = gunzip(fixtures / "gpt2-tokenizer.json.gz");
   return content;
 }
 
 std::unique_ptr<Tokenizer> from_json(const std::string& content) {
-  const fs::path path = fs::path(testing::TempDir()) / "lookback-test-tokenizer.json";
+  const fs::path path =
+      fs::path(testing::TempDir()) / ("lookback-test-tokenizer-" + std::to_string(::getpid()) + ".json");
   write_file_atomic(path, content);
   return load_tokenizer(path.string());
 }
