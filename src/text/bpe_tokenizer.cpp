@@ -1,9 +1,9 @@
 #include "text/bpe_tokenizer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <atomic>
-
-#include <fmt/format.h>
 
 #include "core/error.h"
 #include "core/files.h"

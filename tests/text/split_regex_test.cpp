@@ -1,6 +1,7 @@
 // A tokenizer of the Llama 3 kind (Split by a regular expression, then ByteLevel; added tokens of both rounds),
 // trained for this test; the expected ids are those of the Python package `tokenizers`.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "core/error.h"
 #include "core/files.h"
@@ -54,7 +55,8 @@ TEST(SplitRegexTokenizer, MayBeCutAtItsSafePrefix) {
 }
 
 std::string error_of(const Json& file) {
-  const fs::path path = fs::path(testing::TempDir()) / "lookback-test-split-regex.json";
+  const fs::path path =
+      fs::path(testing::TempDir()) / ("lookback-test-split-regex-" + std::to_string(::getpid()) + ".json");
   write_file_atomic(path, dump_line(file));
   try {
     load_tokenizer(path.string());

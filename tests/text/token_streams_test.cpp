@@ -31,7 +31,8 @@ std::string error_of(Convert convert, const std::string& input) {
 }
 
 std::string random_text(std::size_t size) {
-  static constexpr std::string_view parts[] = {" the", " cat", "'s", "\n\n", "  ", "12", "\xff", "\xe4\xb8\xad", ".", " a"};
+  static constexpr std::string_view parts[] = {" the", " cat", "'s",           "\n\n", "  ",
+                                               "12",   "\xff", "\xe4\xb8\xad", ".",    " a"};
   Random random(11);
   std::string text;
   while (text.size() < size) text += parts[random.below(std::size(parts))];
@@ -48,8 +49,8 @@ class TokenStreams : public testing::TestWithParam<const char*> {
 
 TEST_P(TokenStreams, BlocksGiveTheIdsOfTheWhole) {
   const auto tokenizer = load();
-  for (const std::string& text : {random_text(3'000'000), std::string(), std::string("\0\r\n\xf0\x9f", 5),
-                                  std::string(2'500'000, 'a')}) {
+  for (const std::string& text :
+       {random_text(3'000'000), std::string(), std::string("\0\r\n\xf0\x9f", 5), std::string(2'500'000, 'a')}) {
     std::ostringstream expected;
     const char* blank = "";
     for (const std::int32_t id : tokenizer->encode(text)) {
@@ -93,7 +94,8 @@ TEST(TokenStream, ErrorsNameTheLine) {
   expect(tokenize_lines, good + "\n", "line 2");
   expect(tokenize_lines, "{\"texts\":\"a\"}", "line 1: field \"text\": is missing");
   expect(tokenize_lines, "[1]", "line 1: expected an object");
-  expect(detokenize_lines, "{\"ids\":[1]}\n{\"ids\":[1,257]}", "line 2: field \"ids\": expected token ids from 0 to 256, found 257");
+  expect(detokenize_lines, "{\"ids\":[1]}\n{\"ids\":[1,257]}",
+         "line 2: field \"ids\": expected token ids from 0 to 256, found 257");
   expect(detokenize_lines, "{\"ids\":[-1]}", "found -1");
   expect(detokenize_lines, "{\"ids\":[1.5]}", "found 1.5");
   expect(detokenize_lines, "{\"ids\":\"1 2\"}", "expected a list of token ids");

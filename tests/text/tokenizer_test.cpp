@@ -2,14 +2,12 @@
 
 #include <gtest/gtest.h>
 #include <unistd.h>
-#include <zlib.h>
-
-#include <array>
 
 #include "core/error.h"
 #include "core/files.h"
 #include "core/json.h"
 #include "core/random.h"
+#include "text/gpt2_fixture.h"
 
 namespace lookback {
 namespace {
@@ -17,24 +15,6 @@ namespace {
 namespace fs = std::filesystem;
 
 const fs::path fixtures = LOOKBACK_SOURCE_DIR "/tests/fixtures/tokenizers";
-
-std::string gunzip(const fs::path& path) {
-  const gzFile file = gzopen(path.c_str(), "rb");
-  std::string content;
-  std::array<char, 1 << 16> buffer{};
-  for (int count = gzread(file, buffer.data(), buffer.size()); count > 0;
-       count = gzread(file, buffer.data(), buffer.size())) {
-    content.append(buffer.data(), static_cast<std::size_t>(count));
-  }
-  gzclose(file);
-  return content;
-}
-
-// The published GPT-2 tokenizer.json, unpacked once a process (tests run side by side, each in its own).
-const std::string& gpt2_file() {
-  static const std::string content = gunzip(fixtures / "gpt2-tokenizer.json.gz");
-  return content;
-}
 
 std::unique_ptr<Tokenizer> from_json(const std::string& content) {
   const fs::path path =
@@ -44,7 +24,7 @@ std::unique_ptr<Tokenizer> from_json(const std::string& content) {
 }
 
 const Tokenizer& gpt2() {
-  static const std::unique_ptr<Tokenizer> tokenizer = from_json(gpt2_file());
+  static const std::unique_ptr<Tokenizer> tokenizer = from_json(gpt2_tokenizer_json());
   return *tokenizer;
 }
 
@@ -95,7 +75,7 @@ TEST(Gpt2Tokenizer, SavedFolderLoadsAgain) {
 
 // The file with its first merges only, so that breaking it many times stays quick.
 LookupJson small_file() {
-  LookupJson file = parse_lookup_json(gpt2_file(), "fixture");
+  LookupJson file = parse_lookup_json(gpt2_tokenizer_json(), "fixture");
   LookupJson& merges = file["model"]["merges"];
   merges.erase(merges.begin() + 100, merges.end());
   LookupJson vocabulary = LookupJson::object();
@@ -140,9 +120,9 @@ TEST(TokenizerFile, WhatIsNotSupportedIsNamed) {
 
 TEST(TokenizerFile, TruncationsAreErrors) {
   for (const double part : {0.0, 0.1, 0.5, 0.999}) {
-    EXPECT_THROW(
-        from_json(gpt2_file().substr(0, static_cast<std::size_t>(part * static_cast<double>(gpt2_file().size())))),
-        Error);
+    EXPECT_THROW(from_json(gpt2_tokenizer_json().substr(
+                     0, static_cast<std::size_t>(part * static_cast<double>(gpt2_tokenizer_json().size())))),
+                 Error);
   }
   EXPECT_THROW(load_tokenizer("/nowhere/tokenizer.json"), Error);
   EXPECT_THROW(load_tokenizer(fixtures.string()), Error);
