@@ -1,7 +1,6 @@
 #include "data/block_tokenizer.h"
 
 #include <fmt/core.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <cstring>
@@ -21,23 +20,32 @@ class BlockTokenizer {
   BlockTokenizer(const Tokenizer& tokenizer, TokenizedBlock& out)
       : tokenizer_(tokenizer), element_bytes_(element_bytes_for(tokenizer.vocab_size())), out_(out) {}
 
-  // Adds a document's text, or a piece that is not cut further.
-  void add(std::string_view text) {
+  void add_document(std::string_view text) {
     TokenizedDocument document;
     document.text_bytes = static_cast<std::int64_t>(text.size());
-    document.content_hash = XXH64(text.data(), piece_size(text), 0);
-    while (!text.empty()) {
-      const std::size_t size = piece_size(text);
-      ids_.clear();
-      tokenizer_.encode(text.substr(0, size), ids_);
-      pack();
+    document.content_hash = content_hash(text);
+    for (bool is_first = true; !text.empty(); is_first = false) {
+      const std::size_t size = piece_size(text, true, tokenizer_);
+      encode(text.substr(0, size), is_first);
       document.num_tokens += static_cast<std::int64_t>(ids_.size());
       text.remove_prefix(size);
     }
     out_.documents.push_back(document);
   }
 
+  void add_piece(std::string_view text) {
+    encode(text, out_.block.begins_document);
+    out_.documents.push_back(
+        {static_cast<std::int64_t>(ids_.size()), static_cast<std::int64_t>(text.size()), out_.block.content_hash});
+  }
+
  private:
+  void encode(std::string_view text, bool is_first) {
+    ids_.clear();
+    is_first ? tokenizer_.encode(text, ids_) : tokenizer_.encode_continuation(text, ids_);
+    pack();
+  }
+
   void pack() {
     const std::size_t before = out_.tokens.size();
     if (element_bytes_ == 4) {
@@ -84,6 +92,13 @@ LineText line_text(std::string_view line, const std::string& field) {
   return {std::move(found->get_ref<std::string&>()), ""};
 }
 
+std::string problem_of_length(InputFormat format) {
+  if (format == InputFormat::jsonl) return fmt::format("the line is longer than {} MiB", longest_line_bytes >> 20);
+  return fmt::format(
+      "the tokenizer knows no place to cut in the next {} MiB; split the file, or give it line by line as .jsonl",
+      longest_piece_bytes >> 20);
+}
+
 bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r") == std::string_view::npos; }
 
 void tokenize_lines(std::string_view text, const std::string& field, TokenizedBlock& out, BlockTokenizer& tokenizer) {
@@ -94,7 +109,7 @@ void tokenize_lines(std::string_view text, const std::string& field, TokenizedBl
     if (is_blank(line)) continue;
     const LineText found = line_text(line, field);
     if (found.problem.empty()) {
-      tokenizer.add(found.text);
+      tokenizer.add_document(found.text);
     } else {
       out.problems.push_back({number, found.problem});
     }
@@ -111,7 +126,7 @@ void tokenize_piece(std::string_view text, TokenizedBlock& out, BlockTokenizer& 
   } else if (text.empty()) {
     out.problems.push_back({1, "the file is empty"});
   } else {
-    tokenizer.add(text);
+    tokenizer.add_piece(text);
   }
 }
 
@@ -122,9 +137,8 @@ TokenizedBlock tokenize_block(TextBlock block, const Tokenizer& tokenizer, const
   const std::string text = std::move(block.text);
   out.block = std::move(block);
   out.text_bytes = static_cast<std::int64_t>(text.size());
-  if (out.block.num_too_long > 0) {
-    out.problems.push_back(
-        {out.block.first_line, fmt::format("the line is longer than {} MiB", longest_line_bytes >> 20)});
+  if (out.block.too_long) {
+    out.problems.push_back({out.block.first_line, problem_of_length(out.block.format)});
     return out;
   }
   BlockTokenizer block_tokenizer(tokenizer, out);

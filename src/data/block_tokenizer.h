@@ -21,7 +21,7 @@ struct DocumentProblem {
 struct TokenizedDocument {
   std::int64_t num_tokens = 0;
   std::int64_t text_bytes = 0;
-  std::uint64_t content_hash = 0;  // of the document's first piece (text_pieces.h)
+  std::uint64_t content_hash = 0;  // of the document (text_pieces.h)
 };
 
 struct TokenizedBlock {

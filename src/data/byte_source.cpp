@@ -6,9 +6,11 @@
 #include <zstd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -150,6 +152,12 @@ class GzipSource : public ByteSource {
   bool member_done_ = true;
 };
 
+// `extension` in lower case; the file's may be in capitals.
+bool has_extension(const std::filesystem::path& path, std::string_view extension) {
+  return std::ranges::equal(path.extension().string(), extension,
+                            [](unsigned char a, unsigned char b) { return std::tolower(a) == b; });
+}
+
 }  // namespace
 
 void ByteSource::skip(std::int64_t bytes) {
@@ -163,13 +171,13 @@ void ByteSource::skip(std::int64_t bytes) {
 }
 
 std::unique_ptr<ByteSource> open_byte_source(const std::filesystem::path& path) {
-  if (path.extension() == ".zst") return std::make_unique<ZstdSource>(path);
-  if (path.extension() == ".gz") return std::make_unique<GzipSource>(path);
+  if (has_extension(path, ".zst")) return std::make_unique<ZstdSource>(path);
+  if (has_extension(path, ".gz")) return std::make_unique<GzipSource>(path);
   return std::make_unique<RawFile>(path);
 }
 
 bool is_compressed_name(const std::filesystem::path& path) {
-  return path.extension() == ".zst" || path.extension() == ".gz";
+  return has_extension(path, ".zst") || has_extension(path, ".gz");
 }
 
 }  // namespace lookback

@@ -8,8 +8,9 @@
 
 namespace lookback {
 
-DocumentReader::DocumentReader(const std::vector<InputFile>& files, const InputPosition& start)
-    : files_(&files), position_(start) {
+DocumentReader::DocumentReader(const std::vector<InputFile>& files, const InputPosition& start,
+                               const Tokenizer& tokenizer, std::function<bool()> stop)
+    : files_(&files), tokenizer_(&tokenizer), stop_(std::move(stop)), position_(start) {
   for (std::int64_t i = 0; i < start.input; ++i) {
     disk_bytes_before_ += files[static_cast<std::size_t>(i)].size_bytes;
   }
@@ -19,7 +20,7 @@ std::optional<TextBlock> DocumentReader::next() {
   while (position_.input < static_cast<std::int64_t>(files_->size())) {
     const InputFile& file = (*files_)[static_cast<std::size_t>(position_.input)];
     const bool is_text = file.format == InputFormat::text;
-    if (source_ == nullptr) open();
+    if (source_ == nullptr && !open()) return std::nullopt;
     fill(1);
     // A text file without text is a document too (an empty one, to be counted).
     const bool empty_document = is_text && position_.offset == 0;
@@ -38,12 +39,18 @@ std::optional<TextBlock> DocumentReader::next() {
   return std::nullopt;
 }
 
-void DocumentReader::open() {
+bool DocumentReader::open() {
   const InputFile& file = (*files_)[static_cast<std::size_t>(position_.input)];
   source_ = open_byte_source(file.path);
-  if (position_.offset > 0) source_->skip(position_.offset);
+  for (std::int64_t skipped = 0; skipped < position_.offset;) {
+    if (stop_()) return false;
+    const std::int64_t step = std::min<std::int64_t>(position_.offset - skipped, std::int64_t{16} << 20);
+    source_->skip(step);
+    skipped += step;
+  }
   buffer_.clear();
   source_at_end_ = false;
+  return true;
 }
 
 void DocumentReader::close() {
@@ -76,11 +83,22 @@ std::string DocumentReader::take(std::size_t bytes) {
 }
 
 TextBlock DocumentReader::next_piece() {
-  fill(2 * piece_bytes + 1);
   TextBlock block;
   block.begins_document = position_.offset == 0;
   block.first_line = position_.line + 1;
-  block.text = take(piece_size(buffer_));
+  fill(piece_bytes + 1);
+  if (block.begins_document) block.content_hash = content_hash(buffer_);
+  std::size_t size = 0;
+  while ((size = piece_size(buffer_, source_at_end_, *tokenizer_)) == 0 && !source_at_end_) {
+    if (buffer_.size() > longest_piece_bytes) {
+      block.too_long = true;
+      drop_document();
+      break;
+    }
+    fill(2 * buffer_.size());
+  }
+  block.text = take(size);
+  fill(1);
   block.ends_document = buffer_.empty();
   return block;
 }
@@ -111,7 +129,7 @@ TextBlock DocumentReader::next_lines() {
     block.text = take(before + 1);
     return block;
   }
-  block.num_too_long = 1;
+  block.too_long = true;
   drop_line();
   return block;
 }
@@ -123,6 +141,14 @@ void DocumentReader::drop_line() {
       take(end + 1);
       return;
     }
+    take(buffer_.size());
+    if (source_at_end_) return;
+    fill(piece_bytes);
+  }
+}
+
+void DocumentReader::drop_document() {
+  while (!stop_()) {
     take(buffer_.size());
     if (source_at_end_) return;
     fill(piece_bytes);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 
 #include "data/byte_source.h"
 #include "data/input_files.h"
+#include "text/tokenizer.h"
 
 namespace lookback {
 
@@ -25,10 +27,11 @@ struct TextBlock {
   std::int64_t input = 0;
   InputFormat format = InputFormat::text;
   std::string text;
-  std::int64_t first_line = 1;    // number of the first line, for messages
-  bool begins_document = false;   // of text blocks
-  bool ends_document = false;     // of text blocks
-  std::int64_t num_too_long = 0;  // 1: in place of a JSON line above the limit, whose text was dropped
+  std::int64_t first_line = 1;     // number of the first line, for messages
+  bool begins_document = false;    // of text blocks
+  std::uint64_t content_hash = 0;  // of the document that a text block begins (text_pieces.h)
+  bool ends_document = false;      // of text blocks
+  bool too_long = false;           // in place of a JSON line or the rest of a text above the limit, which was dropped
   InputPosition next;
   std::int64_t disk_bytes = 0;  // of all inputs, read up to here
 };
@@ -38,15 +41,18 @@ inline constexpr std::size_t longest_line_bytes = std::size_t{256} << 20;
 
 class DocumentReader {
  public:
-  // `files` must live as long as the reader.
-  DocumentReader(const std::vector<InputFile>& files, const InputPosition& start);
+  // `files` and `tokenizer`, which says where texts may be cut, must live as long as the reader. `stop`, asked while
+  // a long way is read to `start` or to the end of a text, ends the reading.
+  DocumentReader(const std::vector<InputFile>& files, const InputPosition& start, const Tokenizer& tokenizer,
+                 std::function<bool()> stop);
 
-  // The next block, or nothing at the end. Throws Error naming the file: not readable, truncated, changed
-  // since it was listed.
+  // The next block, or nothing at the end (and after `stop`). Throws Error naming the file: not readable, truncated,
+  // changed since it was listed.
   std::optional<TextBlock> next();
 
  private:
-  void open();
+  // False: stopped.
+  bool open();
   void close();
   // Tries to hold `bytes` unread bytes.
   void fill(std::size_t bytes);
@@ -55,8 +61,11 @@ class DocumentReader {
   TextBlock next_piece();
   TextBlock next_lines();
   void drop_line();
+  void drop_document();
 
   const std::vector<InputFile>* files_;
+  const Tokenizer* tokenizer_;
+  std::function<bool()> stop_;
   InputPosition position_;
   std::int64_t disk_bytes_before_ = 0;  // of the inputs before this
   std::unique_ptr<ByteSource> source_;

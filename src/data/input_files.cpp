@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <map>
@@ -17,7 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 
 std::optional<InputFormat> format_of(const fs::path& path) {
-  const std::string extension = (is_compressed_name(path) ? path.stem() : path).extension().string();
+  std::string extension = (is_compressed_name(path) ? path.stem() : path).extension().string();
+  std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
   if (extension == ".txt" || extension == ".md") return InputFormat::text;
   if (extension == ".jsonl") return InputFormat::jsonl;
   return std::nullopt;

@@ -71,12 +71,13 @@ class Preparation {
     TokenizePipeline pipeline(inputs_.files, journal_.position, tokenizer_, config_.field, num_threads);
     std::int64_t bytes_since_journal = 0;
     bool first = true;
-    while (const auto block = pipeline.next()) {
+    const auto stop_asked = [&] { return listener_.stop && listener_.stop(); };
+    while (const auto block = pipeline.next(listener_.stop)) {
       if (std::exchange(first, false)) progress_.disk_bytes_before = block->block.disk_bytes;
       add(*block);
       bytes_since_journal += block->text_bytes;
       report(*block);
-      const bool stop = listener_.stop && listener_.stop();
+      const bool stop = stop_asked();
       if (stop || bytes_since_journal >= config_.journal_every_bytes) {
         commit();
         bytes_since_journal = 0;
@@ -84,7 +85,7 @@ class Preparation {
       if (stop) return false;
     }
     commit();
-    return true;
+    return !stop_asked() || journal_.position.input == static_cast<std::int64_t>(inputs_.files.size());
   }
 
   void finish() {
@@ -291,12 +292,21 @@ void check_config(const PrepareConfig& config, const InputFiles& inputs) {
           config.valid_fraction, inputs.files[0].path.string());
 }
 
+// Whether a run ended before it had kept a document: its folder is as good as empty.
+bool holds_nothing(const PrepareJournal& journal) {
+  return std::ranges::all_of(journal.datasets, [](const DatasetCounts& counts) { return counts.num_tokens == 0; });
+}
+
 // The journal to go on from: an earlier run's, or a new one.
 PrepareJournal start_journal(const PrepareConfig& config, const OutFolder& folder, const InputFiles& inputs,
                              Json identity, bool& resumed) {
   if (config.force) folder.clear();
   if (auto journal = read_journal(config.out)) {
     const std::string difference = identity_difference(journal->identity, identity);
+    if (!difference.empty() && holds_nothing(*journal)) {
+      folder.clear();
+      return start_journal(config, folder, inputs, std::move(identity), resumed);
+    }
     require(difference.empty(),
             "--out {}: holds {} of another command ({}); give another folder, or --force to "
             "throw that away",
@@ -327,9 +337,11 @@ PrepareResult prepare(const PrepareConfig& config, const Tokenizer& tokenizer, c
   PrepareJournal journal =
       start_journal(config, folder, inputs, identity_of(config, inputs, tokenizer), result.resumed);
   result.already_done = journal.finished;
-  if (journal.finished) {
-    for (const SourceCounts& source : journal.sources) result.num_skipped += source.num_skipped;
-  } else {
+  for (const SourceCounts& source : journal.sources) result.num_skipped += source.num_skipped;
+  require(!config.strict || result.num_skipped == 0,
+          "--strict: an earlier run without it left {} documents out of {} ({} names them); --force starts again",
+          result.num_skipped, config.out.string(), (config.out / skipped_log_name).string());
+  if (!journal.finished) {
     Preparation preparation(config, tokenizer, listener, inputs, std::move(journal));
     result.interrupted = !preparation.run();
     result.num_skipped = preparation.num_skipped();

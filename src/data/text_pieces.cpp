@@ -1,26 +1,20 @@
 #include "data/text_pieces.h"
 
-#include <algorithm>
+#include <xxhash.h>
 
 namespace lookback {
-namespace {
 
-bool is_space(char byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r'); }
-
-bool continues_character(char byte) { return (static_cast<unsigned char>(byte) & 0xC0) == 0x80; }
-
-}  // namespace
-
-std::size_t piece_size(std::string_view remaining) {
-  if (remaining.size() <= piece_bytes) return remaining.size();
-  const std::size_t limit = std::min(remaining.size(), 2 * piece_bytes);
-  for (std::size_t i = piece_bytes; i < limit; ++i) {
-    if ((remaining[i] == '\n' || remaining[i] == '\r') && !is_space(remaining[i - 1])) return i;
+std::size_t piece_size(std::string_view remaining, bool is_all, const Tokenizer& tokenizer) {
+  for (std::size_t reach = piece_bytes; reach < remaining.size(); reach *= 2) {
+    const std::size_t size = tokenizer.safe_prefix(remaining.substr(0, reach));
+    if (size > 0) return size;
   }
-  if (remaining.size() <= limit) return remaining.size();
-  std::size_t size = limit;
-  while (size > limit - 3 && continues_character(remaining[size])) --size;
-  return size;
+  return is_all ? remaining.size() : 0;
+}
+
+std::uint64_t content_hash(std::string_view document) {
+  const std::string_view hashed = document.substr(0, piece_bytes);
+  return XXH64(hashed.data(), hashed.size(), 0);
 }
 
 }  // namespace lookback

@@ -1,6 +1,7 @@
 #include "data/tokenize_pipeline.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "data/text_pieces.h"
@@ -27,9 +28,12 @@ TokenizePipeline::~TokenizePipeline() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-std::optional<TokenizedBlock> TokenizePipeline::next() {
+std::optional<TokenizedBlock> TokenizePipeline::next(const std::function<bool()>& stop) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return slots_.empty() ? read_all_ : slots_.front()->done; });
+  const auto is_there = [&] { return slots_.empty() ? read_all_ : slots_.front()->done; };
+  while (!changed_.wait_for(lock, std::chrono::milliseconds(100), is_there)) {
+    if (stop && stop()) return std::nullopt;
+  }
   if (slots_.empty()) return std::nullopt;
   const std::shared_ptr<Slot> slot = slots_.front();
   if (slot->error) std::rethrow_exception(slot->error);
@@ -48,7 +52,10 @@ void TokenizePipeline::read() {
     changed_.notify_all();
   };
   try {
-    DocumentReader reader(files_, start_);
+    DocumentReader reader(files_, start_, tokenizer_, [this] {
+      const std::lock_guard lock(mutex_);
+      return stopped_;
+    });
     while (auto block = reader.next()) {
       auto slot = std::make_shared<Slot>();
       slot->text_bytes = block->text.size();

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -27,9 +28,9 @@ class TokenizePipeline {
   TokenizePipeline(const TokenizePipeline&) = delete;
   TokenizePipeline& operator=(const TokenizePipeline&) = delete;
 
-  // The next block in the order of the inputs, or nothing at the end. Rethrows what a thread threw, after all
-  // blocks before it.
-  std::optional<TokenizedBlock> next();
+  // The next block in the order of the inputs; nothing at the end, or when `stop` (may be empty) says so while the
+  // block is waited for. Rethrows what a thread threw, after all blocks before it.
+  std::optional<TokenizedBlock> next(const std::function<bool()>& stop);
 
  private:
   struct Slot {

@@ -35,6 +35,21 @@ std::string type_of(const LookupJson& value, const std::string& source) {
   return json_field<std::string>(value, "type", source);
 }
 
+// Where the last character of `text` (not empty) begins; its last byte where that ends no valid character.
+std::size_t last_character_begin(std::string_view text) {
+  constexpr std::size_t longest_character = 4;
+  for (std::size_t size = 1; size <= std::min(longest_character, text.size()); ++size) {
+    if (utf8_character_size(text.substr(text.size() - size)) == size) return text.size() - size;
+  }
+  return text.size() - 1;
+}
+
+bool is_letter(std::string_view character) {
+  const auto first = static_cast<unsigned char>(character[0]);
+  if (first >= 0x80) return utf8_character_size(character) == character.size() && WordSplitter::is_letter(character);
+  return (first | 0x20) >= 'a' && (first | 0x20) <= 'z';
+}
+
 void require_absent(const LookupJson& value, const char* key, const std::string& source) {
   const bool absent = !value.contains(key) || value.at(key).is_null() || value.at(key) == "" ||
                       value.at(key) == false || value.at(key) == 0.0;
@@ -144,12 +159,9 @@ void BpeTokenizer::read_added_tokens(const LookupJson& file, const std::string& 
     const auto index = static_cast<std::size_t>(id);
     if (index >= bytes_of_.size()) bytes_of_.resize(index + 1);
     bytes_of_[index] = content;
+    for (const char byte : content.substr(1)) inside_added_token_[static_cast<unsigned char>(byte)] = true;
     added_tokens_.add({content, static_cast<std::int32_t>(id), json_field_or(token, "normalized", false, place)});
   }
-  words_end_at_blanks_ = splitter_.has_value() && splitter_->ends_words_at_blanks() &&
-                         std::ranges::none_of(added_tokens_.tokens(), [](const AddedToken& token) {
-                           return token.content.find(' ') != std::string::npos;
-                         });
 }
 
 void BpeTokenizer::read_pre_tokenizer(const LookupJson& value, const std::string& source) {
@@ -193,17 +205,31 @@ void BpeTokenizer::find_end_of_text(const std::string& source) {
 
 void BpeTokenizer::encode(std::string_view text, std::vector<std::int32_t>& ids) const {
   added_tokens_.split(
-      text, [&](std::string_view part) { encode_plain(part, ids); },
+      text, [&](std::string_view part) { encode_prefixed(part, ids); },
       [&](const AddedToken& token) { ids.push_back(token.id); });
 }
 
-void BpeTokenizer::encode_plain(std::string_view text, std::vector<std::int32_t>& ids) const {
-  std::string prefixed;
-  if (add_prefix_space_ && text[0] != ' ') {
-    prefixed = " ";
-    prefixed += text;
-    text = prefixed;
+void BpeTokenizer::encode_continuation(std::string_view text, std::vector<std::int32_t>& ids) const {
+  added_tokens_.split(
+      text,
+      [&](std::string_view part) {
+        const bool is_first = part.data() == text.data();
+        is_first ? encode_plain(part, ids) : encode_prefixed(part, ids);
+      },
+      [&](const AddedToken& token) { ids.push_back(token.id); });
+}
+
+void BpeTokenizer::encode_prefixed(std::string_view text, std::vector<std::int32_t>& ids) const {
+  if (!add_prefix_space_ || text[0] == ' ') {
+    encode_plain(text, ids);
+    return;
   }
+  std::string prefixed = " ";
+  prefixed += text;
+  encode_plain(prefixed, ids);
+}
+
+void BpeTokenizer::encode_plain(std::string_view text, std::vector<std::int32_t>& ids) const {
   while (!text.empty()) {
     const std::size_t valid = valid_utf8_prefix(text);
     encode_words(text.substr(0, valid), ids);
@@ -254,13 +280,16 @@ void BpeTokenizer::decode(std::int32_t id, std::string& text) const {
 }
 
 std::size_t BpeTokenizer::safe_prefix(std::string_view text) const {
-  if (!words_end_at_blanks_) return 0;
-  const auto is_letter = [&](std::size_t i) {
-    const char lower = static_cast<char>(text[i] | 0x20);
-    return lower >= 'a' && lower <= 'z';
-  };
-  for (std::size_t i = text.size(); i > 2; --i) {
-    if (text[i - 2] == ' ' && is_letter(i - 3) && is_letter(i - 1)) return i - 2;
+  if (!splitter_.has_value() || !splitter_->ends_words_after_letters()) return 0;
+  for (std::size_t end = text.size(); end > 0;) {  // of the last whole character that was not looked at
+    const std::size_t begin = last_character_begin(text.substr(0, end));
+    const std::string_view behind = text.substr(end);
+    const std::size_t next_size = utf8_character_size(behind);
+    if (next_size > 0 && !inside_added_token_[static_cast<unsigned char>(behind[0])] &&
+        !is_letter(behind.substr(0, next_size)) && is_letter(text.substr(begin, end - begin))) {
+      return end;
+    }
+    end = begin;
   }
   return 0;
 }

@@ -31,8 +31,9 @@ class BpeTokenizer : public Tokenizer {
   std::int32_t vocab_size() const override { return static_cast<std::int32_t>(bytes_of_.size()); }
   std::int32_t end_of_text_id() const override { return end_of_text_id_; }
   std::string fingerprint() const override { return fingerprint_; }
-  // Between two words of ASCII letters, where the pattern is one of the common ones.
+  // Behind a letter that no letter follows, where the pattern is one of the common ones.
   std::size_t safe_prefix(std::string_view text) const override;
+  void encode_continuation(std::string_view text, std::vector<std::int32_t>& ids) const override;
   void save(const std::filesystem::path& folder) const override;
 
  private:
@@ -42,6 +43,8 @@ class BpeTokenizer : public Tokenizer {
   void read_pre_tokenizer(const LookupJson& value, const std::string& source);
   void find_end_of_text(const std::string& source);
 
+  // `text` without added tokens; with the blank before it that add_prefix_space asks for.
+  void encode_prefixed(std::string_view text, std::vector<std::int32_t>& ids) const;
   void encode_plain(std::string_view text, std::vector<std::int32_t>& ids) const;
   void encode_words(std::string_view valid_text, std::vector<std::int32_t>& ids) const;
   void encode_word(std::string_view word, std::vector<std::int32_t>& ids) const;
@@ -56,8 +59,8 @@ class BpeTokenizer : public Tokenizer {
   bool ignore_merges_ = false;  // a word that is itself a token is taken whole
   AddedTokens added_tokens_;
   bool add_prefix_space_ = false;
-  std::optional<WordSplitter> splitter_;  // nothing: the whole text is one word
-  bool words_end_at_blanks_ = false;      // see WordSplitter, and no added token holds a blank
+  std::optional<WordSplitter> splitter_;        // nothing: the whole text is one word
+  std::array<bool, 256> inside_added_token_{};  // by byte: comes in one, behind its first byte
   std::int32_t end_of_text_id_ = -1;
 };
 

@@ -17,7 +17,7 @@ class BytesTokenizer : public Tokenizer {
   std::int32_t vocab_size() const override { return 257; }
   std::int32_t end_of_text_id() const override { return 256; }
   std::string fingerprint() const override { return "0000000000000101"; }
-  std::size_t safe_prefix(std::string_view text) const override { return text.size(); }
+  std::size_t safe_prefix(std::string_view text) const override;
   void save(const std::filesystem::path& folder) const override;
 };
 

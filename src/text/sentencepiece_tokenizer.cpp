@@ -28,6 +28,39 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path
   require(status.ok(), "{}: not a SentencePiece model: {}", path.string(), status.error_message());
   require(processor_->library.eos_id() >= 0, "{}: the model has no end-of-sentence piece (</s>)", path.string());
   fingerprint_ = fmt::format("{:016x}", XXH3_64bits(file_content_.data(), file_content_.size()));
+  const std::vector<std::string> pieces = processor_->library.EncodeAsPieces("a");
+  puts_blank_before_text_ = !pieces.empty() && std::string_view(pieces[0]).starts_with(blank);
+  // Not so of a model that strips the blank before a text and puts none there.
+  std::vector<std::int32_t> cut = Tokenizer::encode("a");
+  encode_continuation(" a", cut);
+  may_be_cut_ = !has_piece_over_blank() && cut == Tokenizer::encode("a a");
+}
+
+bool SentencePieceTokenizer::has_piece_over_blank() const {
+  for (int id = 0; id < processor_->library.GetPieceSize(); ++id) {
+    std::string_view piece = processor_->library.IdToPiece(id);
+    while (piece.starts_with(blank)) piece.remove_prefix(blank.size());
+    if (piece.find(blank) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
+std::size_t SentencePieceTokenizer::safe_prefix(std::string_view text) const {
+  if (!may_be_cut_) return 0;
+  const auto is_letter = [&](std::size_t i) {
+    const char lower = static_cast<char>(text[i] | 0x20);
+    return lower >= 'a' && lower <= 'z';
+  };
+  for (std::size_t i = text.size(); i > 2; --i) {
+    if (text[i - 2] == ' ' && is_letter(i - 3) && is_letter(i - 1)) return i - 2;
+  }
+  return 0;
+}
+
+void SentencePieceTokenizer::encode_continuation(std::string_view text, std::vector<std::int32_t>& ids) const {
+  // The library puts the blank itself.
+  if (puts_blank_before_text_ && text.starts_with(' ')) text.remove_prefix(1);
+  encode(text, ids);
 }
 
 void SentencePieceTokenizer::encode(std::string_view text, std::vector<std::int32_t>& ids) const {
@@ -57,11 +90,6 @@ void SentencePieceTokenizer::decode(std::int32_t id, std::string& text) const {
   }
 }
 
-bool SentencePieceTokenizer::puts_blank_before_text() const {
-  const std::vector<std::string> pieces = processor_->library.EncodeAsPieces("a");
-  return !pieces.empty() && std::string_view(pieces[0]).starts_with(blank);
-}
-
 std::int32_t SentencePieceTokenizer::vocab_size() const { return processor_->library.GetPieceSize(); }
 
 std::int32_t SentencePieceTokenizer::end_of_text_id() const { return processor_->library.eos_id(); }
@@ -75,7 +103,9 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path
 }
 void SentencePieceTokenizer::encode(std::string_view, std::vector<std::int32_t>&) const {}
 void SentencePieceTokenizer::decode(std::int32_t, std::string&) const {}
-bool SentencePieceTokenizer::puts_blank_before_text() const { return false; }
+bool SentencePieceTokenizer::has_piece_over_blank() const { return false; }
+std::size_t SentencePieceTokenizer::safe_prefix(std::string_view) const { return 0; }
+void SentencePieceTokenizer::encode_continuation(std::string_view, std::vector<std::int32_t>&) const {}
 std::int32_t SentencePieceTokenizer::vocab_size() const { return 0; }
 std::int32_t SentencePieceTokenizer::end_of_text_id() const { return -1; }
 

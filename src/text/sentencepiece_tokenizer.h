@@ -23,14 +23,24 @@ class SentencePieceTokenizer : public Tokenizer {
   std::int32_t vocab_size() const override;
   std::int32_t end_of_text_id() const override;
   std::string fingerprint() const override { return fingerprint_; }
-  bool puts_blank_before_text() const override;
+  bool puts_blank_before_text() const override { return puts_blank_before_text_; }
+  // Before a blank between two words of ASCII letters, where no piece of the vocabulary reaches over such a place. (In
+  // texts of megabytes a unigram model's own sums lose precision; cut, they are more exact than uncut.)
+  std::size_t safe_prefix(std::string_view text) const override;
+  // `text` begins with the blank of a safe_prefix.
+  void encode_continuation(std::string_view text, std::vector<std::int32_t>& ids) const override;
   void save(const std::filesystem::path& folder) const override;
 
  private:
+  // Whether a piece goes on behind a blank in its midst or ends in one that follows a letter.
+  bool has_piece_over_blank() const;
+
   struct Processor;
   std::unique_ptr<Processor> processor_;
   std::string file_content_;
   std::string fingerprint_;
+  bool puts_blank_before_text_ = false;
+  bool may_be_cut_ = false;
 };
 
 }  // namespace lookback

@@ -122,7 +122,8 @@ void tokenize_text(const Tokenizer& tokenizer, std::istream& in, std::ostream& o
     const std::size_t size = more ? tokenizer.safe_prefix(buffer) : buffer.size();
     ids.clear();
     shown.clear();
-    if (size > 0) tokenizer.encode(std::string_view(buffer).substr(0, size), ids);
+    const std::string_view part = std::string_view(buffer).substr(0, size);
+    if (size > 0) num_bytes == 0 ? tokenizer.encode(part, ids) : tokenizer.encode_continuation(part, ids);
     for (const std::int32_t id : ids) {
       fmt::format_to(std::back_inserter(shown), "{}{}", first ? "" : " ", id);
       first = false;

@@ -36,12 +36,16 @@ class Tokenizer {
   // tokenizer_config.json for the embedded `bytes`).
   virtual void save(const std::filesystem::path& folder) const = 0;
 
-  // The length of a prefix of `text` after which encoding may start anew: its ids, then those of the rest with
-  // whatever follows `text`, are the ids of the whole. 0 where the tokenizer knows no such place.
+  // The length of a prefix of `text` after which encoding may start anew: the ids that encode gives for it, then those
+  // that encode_continuation gives for the rest with whatever follows `text`, are the ids of the whole. Ends between
+  // UTF-8 characters. 0 where the tokenizer knows no such place.
   virtual std::size_t safe_prefix(std::string_view text) const {
     static_cast<void>(text);
     return 0;
   }
+
+  // As encode, of a text that goes on behind a safe_prefix: nothing is put before it.
+  virtual void encode_continuation(std::string_view text, std::vector<std::int32_t>& ids) const { encode(text, ids); }
 
   // Whether encode treats a text as if a blank stood before it, which decode then shows (SentencePiece).
   virtual bool puts_blank_before_text() const { return false; }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "core/error.h"
 
@@ -81,46 +82,66 @@ struct FreeMatch {
   void operator()(pcre2_match_data* match) const { pcre2_match_data_free(match); }
 };
 
+struct FreeCode {
+  void operator()(pcre2_code* code) const { pcre2_code_free(code); }
+};
+using CodePointer = std::unique_ptr<pcre2_code, FreeCode>;
+
+// Throws Error naming `source` and the pattern as it was `written` when it does not compile.
+CodePointer compile(const std::string& pattern, const std::string& written, const std::string& source) {
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  CodePointer code(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF | PCRE2_UCP,
+                                 &error, &offset, nullptr));
+  require(code != nullptr, "{}: the pattern {} is not supported: {}", source, written, pcre_message(error));
+  pcre2_jit_compile(code.get(), PCRE2_JIT_COMPLETE);  // without it matching is slower, not different
+  return code;
+}
+
+// Begin and end of the first match at or behind `begin`; npos twice where there is none.
+std::pair<std::size_t, std::size_t> find_match(const pcre2_code* code, std::string_view text, std::size_t begin) {
+  thread_local const std::unique_ptr<pcre2_match_data, FreeMatch> match(pcre2_match_data_create(1, nullptr));
+  const int found = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), begin,
+                                PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, match.get(), nullptr);
+  if (found == PCRE2_ERROR_NOMATCH) return {std::string_view::npos, std::string_view::npos};
+  require(found >= 0, "cannot cut the text into words: {}", pcre_message(found));
+  const PCRE2_SIZE* const range = pcre2_get_ovector_pointer(match.get());
+  return {range[0], range[1]};
+}
+
 }  // namespace
 
 struct WordSplitter::Compiled {
-  struct FreeCode {
-    void operator()(pcre2_code* code) const { pcre2_code_free(code); }
-  };
-  std::unique_ptr<pcre2_code, FreeCode> code;
-  bool ends_words_at_blanks = false;
+  CodePointer code;
+  bool ends_words_after_letters = false;
 };
 
 WordSplitter::WordSplitter(const std::string& pattern, const std::string& source)
     : compiled_(std::make_unique<Compiled>()) {
-  compiled_->ends_words_at_blanks = pattern == gpt2_pattern() || pattern == llama3_pattern || pattern == qwen2_pattern;
-  const std::string plain = spelled_out(pattern, source);
-  int error = 0;
-  PCRE2_SIZE offset = 0;
-  compiled_->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(plain.data()), plain.size(), PCRE2_UTF | PCRE2_UCP,
-                                      &error, &offset, nullptr));
-  require(compiled_->code != nullptr, "{}: the pattern {} is not supported: {}", source, pattern, pcre_message(error));
-  pcre2_jit_compile(compiled_->code.get(), PCRE2_JIT_COMPLETE);  // without it matching is slower, not different
+  compiled_->ends_words_after_letters =
+      pattern == gpt2_pattern() || pattern == llama3_pattern || pattern == qwen2_pattern;
+  compiled_->code = compile(spelled_out(pattern, source), pattern, source);
 }
 
 WordSplitter::~WordSplitter() = default;
 WordSplitter::WordSplitter(WordSplitter&&) noexcept = default;
 WordSplitter& WordSplitter::operator=(WordSplitter&&) noexcept = default;
 
-bool WordSplitter::ends_words_at_blanks() const { return compiled_->ends_words_at_blanks; }
+bool WordSplitter::ends_words_after_letters() const { return compiled_->ends_words_after_letters; }
+
+bool WordSplitter::is_letter(std::string_view character) {
+  static const CodePointer letter = compile(fmt::format("[{}]", letters), "\\p{L}", "built-in pattern");
+  return find_match(letter.get(), character, 0).first == 0;
+}
 
 const char* WordSplitter::gpt2_pattern() {
   return "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 }
 
 std::size_t WordSplitter::word_end(std::string_view text, std::size_t begin) const {
-  thread_local const std::unique_ptr<pcre2_match_data, FreeMatch> match(pcre2_match_data_create(1, nullptr));
-  const int found = pcre2_match(compiled_->code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), begin,
-                                PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, match.get(), nullptr);
-  if (found == PCRE2_ERROR_NOMATCH) return text.size();
-  require(found >= 0, "cannot cut the text into words: {}", pcre_message(found));
-  const PCRE2_SIZE* const range = pcre2_get_ovector_pointer(match.get());
-  return range[0] > begin ? range[0] : range[1];
+  const auto [match_begin, match_end] = find_match(compiled_->code.get(), text, begin);
+  if (match_begin == std::string_view::npos) return text.size();
+  return match_begin > begin ? match_begin : match_end;
 }
 
 }  // namespace lookback

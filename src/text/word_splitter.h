@@ -21,9 +21,12 @@ class WordSplitter {
   // GPT-2's: contractions, words, numbers, other signs, each with its blank before; runs of blanks.
   static const char* gpt2_pattern();
 
-  // Whether, by this pattern, a word ends between an ASCII letter and a space that an ASCII letter follows, whatever
-  // comes before and behind. Known of the patterns of GPT-2, Llama 3 and Qwen 2; false for others.
-  bool ends_words_at_blanks() const;
+  // Whether, by this pattern, a word ends wherever a letter is followed by what is no letter, whatever comes before and
+  // behind. Known of the patterns of GPT-2, Llama 3 and Qwen 2; false for others.
+  bool ends_words_after_letters() const;
+
+  // Whether the valid UTF-8 character is a letter (\p{L}) to the patterns.
+  static bool is_letter(std::string_view character);
 
   // End of the word that begins at `begin` of valid UTF-8 `text`, begin < text.size(). A word is a match of the
   // pattern, or what lies between two matches. May be called from several threads.

@@ -11,6 +11,7 @@
 #include "data/prepare_runs.h"
 #include "data/text_pieces.h"
 #include "data/token_dataset.h"
+#include "text/bytes_tokenizer.h"
 #include "text/utf8.h"
 
 namespace lookback {
@@ -26,6 +27,12 @@ std::string json_lines(const std::vector<std::string>& texts, const char* field 
   for (const std::string& text : texts) lines += Json{{"n", 1}, {field, text}}.dump() + "\n";
   return lines;
 }
+
+struct StopAfterOneBlock {
+  bool stop = false;
+  PrepareListener listener{
+      .progress = [this](const PrepareProgress&) { stop = true; }, .skipped = {}, .stop = [this] { return stop; }};
+};
 
 TEST(Prepare, TenWords) {
   const TemporaryFolder folder;
@@ -49,6 +56,7 @@ TEST(Prepare, EveryFormatAndCompressionInOrder) {
   write_bytes(in / "f.jsonl", json_lines({"l1", "l2"}) + "\n" + R"({"text": "no line end"})");
   write_bytes(in / "g.jsonl.zst", zstd(json_lines({"l3\nmore", "é"})));
   write_bytes(in / "h.jsonl.gz", gzip(json_lines({"l5"})));
+  write_bytes(in / "i.TXT.GZ", gzip("capitals"));
   write_bytes(in / "other.pdf", "?");
   const PrepareResult result =
       prepare_bytes(small_config({in / "h.jsonl.gz", in / "a", in / "b.txt"}, folder.path() / "out1"));
@@ -56,8 +64,9 @@ TEST(Prepare, EveryFormatAndCompressionInOrder) {
   EXPECT_THAT(documents_of(folder.path() / "out1"), ElementsAre("l5", "# mark", "text"));
   const PrepareResult all = prepare_bytes(small_config({in}, folder.path() / "out2"));
   EXPECT_EQ(all.num_unknown_files, 1);
-  EXPECT_THAT(documents_of(folder.path() / "out2"), ElementsAre("# mark", "text", "zstd twice", "gzip twice", "l1",
-                                                                "l2", "no line end", "l3\nmore", "é", "l5"));
+  EXPECT_THAT(documents_of(folder.path() / "out2"),
+              ElementsAre("# mark", "text", "zstd twice", "gzip twice", "l1", "l2", "no line end", "l3\nmore", "é",
+                          "l5", "capitals"));
   PrepareConfig other_field = small_config({folder.path() / "k.jsonl"}, folder.path() / "out3");
   write_bytes(folder.path() / "k.jsonl", json_lines({"x"}, "body"));
   other_field.field = "body";
@@ -79,19 +88,61 @@ TEST(Prepare, LongDocumentsAreCutTheSameInEveryFormat) {
   EXPECT_EQ(read_file(folder.path() / "out1/documents.bin"), read_file(folder.path() / "out2/documents.bin"));
 }
 
-TEST(TextPieces, CutBeforeLineBreaksAndNeverInsideCharacters) {
-  EXPECT_EQ(piece_size("short"), 5U);
-  const std::string line(piece_bytes + 10, 'x');
-  EXPECT_EQ(piece_size(line + "\nrest"), line.size());
-  EXPECT_EQ(piece_size(line + " \nrest"), line.size() + 6);  // behind a space: no place to cut
-  EXPECT_EQ(piece_size(line), line.size());
+// A tokenizer that may be cut before '|' only.
+class CutAtBars : public BytesTokenizer {
+ public:
+  std::size_t safe_prefix(std::string_view text) const override {
+    const std::size_t bar = text.rfind('|');
+    return bar == std::string_view::npos ? 0 : bar;
+  }
+};
+
+TEST(TextPieces, EndWhereTheTokenizerMayBeCut) {
+  const CutAtBars tokenizer;
+  EXPECT_EQ(piece_size("no longer | than a piece", true, tokenizer), 24U);
+  EXPECT_EQ(piece_size("not read to its end |", false, tokenizer), 0U);
+  const std::string line(piece_bytes - 10, 'x');
+  EXPECT_EQ(piece_size(line + "|" + line, true, tokenizer), line.size());
+  EXPECT_EQ(piece_size("||" + line + "|" + line + "|" + line, false, tokenizer), line.size() + 2);
+  const std::string far = line + line + line + "|" + line + line;  // its first place lies in the first four pieces
+  EXPECT_EQ(piece_size(far, true, tokenizer), 3 * line.size());
+  EXPECT_EQ(piece_size(far.substr(0, 4 * piece_bytes), false, tokenizer), 0U);
+  EXPECT_EQ(piece_size(far, false, tokenizer), 3 * line.size());
   std::string wide = "x";
-  while (wide.size() <= 3 * piece_bytes) wide += "文";
-  const std::size_t size = piece_size(wide);
-  EXPECT_GT(size, 2 * piece_bytes - 3);
-  EXPECT_LE(size, 2 * piece_bytes);
+  while (wide.size() <= 2 * piece_bytes) wide += "文";
+  const std::size_t size = piece_size(wide, true, BytesTokenizer());
+  EXPECT_GT(size, piece_bytes - 3);
   EXPECT_EQ(valid_utf8_prefix(std::string_view(wide).substr(0, size)), size);
-  EXPECT_EQ(piece_size(std::string_view(wide).substr(0, 2 * piece_bytes + 1)), size);
+}
+
+// The ids of a document of several pieces are those of its text in one.
+TEST(Prepare, CutsChangeNoIds) {
+  const fs::path fixtures = fs::path(LOOKBACK_SOURCE_DIR) / "tests/fixtures/tokenizers";
+  const TemporaryFolder folder;
+  Json prefixed = read_json_file(fixtures / "split-regex.json");
+  prefixed["pre_tokenizer"] = {{"type", "ByteLevel"}, {"add_prefix_space", true}};
+  write_bytes(folder.path() / "prefixed.json", prefixed.dump());
+  std::string chinese;
+  while (chinese.size() < 1'100'000) chinese += "一二三，四五六七。\n八九";
+  const std::string words = generated_text(1'200'000, 7);
+  const std::string digits = "x" + std::string(1'060'000, '7') + " end";
+  for (const fs::path& file :
+       {fixtures / "split-regex.json", folder.path() / "prefixed.json", fixtures / "bpe.model"}) {
+    const auto tokenizer = load_tokenizer(file.string());
+    for (const std::string& text : {words, chinese, digits}) {
+      if (&text == &chinese && file.extension() == ".model") continue;
+      SCOPED_TRACE(file.string() + ": " + text.substr(0, 20));
+      write_bytes(folder.path() / "in/a.txt", text);
+      PrepareConfig config = small_config({folder.path() / "in"}, folder.path() / "out");
+      config.force = true;
+      prepare(config, *tokenizer, {});
+      const TokenDataset dataset(config.out);
+      std::vector<std::int64_t> ids(static_cast<std::size_t>(dataset.num_tokens()) - 1);
+      dataset.read(0, ids);
+      const std::vector<std::int32_t> expected = tokenizer->encode(text);
+      EXPECT_TRUE(std::ranges::equal(ids, expected)) << ids.size() << " " << expected.size();
+    }
+  }
 }
 
 TEST(Prepare, SameForAnyNumberOfThreads) {
@@ -177,6 +228,8 @@ TEST(Prepare, BrokenDocumentsAreNamedAndLeftOut) {
   PrepareConfig strict = small_config({in}, folder.path() / "strict");
   strict.strict = true;
   EXPECT_THAT(prepare_error(strict), AllOf(HasSubstr("a.jsonl:2:"), HasSubstr("--strict")));
+  strict.out = folder.path() / "out";  // finished, without it
+  EXPECT_THAT(prepare_error(strict), AllOf(HasSubstr("--strict"), HasSubstr("9 documents")));
 }
 
 TEST(Prepare, NamesDamagedCompressedFiles) {
@@ -212,6 +265,7 @@ TEST(Prepare, RefusesBadInputs) {
     return prepare_error(small_config(inputs, base / out));
   };
   EXPECT_THAT(error_of({base / "empty.txt", base / "blank.jsonl"}, "o1"), HasSubstr("no documents"));
+  EXPECT_EQ(error_of({base / "a.txt"}, "o1"), "(no error)");  // nothing is lost with what that left
   EXPECT_THAT(error_of({base / "a.pdf"}, "o2"), HasSubstr(".jsonl"));
   EXPECT_THAT(error_of({base / "no.txt"}, "o2"), HasSubstr("no such file"));
   EXPECT_THAT(error_of({base / "nothing"}, "o2"), HasSubstr("no inputs"));
@@ -226,9 +280,7 @@ TEST(Prepare, AFinishedOrUnfinishedFolderIsKept) {
   write_bytes(folder.path() / "a.txt", "first");
   write_bytes(folder.path() / "b.txt", "second");
   PrepareConfig config = small_config({folder.path() / "a.txt", folder.path() / "b.txt"}, folder.path() / "out");
-  PrepareListener stop_at_once;
-  stop_at_once.stop = [] { return true; };
-  EXPECT_TRUE(prepare_bytes(config, stop_at_once).interrupted);
+  EXPECT_TRUE(prepare_bytes(config, StopAfterOneBlock().listener).interrupted);
   EXPECT_THROW(TokenDataset(config.out), std::exception);
   PrepareConfig other = config;
   other.inputs.pop_back();
@@ -259,10 +311,8 @@ TEST(Prepare, StoppedAfterEveryBlockTheResultIsTheSame) {
   config.valid_fraction = 0.1;
   prepare_bytes(config);
   config.out = folder.path() / "stopped";
-  PrepareListener stop_at_once;
-  stop_at_once.stop = [] { return true; };
   int runs = 1;
-  while (prepare_bytes(config, stop_at_once).interrupted) ASSERT_LT(++runs, 100);
+  while (prepare_bytes(config, StopAfterOneBlock().listener).interrupted) ASSERT_LT(++runs, 100);
   EXPECT_GT(runs, 8);
   EXPECT_TRUE(content_of(folder.path() / "stopped") == content_of(folder.path() / "whole"));
 }

@@ -37,20 +37,27 @@ TEST(SplitRegexTokenizer, LongRunsOverflowNothing) {
   }
 }
 
-TEST(SplitRegexTokenizer, MayBeCutAtItsSafePrefix) {
-  const std::string text = "One day, the cat's 12 kittens  sat \n\n on 中文 <|end_of_text|> mats ";
-  std::vector<std::int32_t> ids;
-  for (std::string_view rest = text; !rest.empty();) {
-    std::size_t size = tokenizer().safe_prefix(rest);
-    if (size == 0) size = rest.size();
-    const std::vector<std::int32_t> part = tokenizer().encode(rest.substr(0, size));
-    ids.insert(ids.end(), part.begin(), part.end());
-    rest.remove_prefix(size);
+TEST(SplitRegexTokenizer, MayBeCutAtItsSafePrefixes) {
+  const std::string text =
+      "One day, the cat's 12 kittens'll  sat \n\n on 中文。e\u0301 <|end_of_text|> mats\xff a\n\nb ";
+  const std::vector<std::int32_t> expected = tokenizer().encode(text);
+  std::size_t num_cuts = 0;
+  for (std::size_t read = 1; read <= text.size(); ++read) {  // every place that any prefix of the text shows
+    const std::size_t size = tokenizer().safe_prefix(std::string_view(text).substr(0, read));
+    std::vector<std::int32_t> ids;
+    if (size > 0) tokenizer().encode(std::string_view(text).substr(0, size), ids);
+    size > 0 ? tokenizer().encode_continuation(std::string_view(text).substr(size), ids)
+             : tokenizer().encode(text, ids);
+    EXPECT_EQ(ids, expected) << size;
+    if (size > 0) ++num_cuts;
   }
-  EXPECT_EQ(ids, tokenizer().encode(text));
+  EXPECT_GT(num_cuts, 40U);
   EXPECT_EQ(tokenizer().safe_prefix("the cat sat"), 7U);
-  EXPECT_EQ(tokenizer().safe_prefix("the cat "), 3U);
-  EXPECT_EQ(tokenizer().safe_prefix("thecat  sat"), 0U);
+  EXPECT_EQ(tokenizer().safe_prefix("the cat "), 7U);
+  EXPECT_EQ(tokenizer().safe_prefix("文。"), 3U);
+  EXPECT_EQ(tokenizer().safe_prefix(std::string_view("文。").substr(0, 5)), 0U);  // the next character is not whole
+  EXPECT_EQ(tokenizer().safe_prefix("<|end_of"), 0U);
+  EXPECT_EQ(tokenizer().safe_prefix("thecat"), 0U);
   EXPECT_EQ(tokenizer().safe_prefix(""), 0U);
 }
 

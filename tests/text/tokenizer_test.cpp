@@ -145,6 +145,22 @@ TEST_P(SentencePiece, GivesThePythonPackagesIds) {
   EXPECT_EQ(tokenizer->decode(tokenizer->encode("the cat sat")), " the cat sat");
 }
 
+TEST_P(SentencePiece, MayBeCutAtItsSafePrefixes) {
+  const auto tokenizer = load_tokenizer((fixtures / (std::string(GetParam()) + ".model")).string());
+  const std::string text = " The cat sat on  the mats.\nOne day it was  gone for ever and ever";
+  const std::vector<std::int32_t> expected = tokenizer->encode(text);
+  std::size_t num_cuts = 0;
+  for (std::size_t read = 1; read <= text.size(); ++read) {
+    const std::size_t size = tokenizer->safe_prefix(std::string_view(text).substr(0, read));
+    if (size == 0) continue;
+    std::vector<std::int32_t> ids = tokenizer->encode(text.substr(0, size));
+    tokenizer->encode_continuation(std::string_view(text).substr(size), ids);
+    EXPECT_EQ(ids, expected) << size;
+    ++num_cuts;
+  }
+  EXPECT_GT(num_cuts, 30U);
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, SentencePiece, testing::Values("unigram", "bpe"));
 
 }  // namespace
