@@ -72,7 +72,8 @@ function(lookback_tests name)
     endif()
     target_compile_definitions(${target} PRIVATE LOOKBACK_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                LOOKBACK_BINARY_DIR="${CMAKE_BINARY_DIR}")
-    gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
-                         TEST_PREFIX "${name}: " PROPERTIES LABELS ${label} TIMEOUT 900)
+    # CTest runs as many tests at a time as there are cores; tests of threads set their number themselves.
+    gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_PREFIX "${name}: "
+                         PROPERTIES LABELS ${label} TIMEOUT 900 ENVIRONMENT OMP_NUM_THREADS=1)
   endforeach()
 endfunction()

@@ -9,6 +9,7 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "report/demo_report.h"
+#include "report/demo_report_json.h"
 #include "report/text_table.h"
 #include "report/units.h"
 
@@ -39,7 +40,7 @@ void print_summary(const DemoReport& report, const std::filesystem::path& page) 
   fmt::print("{}\n", report.next_commands);
 }
 
-int run(const DemoOptions& options) {
+int run(const DemoOptions& options, bool json) {
   catch_interrupts();
   fmt::print(stderr,
              "Two models of 0.2M parameters learn from scratch to find needles; about ten minutes on two cores.\n");
@@ -52,7 +53,13 @@ int run(const DemoOptions& options) {
   const std::filesystem::path page = options.out / "report.html";
   write_file_atomic(page, demo_report_html(*report));
   write_file_atomic(options.out / "accuracy.svg", line_chart_svg(demo_accuracy_chart(*report)));
-  print_summary(*report, page);
+  const Json results = demo_report_json(*report);
+  write_json_file(options.out / "results.json", results);
+  if (json) {
+    fmt::print("{}\n", dump_line(results));
+  } else {
+    print_summary(*report, page);
+  }
   return demo_learned(*report) ? 0 : exit_not_learned;
 }
 
@@ -60,6 +67,7 @@ int run(const DemoOptions& options) {
 
 void add_demo_command(CLI::App& app) {
   auto options = std::make_shared<DemoOptions>();
+  auto json = std::make_shared<bool>(false);
   CLI::App* command = app.add_subcommand("demo",
                                          "Train a small DRT and a sliding-window model from scratch, "
                                          "compare both on long texts, write a report");
@@ -70,6 +78,7 @@ void add_demo_command(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--threads", options->threads, "CPU threads (default: all cores)")->check(CLI::Range(1, 1024));
   command->add_flag("--quick", options->quick, "Stop at contexts 64 times the training length, not 1,024");
+  command->add_flag("--json", *json, "One line of JSON at the end: what OUT/results.json holds");
   command->footer(
       "Examples:\n"
       "  lookback demo\n"
@@ -77,8 +86,8 @@ void add_demo_command(CLI::App& app) {
       "Ctrl-C saves; the same command goes on where it stopped. Exit code 1 when the DRT did not learn (less "
       "than 80%\n"
       "right at the longest context).");
-  command->callback([options] {
-    const int code = run(*options);
+  command->callback([options, json] {
+    const int code = run(*options, *json);
     if (code != 0) throw CLI::RuntimeError(code);
   });
 }

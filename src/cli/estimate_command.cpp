@@ -20,7 +20,8 @@ struct EstimateFlags {
 };
 
 std::optional<VocabularyHint> vocabulary_of(const Json& given) {
-  const std::string folder = json_field_or<std::string>(given["data"], "train", "", "[data]");
+  const std::string folder =
+      json_field_or<std::string>(json_field_or(given, "data", Json::object(), "configuration"), "train", "", "[data]");
   if (folder.empty()) return std::nullopt;
   const std::filesystem::path tokenizer = std::filesystem::path(find_data_folders(folder).train) / "tokenizer";
   return VocabularyHint{load_tokenizer(tokenizer.string())->vocab_size()};

@@ -29,9 +29,10 @@ struct GenerateFlags {
 };
 
 std::vector<std::int64_t> prompt_from_ids(const std::string& path) {
-  auto sequences = parse_token_ids(parse_json(read_file_or_stdin(path), path), path);
-  require(sequences.size() == 1, "{}: generate continues one sequence, found a batch of {}", path, sequences.size());
-  require(!sequences.front().empty(), "{}: the list of ids is empty: give at least one token to start from", path);
+  const std::string source = input_name(path);
+  auto sequences = parse_token_ids(parse_json(read_file_or_stdin(path), source), source);
+  require(sequences.size() == 1, "{}: generate continues one sequence, found a batch of {}", source, sequences.size());
+  require(!sequences.front().empty(), "{}: the list of ids is empty: give at least one token to start from", source);
   return std::move(sequences.front());
 }
 
@@ -47,7 +48,7 @@ std::vector<std::int64_t> prompt_from_text(const std::string& text, const Infere
 std::vector<std::int64_t> read_prompt(const GenerateFlags& flags, const InferenceModel& opened) {
   if (!flags.prompt_ids.empty()) {
     std::vector<std::int64_t> ids = prompt_from_ids(flags.prompt_ids);
-    check_token_ids(ids, opened.model->config(), flags.prompt_ids);
+    check_token_ids(ids, opened.model->config(), input_name(flags.prompt_ids));
     return ids;
   }
   const std::string text = flags.prompt_given ? flags.prompt : read_file_or_stdin(flags.prompt_file);

@@ -21,7 +21,7 @@ constexpr int exit_interrupted = 130;
 int main(int argc, char** argv) {
   CLI::App app{"Lookback: long-context language models whose retriever is trained by the language-model loss"};
   app.set_version_flag("--version", lookback::version);
-  app.require_subcommand(1);
+  app.require_subcommand(0, 1);  // none: said below, after what was given instead
   bool debug = false;
   app.add_flag("--debug", debug, "On failure also show the exception's type and origin");
   lookback::add_tokenize_command(app);
@@ -35,6 +35,7 @@ int main(int argc, char** argv) {
   lookback::add_estimate_command(app);
   try {
     app.parse(argc, argv);
+    if (app.get_subcommands().empty()) throw CLI::RequiredError("A command");
   } catch (const CLI::RuntimeError& error) {
     // A command's own exit code; it has said why.
     return error.get_exit_code();

@@ -44,13 +44,14 @@ std::string token_text(const Tokenizer* tokenizer, std::int64_t id) {
 ScoreInput read_input(const ScoreFlags& flags, const InferenceModel& opened) {
   const Tokenizer* tokenizer = opened.tokenizer.get();
   ScoreInput input;
-  const std::string& source = flags.ids.empty() ? flags.text : flags.ids;
+  const std::string& path = flags.ids.empty() ? flags.text : flags.ids;
+  const std::string source = input_name(path);
   if (!flags.ids.empty()) {
-    input.sequences = parse_token_ids(parse_json(read_file_or_stdin(source), source), source);
+    input.sequences = parse_token_ids(parse_json(read_file_or_stdin(path), source), source);
   } else {
     require(tokenizer != nullptr, "{}: this model folder has no tokenizer: give token ids with --ids",
             flags.inference.model);
-    const std::vector<std::int32_t> ids = tokenizer->encode(read_file_or_stdin(source));
+    const std::vector<std::int32_t> ids = tokenizer->encode(read_file_or_stdin(path));
     input.sequences = {{ids.begin(), ids.end()}};
   }
   require(!input.sequences.front().empty(), "{}: is empty: there is nothing to score", source);

@@ -53,4 +53,6 @@ std::string read_file_or_stdin(const std::string& path) {
   return {std::istreambuf_iterator<char>(std::cin), {}};
 }
 
+std::string input_name(const std::string& path) { return path == "-" ? "standard input" : path; }
+
 }  // namespace lookback

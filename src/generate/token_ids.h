@@ -17,4 +17,7 @@ std::vector<std::vector<std::int64_t>> parse_token_ids(const Json& value, const 
 // Everything on standard input when `path` is "-", otherwise the content of the file.
 std::string read_file_or_stdin(const std::string& path);
 
+// How messages name it: the path, or "standard input".
+std::string input_name(const std::string& path);
+
 }  // namespace lookback

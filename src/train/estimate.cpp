@@ -25,6 +25,7 @@ namespace {
 
 constexpr double assumed_utilisation = 0.25;  // of the composed operators, where nothing was measured
 constexpr double longest_trial_seconds = 60;
+constexpr double shortest_measure_seconds = 5;
 
 double free_memory_bytes() {
   std::ifstream file("/proc/meminfo");
@@ -99,13 +100,20 @@ void measure(const RunConfig& config, TrainingEstimate& estimate) {
   estimate.activation_bytes = gradient_peak(false);
 
   options.gradient_checkpointing = config.train.gradient_checkpointing;
-  model->parameters().zero_gradients();
-  const auto start = std::chrono::steady_clock::now();
-  for (std::int64_t i = 0; i < config.train.grad_accumulation_steps; ++i)
-    accumulate_gradients(*model, batches, options);
-  clip_gradients(model->parameters(), config.train.clip_grad_norm);
-  optimizer.step(config.train.lr);
-  estimate.seconds_per_step = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  std::vector<double> step_seconds;
+  while (std::accumulate(step_seconds.begin(), step_seconds.end(), 0.0) < shortest_measure_seconds) {
+    const auto start = std::chrono::steady_clock::now();
+    model->parameters().zero_gradients();
+    for (std::int64_t i = 0; i < config.train.grad_accumulation_steps; ++i) {
+      accumulate_gradients(*model, batches, options);
+    }
+    clip_gradients(model->parameters(), config.train.clip_grad_norm);
+    optimizer.step(config.train.lr);
+    step_seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  const auto median = step_seconds.begin() + static_cast<std::ptrdiff_t>(step_seconds.size() / 2);
+  std::nth_element(step_seconds.begin(), median, step_seconds.end());
+  estimate.seconds_per_step = *median;
   estimate.utilisation =
       estimate.flops_per_token * estimate.tokens_per_step / estimate.seconds_per_step / estimate.machine_peak_flops;
   estimate.measured = true;

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "report/demo_report_json.h"
 #include "report/example_report.h"
 
 namespace lookback {
@@ -35,6 +36,17 @@ TEST(DemoReport, HighlightsTheNeedleAndEscapesWhatModelsSay) {
   EXPECT_THAT(html, HasSubstr("e been <mark>|key fox is 48213|</mark>ut at "));
   EXPECT_THAT(html, HasSubstr("1␁\xEF\xBF\xBD&lt;b&gt;"));
   EXPECT_THAT(html, HasSubstr("night us &amp; them &lt; "));
+}
+
+TEST(DemoReport, ProgramsGetTheSameNumbers) {
+  const DemoReport report = example_report();
+  const Json json = Json::parse(dump_line(demo_report_json(report)));
+  const DemoLength& longest = report.drt.lengths.back();
+  EXPECT_EQ(json.at("drt").at("by_length").size(), report.drt.lengths.size());
+  EXPECT_EQ(json.at("drt").at("by_length").back().at("length"), longest.length_tokens);
+  EXPECT_EQ(json.at("drt").at("by_length").back().at("accuracy"), longest.accuracy());
+  EXPECT_TRUE(json.at("sliding_window").at("by_length").back().at("recall_at_k").is_null());
+  EXPECT_EQ(json.at("learned"), demo_learned(report));
 }
 
 TEST(DemoReport, TableHasARowALength) {

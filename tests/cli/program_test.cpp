@@ -1,0 +1,175 @@
+// The program itself, as a user starts it: one small text from preparation to a continued prompt, then what users get
+// wrong. That the numbers are right is the other tests' matter; here the commands must fit together.
+#include <fmt/core.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "core/files.h"
+#include "core/json.h"
+
+namespace lookback {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+constexpr int exit_failed = 1;
+constexpr int exit_misuse = 2;
+
+constexpr const char* run_config = R"(
+[model]
+hidden_size = 16
+intermediate_size = 32
+num_attention_heads = 2
+enc_chunk_size = 8
+chunk_topk = 2
+slide_window = 16
+encoder_layers = 1
+decoder_layers = [1, 1]
+
+[train]
+steps = 3
+batch_size = 2
+context_length = 64
+lr = 1e-2
+validate_every = 2
+validation_windows = 2
+)";
+
+class ProgramTest : public testing::Test {
+ protected:
+  struct Outcome {
+    int code = -1;
+    std::string out, err;
+  };
+
+  static void SetUpTestSuite() {
+    folder_ = fs::temp_directory_path() / fmt::format("lookback-program-{}", ::getpid());
+    fs::create_directories(folder_ / "texts");
+    std::string text;
+    for (int i = 0; i < 300; ++i) text += fmt::format("Line {} of the text.\n", i * i);
+    write_file_atomic(folder_ / "texts/long.txt", text);
+    write_file_atomic(folder_ / "texts/short.md", "# A title\nand a line");
+    write_file_atomic(folder_ / "run.toml", run_config);
+    write_file_atomic(folder_ / "ids.json", "[5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]");
+  }
+  static void TearDownTestSuite() { fs::remove_all(folder_); }
+
+  // Runs `lookback <arguments>` in the test's folder.
+  static Outcome lookback(const std::string& arguments, const std::string& input = "") {
+    write_file_atomic(folder_ / "in", input);
+    const int status = std::system(
+        fmt::format("cd '{}' && '{}/lookback' {} <in >out 2>err", folder_.string(), LOOKBACK_BINARY_DIR, arguments)
+            .c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(folder_ / "out"), read_file(folder_ / "err")};
+  }
+
+  static Json json_of(const std::string& arguments, const std::string& input = "") {
+    const Outcome outcome = lookback(arguments, input);
+    EXPECT_EQ(outcome.code, 0) << arguments << "\n" << outcome.err;
+    return parse_json(outcome.out, arguments);
+  }
+
+  // Prepared text and a trained model, made by the first test that asks.
+  static void make_run() {
+    if (fs::exists(folder_ / "run/last")) return;
+    ASSERT_EQ(json_of("prepare texts --tokenizer bytes --out data --valid-fraction 0.5 --json").at("num_inputs"), 2);
+    const Json trained = json_of("train --config run.toml --data data --out run --threads 1 --json");
+    ASSERT_EQ(trained.at("steps"), 3);
+  }
+
+  static fs::path folder_;
+};
+
+fs::path ProgramTest::folder_;
+
+TEST_F(ProgramTest, EveryCommandHasHelpWithExamples) {
+  EXPECT_EQ(lookback("--version").code, 0);
+  const Outcome all = lookback("--help");
+  EXPECT_EQ(all.code, 0);
+  for (const char* command : {"tokenize", "detokenize", "prepare", "demo", "eval perplexity", "eval needle", "generate",
+                              "score", "train", "estimate"}) {
+    const Outcome help = lookback(std::string(command) + " --help");
+    EXPECT_EQ(help.code, 0) << command;
+    EXPECT_THAT(help.out, HasSubstr("Examples:")) << command;
+    EXPECT_THAT(help.out, HasSubstr("  lookback " + std::string(command))) << command;
+    EXPECT_THAT(all.out, HasSubstr(std::string(command).substr(0, 4))) << command;
+  }
+}
+
+TEST_F(ProgramTest, TokensAndBack) {
+  EXPECT_EQ(lookback("tokenize --tokenizer bytes", "ab\n").out, "97 98 10\n");
+  EXPECT_EQ(lookback("detokenize --tokenizer bytes", "97 98 10\n").out, "ab\n");
+  EXPECT_EQ(lookback("tokenize --tokenizer bytes --jsonl", "{\"text\": \"ab\"}\n{\"text\": \"\"}\n").out,
+            "{\"ids\":[97,98]}\n{\"ids\":[]}\n");
+}
+
+TEST_F(ProgramTest, FromTextToAContinuedPrompt) {
+  make_run();
+  const Json estimate = json_of("estimate --config run.toml --data data --threads 1 --json");
+  EXPECT_GT(estimate.at("num_parameters"), 1000);
+  const Json perplexity = json_of("eval perplexity --model run --data data/valid --context 64 --stride 32 --json");
+  EXPECT_GT(perplexity.at("results").at(0).at("perplexity"), 1);
+  EXPECT_EQ(perplexity.at("results").at(0).at("num_tokens"), 19);  // all but the first of the short text
+  const Json needle = json_of(
+      "eval needle --model run --haystack data/train --task single --lengths 512 --depths 0,50 --samples 2 --json");
+  EXPECT_EQ(needle.at("cells").size(), 2U);
+  const std::string generate =
+      "generate --model run --prompt 'Line 4' --max-new-tokens 20 --seed 3 --ignore-end-of-text";
+  const Json generated = json_of(generate + " --json");
+  EXPECT_EQ(generated.at("ids").size(), 20U);
+  EXPECT_EQ(json_of(generate + " --json").at("ids"), generated.at("ids"));
+  EXPECT_EQ(lookback(generate).code, 0);
+  EXPECT_EQ(json_of("generate --model run --prompt-ids - --greedy --max-new-tokens 2 --json", "[1, 2, 3]")
+                .at("prompt_tokens"),
+            3);
+}
+
+TEST_F(ProgramTest, ScoresAgree) {
+  make_run();
+  const Json whole = json_of("score --model run --ids ids.json --json").at("logprobs");
+  const Json stepped = json_of("score --model run --ids ids.json --incremental --json").at("logprobs");
+  ASSERT_EQ(whole.size(), 11U);
+  EXPECT_TRUE(whole[0].is_null());
+  for (std::size_t i = 1; i < whole.size(); ++i) {
+    EXPECT_NEAR(whole[i].get<double>(), stepped[i].get<double>(), 2e-4) << i;
+  }
+}
+
+TEST_F(ProgramTest, MistakesAreNamedInOneLine) {
+  make_run();
+  const auto expect = [](const std::string& arguments, int code, const std::string& part,
+                         const std::string& input = "") {
+    const Outcome outcome = lookback(arguments, input);
+    EXPECT_EQ(outcome.code, code) << arguments << "\n" << outcome.err;
+    EXPECT_THAT(outcome.err, HasSubstr(part)) << arguments;
+    if (code == exit_failed) {
+      EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+    }
+  };
+  expect("", exit_misuse, "command is required");
+  expect("nonsense", exit_misuse, "nonsense");
+  expect("generate --model run", exit_misuse, "--prompt");
+  expect("generate --model nowhere --prompt a", exit_failed, "nowhere");
+  expect("generate --model texts --prompt a", exit_failed, "texts");
+  expect("generate --model run --prompt-ids - --json", exit_failed, "999", "[1, 999]");
+  expect("generate --model run --prompt-ids -", exit_failed, "empty", "[]");
+  expect("score --model run --ids -", exit_failed, "standard input", "[1, ");
+  expect("tokenize --tokenizer nowhere.json", exit_failed, "nowhere.json");
+  expect("prepare nowhere --tokenizer bytes --out data2", exit_failed, "nowhere");
+  expect("estimate --config run.toml", exit_failed, "vocab_size");
+  expect("train --config nowhere.toml --data data --out run2", exit_failed, "nowhere.toml");
+  expect("train --config run.toml --data data --out run2 --steps -3", exit_failed, "steps");
+  expect("train --config run.toml --data data --out run2 --device cuda", exit_failed, "CUDA");
+  expect("eval perplexity --model run --data nowhere --context 64", exit_failed, "nowhere");
+}
+
+}  // namespace
+}  // namespace lookback
