@@ -24,7 +24,7 @@ struct NeedleCurriculumConfig {
   double threshold = 0.6;
   double momentum = 0.9;
   // Sequences in a batch: chunks_per_batch / num_chunks, at least one.
-  std::int64_t chunks_per_batch = 16 * 6;
+  std::int64_t chunks_per_batch = 96;
   // The loss is the mean over answer tokens plus this times the mean over all tokens.
   double text_loss_weight = 0.5;
   std::uint64_t seed = 0;

@@ -173,6 +173,7 @@ NeedleSample NeedleGenerator::place(const Draft& draft, Random& random) const {
 
   // Each needle stands before the haystack's token `points[i]`; the order among equals is drawn, too.
   std::vector<std::int64_t> points;
+  points.reserve(draft.needles.size());
   for (std::size_t i = 0; i < draft.needles.size(); ++i) {
     points.push_back(static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(text_before_limit) + 1)));
   }
@@ -226,8 +227,8 @@ NeedleSample NeedleGenerator::make_recipe(Random& random) const {
   sample.needle_begins = {needle_begin};
   sample.needle_ends = {closing_bar + 1 - ids};
   const std::int64_t last_chunk = num_chunks() - 3 - task_.num_empty_chunks;
-  sample.depth =
-      last_chunk == 0 ? 0.0 : static_cast<double>(needle_begin / task_.chunk_size) / static_cast<double>(last_chunk);
+  const std::int64_t needle_chunk = needle_begin / task_.chunk_size;
+  sample.depth = last_chunk == 0 ? 0.0 : static_cast<double>(needle_chunk) / static_cast<double>(last_chunk);
   return sample;
 }
 

@@ -51,7 +51,7 @@ DemoPlan make_demo_plan(std::int64_t vocab_size, std::uint64_t seed, std::int64_
 
   plan.depths = {0, 0.25, 0.5, 0.75, 1};
   plan.lengths = {{16, 20}, {64, 20}, {256, 12}, {1024, 6}};
-  if (!quick) plan.lengths.insert(plan.lengths.end(), {{4096, 4}, {16384, 2}});
+  if (!quick) plan.lengths.insert(plan.lengths.end(), {{4096, 4}, {16384, 4}});
   plan.sample = {plan.lengths.back().num_chunks, 1};
   return plan;
 }
