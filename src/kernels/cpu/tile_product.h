@@ -1,0 +1,124 @@
+// Small matrix products, the heart of the attention kernels: [rows, depth] x [depth, columns] with everything in the
+// first two caches. A block of rows x vectors of the result stays in registers while the depth passes.
+#pragma once
+
+#include "kernels/cpu/vectors.h"
+
+namespace lookback::simd {
+
+// to[0, Vectors * Width) = the vectors.
+template <int Width, int Vectors>
+[[gnu::always_inline]] inline void store_row(float* to, const Float<Width> (&row)[Vectors]) {
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v) store<Width>(to + v * Width, row[v]);
+}
+
+// to[0, Vectors * Width) += factor * the vectors.
+template <int Width, int Vectors>
+[[gnu::always_inline]] inline void add_row(float* to, float factor, const Float<Width> (&row)[Vectors]) {
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v) store<Width>(to + v * Width, load<Width>(to + v * Width) + factor * row[v]);
+}
+
+// How the left operand lies: element (row, k) at row * stride + k, or at k * stride + row.
+enum class LeftOrder { rows, columns };
+
+template <LeftOrder Order>
+struct Left {
+  const float* data;
+  std::int64_t stride;
+  [[gnu::always_inline]] float at(std::int64_t row, std::int64_t k) const {
+    return Order == LeftOrder::rows ? data[row * stride + k] : data[k * stride + row];
+  }
+  [[gnu::always_inline]] Left from_row(std::int64_t row) const {
+    return {data + (Order == LeftOrder::rows ? row * stride : row), stride};
+  }
+};
+
+// Rows x Vectors * Width elements of the product; finish(row, sums) gets them as Float<Width> (&)[Rows][Vectors].
+// depth >= 1.
+template <int Width, int Rows, int Vectors, LeftOrder Order, class Finish>
+[[gnu::always_inline]] inline void block_product(std::int64_t row, Left<Order> left, const float* right,
+                                                 std::int64_t right_stride, std::int64_t depth, Finish finish) {
+  Float<Width> sums[Rows][Vectors] = {};
+  std::int64_t k = 0;
+  do {
+    Float<Width> right_row[Vectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) right_row[v] = load<Width>(right + k * right_stride + v * Width);
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+      const Float<Width> factor = splat<Width>(left.at(r, k));
+#pragma GCC unroll 4
+      for (int v = 0; v < Vectors; ++v) sums[r][v] += factor * right_row[v];
+    }
+  } while (++k < depth);
+  finish(row, sums);
+}
+
+// Six rows: with two vectors of eight floats that is 12 of AVX2's 16 registers, with four vectors of sixteen 24 of
+// AVX-512's 32; enough independent sums to hide the latency of a fused multiply-add.
+constexpr int block_rows = 6;
+
+// All rows of Vectors * Width columns. finish(row, sums): the block of the product that begins at `row`.
+template <int Width, int Vectors, LeftOrder Order, class Finish>
+[[gnu::always_inline]] inline void panel_product(std::int64_t rows, Left<Order> left, const float* right,
+                                                 std::int64_t right_stride, std::int64_t depth, Finish finish) {
+  std::int64_t row = 0;
+  for (; row + block_rows <= rows; row += block_rows) {
+    block_product<Width, block_rows, Vectors>(row, left.from_row(row), right, right_stride, depth, finish);
+  }
+  switch (rows - row) {
+    case 5:
+      return block_product<Width, 5, Vectors>(row, left.from_row(row), right, right_stride, depth, finish);
+    case 4:
+      return block_product<Width, 4, Vectors>(row, left.from_row(row), right, right_stride, depth, finish);
+    case 3:
+      return block_product<Width, 3, Vectors>(row, left.from_row(row), right, right_stride, depth, finish);
+    case 2:
+      return block_product<Width, 2, Vectors>(row, left.from_row(row), right, right_stride, depth, finish);
+    case 1:
+      return block_product<Width, 1, Vectors>(row, left.from_row(row), right, right_stride, depth, finish);
+    default:
+      return;
+  }
+}
+
+// visit.template operator()<Width, Vectors>(first column) for panels that cover `columns`, a multiple of 8.
+template <class Level, class Visit>
+[[gnu::always_inline]] inline void for_each_panel(std::int64_t columns, Visit visit) {
+  constexpr int width = Level::width;
+  std::int64_t column = 0;
+  for (; column + Level::vectors * width <= columns; column += Level::vectors * width) {
+    visit.template operator()<width, Level::vectors>(column);
+  }
+  // What is left is less than a panel: full vectors, then eights.
+  if constexpr (Level::vectors > 2) {
+    for (; column + 2 * width <= columns; column += 2 * width) visit.template operator()<width, 2>(column);
+  }
+  for (; column + width <= columns; column += width) visit.template operator()<width, 1>(column);
+  if constexpr (width > 8) {
+    if (column < columns) visit.template operator()<8, 1>(column);
+  }
+}
+
+// into[row, column] += factors[row * factor_stride] * (left . right [depth, columns])[row, column].
+template <class Level, LeftOrder Order>
+[[gnu::noinline]] void add_product(std::int64_t rows, std::int64_t columns, std::int64_t depth, Left<Order> left,
+                                   const float* right, const float* factors, std::int64_t factor_stride, float* into,
+                                   std::int64_t into_stride) {
+  // Lambdas capture by value: through references the compiler would reload what stores might have changed.
+  for_each_panel<Level>(columns, [=]<int Width, int Vectors>(std::int64_t column) {
+    panel_product<Width, Vectors>(rows, left, right + column, columns, depth,
+                                  [=]<int Rows>(std::int64_t row, const Float<Width>(&sums)[Rows][Vectors]) {
+                                    const float* factor = factors + row * factor_stride;
+                                    float* to = into + row * into_stride + column;
+#pragma GCC unroll 8
+                                    for (int r = 0; r < Rows; ++r, to += into_stride, factor += factor_stride) {
+                                      add_row<Width>(to, *factor, sums[r]);
+                                    }
+                                  });
+  });
+}
+
+}  // namespace lookback::simd
