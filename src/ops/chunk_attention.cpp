@@ -1,10 +1,14 @@
 #include "ops/chunk_attention.h"
 
+#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <vector>
 
-#include "ops/head_groups.h"
+#include "kernels/chunk_attention.h"
+#include "ops/chunk_attention_composed.h"
+#include "ops/kernel_tensors.h"
 #include "ops/tensor_checks.h"
 
 namespace lookback {
@@ -13,69 +17,80 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Gathered keys plus values held at one time.
-constexpr std::int64_t max_gather_bytes = std::int64_t{32} << 20;
+bool has_kernel(const at::Tensor& query) {
+  return query.is_cpu() && query.scalar_type() == at::kFloat && query.numel() > 0 && query.size(4) % 8 == 0 &&
+         query.size(4) <= 256;
+}
 
-struct Settings {
+QueryRows query_rows(const at::Tensor& query) {
+  return {query.const_data_ptr<float>(), query.stride(0), query.stride(1), query.stride(2), query.stride(3)};
+}
+
+ChunkRows chunk_rows(const at::Tensor& chunks) {
+  return {.data = chunks.const_data_ptr(),
+          .batch_stride = chunks.stride(0),
+          .chunk_stride = chunks.stride(1),
+          .row_stride = chunks.stride(2),
+          .head_stride = chunks.stride(3)};
+}
+
+// The operator's arguments as the kernels want them: rows contiguous, weights float32.
+struct Arguments {
+  at::Tensor query, key, value, indices, weights;
   double softmax_scale;
   bool softmax_plus_one;
+
+  ChunkAttentionParams params() const {
+    return {.batch_size = query.size(0),
+            .num_chunks = query.size(1),
+            .chunk_positions = query.size(2),
+            .num_heads = query.size(3),
+            .num_kv_heads = key.size(3),
+            .head_dim = query.size(4),
+            .stored_chunks = key.size(1),
+            .chunk_size = key.size(2),
+            .top_k = indices.size(2),
+            .softmax_scale = static_cast<float>(softmax_scale),
+            .softmax_plus_one = softmax_plus_one,
+            .query = query_rows(query),
+            .key = chunk_rows(key),
+            .value = chunk_rows(value),
+            .indices = indices.const_data_ptr<std::int64_t>(),
+            .weights = weights.const_data_ptr<float>()};
+  }
 };
 
-// Chunks of queries that are computed together, so that what they gather stays below max_gather_bytes.
-std::int64_t chunks_a_time(const at::Tensor& key, const at::Tensor& indices) {
-  const std::int64_t chunk_bytes = 2 * key.size(2) * key.size(3) * key.size(4) * key.element_size();
-  const std::int64_t per_chunk = std::max<std::int64_t>(1, key.size(0) * indices.size(2) * chunk_bytes);
-  return std::clamp<std::int64_t>(max_gather_bytes / per_chunk, 1, std::max<std::int64_t>(1, indices.size(1)));
+Arguments make_arguments(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                         const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
+                         bool softmax_plus_one) {
+  return {with_contiguous_rows(query),
+          with_contiguous_rows(key),
+          with_contiguous_rows(value),
+          indices.contiguous(),
+          weights.to(at::kFloat).contiguous(),
+          softmax_scale,
+          softmax_plus_one};
 }
 
-// Softmax over the last dimension; plus_one: with 1 (that is, exp(0 - max)) added to the denominator.
-at::Tensor chunk_softmax(const at::Tensor& scores, bool plus_one) {
-  if (!plus_one) return at::softmax(scores, -1);
-  const at::Tensor maximum = scores.amax(-1, true).clamp_min_(0);
-  at::Tensor exponentials = at::exp(scores - maximum);
-  const at::Tensor denominator = exponentials.sum(-1, true).add_(at::exp(-maximum));
-  return exponentials.div_(denominator);
-}
-
-// Rows of key viewed as [N * E, S * Hkv * D] that indices [N, c, K] name; -1 reads row 0, its weight is 0.
-at::Tensor flat_rows(const at::Tensor& indices, std::int64_t num_chunks) {
-  const at::Tensor offsets = at::arange(indices.size(0), indices.options()).view({-1, 1, 1}) * num_chunks;
-  return (indices.clamp_min(0) + offsets).flatten();
-}
-
-// [N, E, S, Hkv, D] at `rows` -> [N, c, Hkv, K * S, D].
-at::Tensor gather_chunks(const at::Tensor& chunks, const at::Tensor& rows, at::IntArrayRef indices_shape) {
-  return chunks.flatten(0, 1)
-      .index_select(0, rows)
-      .view({indices_shape[0], indices_shape[1], indices_shape[2] * chunks.size(2), chunks.size(3), chunks.size(4)})
-      .transpose(2, 3)
-      .contiguous();
-}
-
-// What forward and backward of some query chunks both need.
-struct ChunkGroup {
-  at::Tensor query;          // [N, c, Hkv, R P, D], scaled
-  at::Tensor key, value;     // [N, c, Hkv, K S, D]
-  at::Tensor rows;           // [N c K]
-  at::Tensor weights;        // [N, c, 1, 1, K, 1], 0 where nothing was retrieved, type of the scores
-  at::Tensor probabilities;  // [N, c, Hkv, R P, K, S], type of the scores
-};
-
-ChunkGroup attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& indices,
-                  const at::Tensor& weights, const Settings& settings) {
-  const at::ScalarType score_type = query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  ChunkGroup group;
-  group.query = group_heads(query, key.size(3)).mul(settings.softmax_scale);
-  group.rows = flat_rows(indices, key.size(1));
-  group.key = gather_chunks(key, group.rows, indices.sizes());
-  group.value = gather_chunks(value, group.rows, indices.sizes());
-  group.weights = weights.to(score_type)
-                      .masked_fill(indices.lt(0), 0)
-                      .view({indices.size(0), indices.size(1), 1, 1, indices.size(2), 1});
-  const at::Tensor scores =
-      at::matmul(group.query, group.key.transpose(-1, -2)).to(score_type).unflatten(-1, {indices.size(2), key.size(2)});
-  group.probabilities = chunk_softmax(scores, settings.softmax_plus_one);
-  return group;
+void backward_in_two_passes(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients, bool queries,
+                            bool chunks) {
+  const std::int64_t scratch_size = chunk_attention_backward_scratch(params);
+  if (queries) {
+    parallel_with_scratch(chunk_attention_forward_items(params), scratch_size,
+                          [&](auto first, auto last, float* scratch) {
+                            chunk_attention_backward_queries(params, gradients, first, last, scratch);
+                          });
+  }
+  if (!chunks) return;
+  std::vector<std::int64_t> offsets(params.batch_size * params.stored_chunks + 1);
+  std::vector<std::int64_t> reads(params.batch_size * params.num_chunks * params.top_k);
+  list_chunk_readers(params.indices, params.batch_size, params.num_chunks * params.top_k, params.stored_chunks,
+                     offsets.data(), reads.data());
+  const ChunkReaders readers{offsets.data(), reads.data()};
+  const std::int64_t num_items = params.batch_size * params.num_kv_heads * params.stored_chunks;
+  parallel_with_scratch(num_items, scratch_size, [&](auto first, auto last, float* scratch) {
+    chunk_attention_backward_chunks(params, gradients, readers, first, last, scratch);
+  });
 }
 
 class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
@@ -86,72 +101,62 @@ class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
     context->save_for_backward({query, key, value, indices, weights});
     context->saved_data["scale"] = softmax_scale;
     context->saved_data["plus_one"] = softmax_plus_one;
-    const Settings settings{softmax_scale, softmax_plus_one};
+    const Arguments arguments = make_arguments(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
     at::Tensor output = at::empty(query.sizes(), query.options());
-    const std::int64_t step = chunks_a_time(key, indices);
-    for (std::int64_t first = 0; first < query.size(1); first += step) {
-      const std::int64_t count = std::min(step, query.size(1) - first);
-      ChunkGroup group = attend(query.narrow(1, first, count), key, value, indices.narrow(1, first, count),
-                                weights.narrow(1, first, count), settings);
-      const at::Tensor weighted = group.probabilities.mul_(group.weights).flatten(-2).to(query.scalar_type());
-      output.narrow(1, first, count).copy_(ungroup_heads(at::matmul(weighted, group.value), query.size(3)));
-    }
+    ChunkAttentionParams params = arguments.params();
+    params.output = output.mutable_data_ptr<float>();
+    parallel_with_scratch(
+        chunk_attention_forward_items(params), chunk_attention_forward_scratch(params),
+        [&](auto first, auto last, float* scratch) { chunk_attention_forward(params, first, last, scratch); });
     return output;
   }
 
-  static variable_list backward(AutogradContext* context, variable_list gradients) {
+  static variable_list backward(AutogradContext* context, variable_list grad_outputs) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor& query = saved[0];
-    const at::Tensor& key = saved[1];
-    const at::Tensor& value = saved[2];
-    const at::Tensor& indices = saved[3];
-    const at::Tensor& weights = saved[4];
-    const Settings settings{context->saved_data["scale"].toDouble(), context->saved_data["plus_one"].toBool()};
-    const at::ScalarType sum_type = query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-    at::Tensor grad_query = at::empty(query.sizes(), query.options());
-    at::Tensor grad_key = at::zeros(key.sizes(), key.options().dtype(sum_type));
-    at::Tensor grad_value = at::zeros(value.sizes(), value.options().dtype(sum_type));
-    at::Tensor grad_weights = at::empty(weights.sizes(), weights.options());
-    const std::int64_t step = chunks_a_time(key, indices);
-    for (std::int64_t first = 0; first < query.size(1); first += step) {
-      const std::int64_t count = std::min(step, query.size(1) - first);
-      const at::Tensor some_indices = indices.narrow(1, first, count);
-      const ChunkGroup group =
-          attend(query.narrow(1, first, count), key, value, some_indices, weights.narrow(1, first, count), settings);
-      const at::Tensor grad_output =
-          group_heads(gradients[0].narrow(1, first, count), key.size(3)).contiguous();  // [N, c, Hkv, R P, D]
-      // dO . V: what each probability would gain, before its chunk's weight.           [N, c, Hkv, R P, K, S]
-      const at::Tensor gain = at::matmul(grad_output, group.value.transpose(-1, -2))
-                                  .to(sum_type)
-                                  .unflatten(-1, {indices.size(2), key.size(2)});
-      // dO . o_k, and so the weight's gradient once summed over heads and positions.   [N, c, Hkv, R P, K, 1]
-      const at::Tensor chunk_gain = (group.probabilities * gain).sum(-1, true);
-      grad_weights.narrow(1, first, count)
-          .copy_(chunk_gain.sum(at::IntArrayRef{2, 3}).squeeze(-1).masked_fill_(some_indices.lt(0), 0));
-      const at::Tensor weighted = group.probabilities * group.weights;
-      const at::Tensor grad_scores = ((gain - chunk_gain).mul_(weighted)).flatten(-2).to(query.scalar_type());
-      grad_query.narrow(1, first, count)
-          .copy_(ungroup_heads(at::matmul(grad_scores, group.key).mul_(settings.softmax_scale), query.size(3)));
-      // group.query already carries the scale.
-      add_chunks(grad_key, group.rows, at::matmul(grad_scores.transpose(-1, -2), group.query));
-      add_chunks(grad_value, group.rows,
-                 at::matmul(weighted.flatten(-2).to(query.scalar_type()).transpose(-1, -2), grad_output));
+    const Arguments arguments =
+        make_arguments(saved[0], saved[1], saved[2], saved[3], saved[4], context->saved_data["scale"].toDouble(),
+                       context->saved_data["plus_one"].toBool());
+    const bool queries = context->needs_input_grad(0) || context->needs_input_grad(4);
+    const bool chunks = context->needs_input_grad(1) || context->needs_input_grad(2);
+    const ChunkAttentionParams params = arguments.params();
+    const at::Tensor grad_output = with_contiguous_rows(grad_outputs[0]);
+    const at::TensorOptions options = grad_output.options();
+    at::Tensor grad_query;
+    at::Tensor grad_key;
+    at::Tensor grad_value;
+    at::Tensor grad_weights;
+    ChunkAttentionGradients gradients{.grad_output = query_rows(grad_output)};
+    if (queries) {
+      grad_query = at::empty(arguments.query.sizes(), options);
+      grad_weights = at::empty({params.batch_size, params.num_chunks, params.top_k, params.num_kv_heads}, options);
+      gradients.grad_query = grad_query.mutable_data_ptr<float>();
+      gradients.grad_weights = grad_weights.mutable_data_ptr<float>();
     }
-    return {grad_query,
-            grad_key.to(key.scalar_type()),
-            grad_value.to(value.scalar_type()),
-            at::Tensor(),
-            grad_weights,
-            at::Tensor(),
-            at::Tensor()};
+    if (chunks) {
+      grad_key = at::zeros(arguments.key.sizes(), options);
+      grad_value = at::zeros(arguments.value.sizes(), options);
+      gradients.grad_key = grad_key.mutable_data_ptr<float>();
+      gradients.grad_value = grad_value.mutable_data_ptr<float>();
+    }
+    const std::int64_t num_heads = params.batch_size * params.num_kv_heads;
+    if (queries && chunks && by_heads(num_heads)) {
+      parallel_with_scratch(num_heads, chunk_attention_backward_scratch(params),
+                            [&](auto first, auto last, float* scratch) {
+                              chunk_attention_backward_heads(params, gradients, first, last, scratch);
+                            });
+    } else {
+      backward_in_two_passes(params, gradients, queries, chunks);
+    }
+    if (queries) grad_weights = grad_weights.sum(-1).to(saved[4].scalar_type());
+    return {grad_query, grad_key, grad_value, at::Tensor(), grad_weights, at::Tensor(), at::Tensor()};
   }
 
  private:
-  // Adds [N, c, Hkv, K S, D] to the rows that they were gathered from.
-  static void add_chunks(at::Tensor& sums, const at::Tensor& rows, const at::Tensor& gathered) {
-    const at::Tensor contributions =
-        gathered.transpose(2, 3).reshape({rows.size(0), sums.size(2), sums.size(3), sums.size(4)});
-    sums.flatten(0, 1).index_add_(0, rows, contributions.to(sums.scalar_type()));
+  // By heads a tile takes 5 products but threads may be left without work; in two passes it takes 7.
+  static bool by_heads(std::int64_t num_heads) {
+    const std::int64_t num_threads = at::get_num_threads();
+    const std::int64_t rounds = (num_heads + num_threads - 1) / num_threads;
+    return 5 * rounds * num_threads <= 7 * num_heads;
   }
 };
 
@@ -191,7 +196,10 @@ at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const
             "indices: expected -1 to {}, found {} to {}", key.size(1) - 1, smallest.item<std::int64_t>(),
             largest.item<std::int64_t>());
   }
-  return ChunkAttention::apply(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
+  if (has_kernel(query)) {
+    return ChunkAttention::apply(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
+  }
+  return chunk_attention_composed(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
 }
 
 }  // namespace lookback

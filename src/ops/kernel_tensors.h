@@ -1,0 +1,26 @@
+// Between tensors and kernels.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <cstdint>
+
+namespace lookback {
+
+// The tensor itself where its last dimension is contiguous, else a copy.
+inline at::Tensor with_contiguous_rows(const at::Tensor& tensor) {
+  return tensor.stride(-1) == 1 ? tensor : tensor.contiguous();
+}
+
+// work(first, last, scratch) for ranges that cover [0, num_items), on the tensor library's threads; each range has
+// scratch_size floats of its own.
+template <class Work>
+void parallel_with_scratch(std::int64_t num_items, std::int64_t scratch_size, const Work& work) {
+  at::parallel_for(0, num_items, 1, [&](std::int64_t first, std::int64_t last) {
+    const at::Tensor scratch = at::empty({scratch_size}, at::kFloat);
+    work(first, last, scratch.mutable_data_ptr<float>());
+  });
+}
+
+}  // namespace lookback
