@@ -4,22 +4,6 @@
 #include "kernels/cpu/query_block.h"
 
 namespace lookback {
-namespace {
-
-const simd::KernelTable& kernels_of(SimdLevel level) {
-  switch (level) {
-    case SimdLevel::avx512:
-      return simd::avx512_kernels;
-    case SimdLevel::avx2:
-      return simd::avx2_kernels;
-    case SimdLevel::portable:
-      break;
-  }
-  return simd::portable_kernels;
-}
-
-}  // namespace
-
 std::int64_t chunk_attention_forward_items(const ChunkAttentionParams& params) {
   return params.batch_size * params.num_kv_heads * params.num_chunks;
 }
@@ -31,7 +15,7 @@ std::int64_t chunk_attention_forward_scratch(const ChunkAttentionParams& params)
 
 void chunk_attention_forward(const ChunkAttentionParams& params, std::int64_t first, std::int64_t last, float* scratch,
                              SimdLevel level) {
-  kernels_of(level).chunk_attention_forward(params, first, last, scratch);
+  simd::kernels_of(level).chunk_attention_forward(params, first, last, scratch);
 }
 
 std::int64_t chunk_attention_backward_scratch(const ChunkAttentionParams& params) {
@@ -41,18 +25,18 @@ std::int64_t chunk_attention_backward_scratch(const ChunkAttentionParams& params
 
 void chunk_attention_backward_heads(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients,
                                     std::int64_t first, std::int64_t last, float* scratch, SimdLevel level) {
-  kernels_of(level).chunk_attention_backward_heads(params, gradients, first, last, scratch);
+  simd::kernels_of(level).chunk_attention_backward_heads(params, gradients, first, last, scratch);
 }
 
 void chunk_attention_backward_queries(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients,
                                       std::int64_t first, std::int64_t last, float* scratch, SimdLevel level) {
-  kernels_of(level).chunk_attention_backward_queries(params, gradients, first, last, scratch);
+  simd::kernels_of(level).chunk_attention_backward_queries(params, gradients, first, last, scratch);
 }
 
 void chunk_attention_backward_chunks(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients,
                                      const ChunkReaders& readers, std::int64_t first, std::int64_t last, float* scratch,
                                      SimdLevel level) {
-  kernels_of(level).chunk_attention_backward_chunks(params, gradients, readers, first, last, scratch);
+  simd::kernels_of(level).chunk_attention_backward_chunks(params, gradients, readers, first, last, scratch);
 }
 
 }  // namespace lookback

@@ -14,10 +14,9 @@ using Sizes = ChunkAttentionSizes;
 using Inputs = ChunkAttentionInputs;
 
 std::string describe(const Sizes& z) {
-  const auto part = [](const char* name, std::int64_t size) { return std::string(name) + std::to_string(size) + " "; };
-  return part("N", z.batch) + part("C", z.chunks) + part("P", z.positions) + part("H", z.heads) +
-         part("Hkv", z.kv_heads) + part("D", z.head_dim) + part("E", z.stored) + part("S", z.chunk_size) +
-         part("K", z.top_k) + (z.plus_one ? "+1" : "");
+  return size_text("N", z.batch) + size_text("C", z.chunks) + size_text("P", z.positions) + size_text("H", z.heads) +
+         size_text("Hkv", z.kv_heads) + size_text("D", z.head_dim) + size_text("E", z.stored) +
+         size_text("S", z.chunk_size) + size_text("K", z.top_k) + (z.plus_one ? "+1 " : "");
 }
 
 Inputs make_inputs(const Sizes& z, std::uint64_t seed) {
@@ -113,20 +112,6 @@ void run_backward_in_two_passes(Call& call, SimdLevel level) {
     chunk_attention_backward_chunks(p, call.gradients, {offsets.data(), reads.data()}, i - 1, i, scratch.get(), level);
   }
 }
-
-// Each sum's error is at most `relative` times the sum of its terms' absolute values.
-void expect_within(const std::vector<float>& found, const Sums& expected, double relative, const char* name) {
-  ASSERT_EQ(found.size(), expected.values.size()) << name;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    const double bound = relative * expected.magnitudes[i] + 1e-30;
-    // Written so that NaN fails.
-    if (!(std::abs(found[i] - expected.values[i]) <= bound)) {
-      FAIL() << name << "[" << i << "] is " << found[i] << ", expected " << expected.values[i] << " within " << bound;
-    }
-  }
-}
-
-constexpr double unit_roundoff = 0x1p-24;
 
 // A sum of n terms is off by at most n u of its absolute terms. A score so rounded moves its probability by as much
 // relative to it, once in the numerator and once in the denominator; exp adds 4 u to each, sums over keys S u.

@@ -6,20 +6,6 @@
 namespace lookback {
 namespace {
 
-struct Dot {
-  double value = 0, magnitude = 0;
-};
-
-Dot dot(const float* a, const float* b, std::int64_t count) {
-  Dot sum;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double product = static_cast<double>(a[i]) * b[i];
-    sum.value += product;
-    sum.magnitude += std::abs(product);
-  }
-  return sum;
-}
-
 // One query row (begins at `query`) against one head of one stored chunk (begins at `key`, rows `row` apart).
 struct Place {
   std::int64_t query, key, row, weight, grad_weight;

@@ -1,9 +1,11 @@
 // Chunk attention and its gradients as the formulas say (docs/model.md, 7), in float64 scalars: what the kernels are
-// compared with. Beside each sum stands the sum of its terms' absolute values, from which error bounds follow.
+// compared with.
 #pragma once
 
 #include <cstdint>
 #include <vector>
+
+#include "kernels/sums.h"
 
 namespace lookback {
 
@@ -17,16 +19,6 @@ struct ChunkAttentionInputs {
   std::vector<float> query, key, value, weights, grad_output;
   std::vector<std::int64_t> indices;
   double softmax_scale;
-};
-
-// A tensor of sums, and of the sums of absolute values.
-struct Sums {
-  std::vector<double> values, magnitudes;
-  explicit Sums(std::int64_t count) : values(count), magnitudes(count) {}
-  void add(std::int64_t place, double value, double magnitude) {
-    values[place] += value;
-    magnitudes[place] += magnitude;
-  }
 };
 
 struct ChunkAttentionTwin {

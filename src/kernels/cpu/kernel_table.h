@@ -5,6 +5,8 @@
 
 #include "kernels/chunk_attention_params.h"
 #include "kernels/chunk_readers.h"
+#include "kernels/simd_level.h"
+#include "kernels/sliding_window_params.h"
 
 namespace lookback::simd {
 
@@ -16,10 +18,29 @@ struct KernelTable {
                                            std::int64_t first, std::int64_t last, float* scratch);
   void (*chunk_attention_backward_chunks)(const ChunkAttentionParams&, const ChunkAttentionGradients&,
                                           const ChunkReaders&, std::int64_t first, std::int64_t last, float* scratch);
+  void (*sliding_window_forward)(const SlidingWindowParams&, std::int64_t first, std::int64_t last, float* scratch);
+  void (*sliding_window_backward_heads)(const SlidingWindowParams&, const SlidingWindowGradients&, std::int64_t first,
+                                        std::int64_t last, float* scratch);
+  void (*sliding_window_backward_queries)(const SlidingWindowParams&, const SlidingWindowGradients&, std::int64_t first,
+                                          std::int64_t last, float* scratch);
+  void (*sliding_window_backward_keys)(const SlidingWindowParams&, const SlidingWindowGradients&, std::int64_t first,
+                                       std::int64_t last, float* scratch);
 };
 
 extern const KernelTable portable_kernels;
 extern const KernelTable avx2_kernels;
 extern const KernelTable avx512_kernels;
+
+inline const KernelTable& kernels_of(SimdLevel level) {
+  switch (level) {
+    case SimdLevel::avx512:
+      return avx512_kernels;
+    case SimdLevel::avx2:
+      return avx2_kernels;
+    case SimdLevel::portable:
+      break;
+  }
+  return portable_kernels;
+}
 
 }  // namespace lookback::simd

@@ -20,6 +20,13 @@ template <int Width, int Vectors>
   for (int v = 0; v < Vectors; ++v) store<Width>(to + v * Width, load<Width>(to + v * Width) + factor * row[v]);
 }
 
+// to[0, Vectors * Width) = keep * what is there + the vectors.
+template <int Width, int Vectors>
+[[gnu::always_inline]] inline void rescale_add_row(float* to, float keep, const Float<Width> (&row)[Vectors]) {
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v) store<Width>(to + v * Width, keep * load<Width>(to + v * Width) + row[v]);
+}
+
 // How the left operand lies: element (row, k) at row * stride + k, or at k * stride + row.
 enum class LeftOrder { rows, columns };
 
@@ -116,6 +123,23 @@ template <class Level, LeftOrder Order>
 #pragma GCC unroll 8
                                     for (int r = 0; r < Rows; ++r, to += into_stride, factor += factor_stride) {
                                       add_row<Width>(to, *factor, sums[r]);
+                                    }
+                                  });
+  });
+}
+
+// into[row, column] = keep[row] * into[row, column] + (left . right [depth, columns])[row, column].
+template <class Level, LeftOrder Order>
+[[gnu::noinline]] void rescale_add_product(std::int64_t rows, std::int64_t columns, std::int64_t depth,
+                                           Left<Order> left, const float* right, const float* keep, float* into,
+                                           std::int64_t into_stride) {
+  for_each_panel<Level>(columns, [=]<int Width, int Vectors>(std::int64_t column) {
+    panel_product<Width, Vectors>(rows, left, right + column, columns, depth,
+                                  [=]<int Rows>(std::int64_t row, const Float<Width>(&sums)[Rows][Vectors]) {
+                                    float* to = into + row * into_stride + column;
+#pragma GCC unroll 8
+                                    for (int r = 0; r < Rows; ++r, to += into_stride) {
+                                      rescale_add_row<Width>(to, keep[row + r], sums[r]);
                                     }
                                   });
   });
