@@ -139,7 +139,7 @@ class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
       gradients.grad_value = grad_value.mutable_data_ptr<float>();
     }
     const std::int64_t num_heads = params.batch_size * params.num_kv_heads;
-    if (queries && chunks && by_heads(num_heads)) {
+    if (queries && chunks && one_pass_is_faster(num_heads)) {
       parallel_with_scratch(num_heads, chunk_attention_backward_scratch(params),
                             [&](auto first, auto last, float* scratch) {
                               chunk_attention_backward_heads(params, gradients, first, last, scratch);
@@ -149,14 +149,6 @@ class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
     }
     if (queries) grad_weights = grad_weights.sum(-1).to(saved[4].scalar_type());
     return {grad_query, grad_key, grad_value, at::Tensor(), grad_weights, at::Tensor(), at::Tensor()};
-  }
-
- private:
-  // By heads a tile takes 5 products but threads may be left without work; in two passes it takes 7.
-  static bool by_heads(std::int64_t num_heads) {
-    const std::int64_t num_threads = at::get_num_threads();
-    const std::int64_t rounds = (num_heads + num_threads - 1) / num_threads;
-    return 5 * rounds * num_threads <= 7 * num_heads;
   }
 };
 

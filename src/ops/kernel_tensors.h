@@ -23,4 +23,12 @@ void parallel_with_scratch(std::int64_t num_items, std::int64_t scratch_size, co
   });
 }
 
+// Attention's backward: one pass over key heads takes 5 matrix products a tile but may leave threads without work; two
+// passes, over queries and over keys, take 7.
+inline bool one_pass_is_faster(std::int64_t num_heads) {
+  const std::int64_t num_threads = at::get_num_threads();
+  const std::int64_t rounds = (num_heads + num_threads - 1) / num_threads;
+  return 5 * rounds * num_threads <= 7 * num_heads;
+}
+
 }  // namespace lookback

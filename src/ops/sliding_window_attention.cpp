@@ -1,9 +1,119 @@
 #include "ops/sliding_window_attention.h"
 
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cmath>
+
+#include "kernels/sliding_window.h"
+#include "ops/kernel_tensors.h"
 #include "ops/sliding_window_attention_composed.h"
 #include "ops/tensor_checks.h"
 
 namespace lookback {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+bool has_kernel(const at::Tensor& query) {
+  return query.is_cpu() && query.scalar_type() == at::kFloat && query.numel() > 0 && query.size(3) % 8 == 0 &&
+         query.size(3) <= 256;
+}
+
+SequenceRows sequence_rows(const at::Tensor& rows) {
+  return {rows.const_data_ptr<float>(), rows.stride(0), rows.stride(1), rows.stride(2)};
+}
+
+// The tensors' rows are contiguous. output and softmax_lse are written by forward and read by backward.
+SlidingWindowParams make_params(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                                std::int64_t window_size, const at::Tensor& output, const at::Tensor& softmax_lse) {
+  return {.batch_size = query.size(0),
+          .num_queries = query.size(1),
+          .num_past = key.size(1) - query.size(1),
+          .num_heads = query.size(2),
+          .num_kv_heads = key.size(2),
+          .head_dim = query.size(3),
+          .window_size = window_size,
+          .softmax_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(query.size(3)))),
+          .query = sequence_rows(query),
+          .key = sequence_rows(key),
+          .value = sequence_rows(value),
+          .output = output.mutable_data_ptr<float>(),
+          .softmax_lse = softmax_lse.mutable_data_ptr<float>()};
+}
+
+void backward_in_two_passes(const SlidingWindowParams& params, const SlidingWindowGradients& gradients, bool queries,
+                            bool keys) {
+  const std::int64_t scratch_size = sliding_window_backward_scratch(params);
+  if (queries) {
+    parallel_with_scratch(sliding_window_forward_items(params), scratch_size,
+                          [&](auto first, auto last, float* scratch) {
+                            sliding_window_backward_queries(params, gradients, first, last, scratch);
+                          });
+  }
+  if (keys) {
+    parallel_with_scratch(sliding_window_key_items(params), scratch_size, [&](auto first, auto last, float* scratch) {
+      sliding_window_backward_keys(params, gradients, first, last, scratch);
+    });
+  }
+}
+
+class SlidingWindowAttention : public torch::autograd::Function<SlidingWindowAttention> {
+ public:
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
+                            const at::Tensor& value, std::int64_t window_size) {
+    const at::Tensor output = at::empty(query.sizes(), query.options());
+    const at::Tensor softmax_lse = at::empty({query.size(0), query.size(2), query.size(1)}, query.options());
+    context->save_for_backward({query, key, value, output, softmax_lse});
+    context->saved_data["window"] = window_size;
+    const at::Tensor query_rows = with_contiguous_rows(query);
+    const at::Tensor key_rows = with_contiguous_rows(key);
+    const at::Tensor value_rows = with_contiguous_rows(value);
+    const SlidingWindowParams params = make_params(query_rows, key_rows, value_rows, window_size, output, softmax_lse);
+    parallel_with_scratch(
+        sliding_window_forward_items(params), sliding_window_forward_scratch(params),
+        [&](auto first, auto last, float* scratch) { sliding_window_forward(params, first, last, scratch); });
+    return output;
+  }
+
+  static variable_list backward(AutogradContext* context, variable_list grad_outputs) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor query = with_contiguous_rows(saved[0]);
+    const at::Tensor key = with_contiguous_rows(saved[1]);
+    const at::Tensor value = with_contiguous_rows(saved[2]);
+    const at::Tensor grad_output = with_contiguous_rows(grad_outputs[0]);
+    const SlidingWindowParams params =
+        make_params(query, key, value, context->saved_data["window"].toInt(), saved[3], saved[4]);
+    const bool queries = context->needs_input_grad(0);
+    const bool keys = context->needs_input_grad(1) || context->needs_input_grad(2);
+    SlidingWindowGradients gradients{.grad_output = sequence_rows(grad_output)};
+    at::Tensor grad_query;
+    at::Tensor grad_key;
+    at::Tensor grad_value;
+    if (queries) {
+      grad_query = at::empty(query.sizes(), grad_output.options());
+      gradients.grad_query = grad_query.mutable_data_ptr<float>();
+    }
+    if (keys) {
+      grad_key = at::zeros(key.sizes(), grad_output.options());
+      grad_value = at::zeros(value.sizes(), grad_output.options());
+      gradients.grad_key = grad_key.mutable_data_ptr<float>();
+      gradients.grad_value = grad_value.mutable_data_ptr<float>();
+    }
+    const std::int64_t num_heads = params.batch_size * params.num_kv_heads;
+    if (queries && keys && one_pass_is_faster(num_heads)) {
+      parallel_with_scratch(num_heads, sliding_window_backward_scratch(params),
+                            [&](auto first, auto last, float* scratch) {
+                              sliding_window_backward_heads(params, gradients, first, last, scratch);
+                            });
+    } else {
+      backward_in_two_passes(params, gradients, queries, keys);
+    }
+    return {grad_query, grad_key, grad_value, at::Tensor()};
+  }
+};
+
+}  // namespace
 
 at::Tensor sliding_window_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                     std::int64_t window_size) {
@@ -25,6 +135,7 @@ at::Tensor sliding_window_attention(const at::Tensor& query, const at::Tensor& k
           key.size(2), query.size(2));
   require(query.size(1) > 0, "query: expected at least one position");
   require(window_size >= 0, "window_size: expected 0 or more, found {}", window_size);
+  if (has_kernel(query)) return SlidingWindowAttention::apply(query, key, value, window_size);
   return sliding_window_attention_composed(query, key, value, window_size);
 }
 
