@@ -9,6 +9,7 @@ std::int64_t chunk_attention_forward_items(const ChunkAttentionParams& params) {
 }
 
 std::int64_t chunk_attention_forward_scratch(const ChunkAttentionParams& params) {
+  if (params.chunk_positions == 1) return params.num_heads * (params.head_dim + simd::in_eights(params.chunk_size));
   const std::int64_t columns = simd::block_rows_of(simd::group_rows(params), params.head_dim);
   return 2 * (columns + params.chunk_size) * params.head_dim + (params.chunk_size + 1) * columns;
 }

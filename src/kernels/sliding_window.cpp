@@ -10,6 +10,10 @@ std::int64_t sliding_window_forward_items(const SlidingWindowParams& params) {
 }
 
 std::int64_t sliding_window_forward_scratch(const SlidingWindowParams& params) {
+  if (params.num_queries == 1) {
+    const std::int64_t seen = simd::smaller(params.num_past, params.window_size) + 1;
+    return params.num_heads * (params.head_dim + simd::in_eights(seen));
+  }
   const std::int64_t side = simd::window_block(params);
   return side * (4 * params.head_dim + side + 3);
 }

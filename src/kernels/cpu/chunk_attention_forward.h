@@ -1,6 +1,7 @@
 // Chunk attention, forward, for one SIMD level.
 #pragma once
 
+#include "kernels/cpu/chunk_attention_decode.h"
 #include "kernels/cpu/pack_chunk.h"
 #include "kernels/cpu/softmax_tile.h"
 
@@ -25,7 +26,10 @@ void attend_block(const ChunkAttentionParams& p, const ChunkItem& item, const Qu
     if (indices[k] < 0) continue;
     pack_chunk(p, p.key, item, indices[k], keys);
     pack_chunk(p, p.value, item, indices[k], values);
+    const std::int64_t next = next_stored_chunk(p, item, k);
+    if (next >= 0) prefetch_chunk(p, p.key, item, next);
     softmax_tile<Level>(p.chunk_size, columns, p.head_dim, keys, queries, p.softmax_plus_one, exponentials, factors);
+    if (next >= 0) prefetch_chunk(p, p.value, item, next);
     for (std::int64_t row = 0; row < block.rows; ++row) factors[row] *= weights[k];
     add_product<Level>(block.rows, p.head_dim, p.chunk_size, Left<LeftOrder::columns>{exponentials, columns}, values,
                        factors, 1, outputs, p.head_dim);
@@ -38,6 +42,7 @@ void attend_block(const ChunkAttentionParams& p, const ChunkItem& item, const Qu
 
 template <class Level>
 void chunk_attention_forward(const ChunkAttentionParams& p, std::int64_t first, std::int64_t last, float* scratch) {
+  if (p.chunk_positions == 1) return chunk_attention_decode<Level>(p, first, last, scratch);
   for (std::int64_t i = first; i < last; ++i) {
     const ChunkItem item = item_at(i, p.num_kv_heads, p.num_chunks);
     for_each_query_block(p, [&](const QueryBlock& block) { attend_block<Level>(p, item, block, scratch); });

@@ -22,7 +22,7 @@ struct QueryBlock {
 [[gnu::always_inline]] inline std::int64_t block_rows_of(std::int64_t rows, std::int64_t head_dim) {
   const std::int64_t largest = largest_block_rows(head_dim);
   const std::int64_t num_blocks = (rows + largest - 1) / largest;
-  return ((rows + num_blocks - 1) / num_blocks + 7) / 8 * 8;
+  return in_eights((rows + num_blocks - 1) / num_blocks);
 }
 
 [[gnu::always_inline]] inline std::int64_t group_rows(const ChunkAttentionParams& p) {
@@ -35,7 +35,7 @@ template <class Visit>
   const std::int64_t step = block_rows_of(rows, p.head_dim);
   for (std::int64_t first = 0; first < rows; first += step) {
     const std::int64_t count = smaller(step, rows - first);
-    visit(QueryBlock{first, count, (count + 7) / 8 * 8});
+    visit(QueryBlock{first, count, in_eights(count)});
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu/pack.h"
+#include "kernels/cpu/row_attention.h"
 #include "kernels/cpu/window_blocks.h"
 #include "kernels/cpu/window_tile.h"
 
@@ -65,8 +66,48 @@ void window_forward_block(const SlidingWindowParams& p, const WindowQueries& blo
   }
 }
 
+// Heads [head, head + num_heads) of a single query position (decoding).
+template <class Level>
+void window_decode(const SlidingWindowParams& p, std::int64_t batch, std::int64_t head, std::int64_t num_heads,
+                   float* scratch) {
+  const HeadRange heads{head, head + num_heads, p.num_heads / p.num_kv_heads, p.head_dim};
+  const std::int64_t first = p.num_past > p.window_size ? p.num_past - p.window_size : 0;
+  const std::int64_t num_rows = p.num_past + 1 - first;
+  float* const queries = scratch;                          // [heads, D], scaled
+  float* const scores = queries + num_heads * p.head_dim;  // [heads, rows in eights]
+  float* const outputs = p.output + (batch * p.num_heads + head) * p.head_dim;
+  for (std::int64_t i = 0; i < num_heads; ++i) {
+    const float* const query = sequence_row(p.query, batch, 0, head + i);
+    for (std::int64_t d = 0; d < p.head_dim; d += 8) {
+      store<8>(queries + i * p.head_dim + d, load<8>(query + d) * p.softmax_scale);
+      store<8>(outputs + i * p.head_dim + d, Float<8>{});
+    }
+  }
+  const auto rows_of = [&](const SequenceRows& rows) {
+    return HeadRows<ElementType::float32>{sequence_row(rows, batch, first, 0), rows.row_stride, rows.head_stride,
+                                          nullptr, 0};
+  };
+  row_scores<Level>(rows_of(p.key), num_rows, heads, queries, scores);
+  for (std::int64_t i = 0; i < num_heads; ++i) {
+    float* const row_of_scores = scores + i * in_eights(num_rows);
+    const float slope = alibi_slope(p, head + i);
+    for (std::int64_t row = 0; row < num_rows; ++row) {
+      row_of_scores[row] -= slope * static_cast<float>(num_rows - 1 - row);
+    }
+    p.softmax_lse[batch * p.num_heads + head + i] = softmax_row(num_rows, false, 1, row_of_scores);
+  }
+  add_rows<Level>(rows_of(p.value), num_rows, heads, scores, outputs);
+}
+
 template <class Level>
 void sliding_window_forward(const SlidingWindowParams& p, std::int64_t first, std::int64_t last, float* scratch) {
+  if (p.num_queries == 1) {
+    for (std::int64_t i = first, together = 0; i < last; i += together) {
+      together = smaller(last - i, p.num_heads - i % p.num_heads);
+      window_decode<Level>(p, i / p.num_heads, i % p.num_heads, together, scratch);
+    }
+    return;
+  }
   const std::int64_t blocks = num_query_blocks(p);
   for (std::int64_t i = first; i < last; ++i) {
     const std::int64_t head = i / blocks;

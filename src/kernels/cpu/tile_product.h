@@ -42,6 +42,21 @@ struct Left {
   }
 };
 
+// sums += the products of depth k. sums: Float<Width> (&)[Rows][Vectors].
+template <int Width, int Rows, int Vectors, LeftOrder Order>
+[[gnu::always_inline]] inline void add_depth(Left<Order> left, const float* right_row, std::int64_t k,
+                                             Float<Width> (&sums)[Rows][Vectors]) {
+  Float<Width> right[Vectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < Vectors; ++v) right[v] = load<Width>(right_row + v * Width);
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r) {
+    const Float<Width> factor = splat<Width>(left.at(r, k));
+#pragma GCC unroll 4
+    for (int v = 0; v < Vectors; ++v) sums[r][v] += factor * right[v];
+  }
+}
+
 // Rows x Vectors * Width elements of the product; finish(row, sums) gets them as Float<Width> (&)[Rows][Vectors].
 // depth >= 1.
 template <int Width, int Rows, int Vectors, LeftOrder Order, class Finish>
@@ -49,17 +64,16 @@ template <int Width, int Rows, int Vectors, LeftOrder Order, class Finish>
                                                  std::int64_t right_stride, std::int64_t depth, Finish finish) {
   Float<Width> sums[Rows][Vectors] = {};
   std::int64_t k = 0;
-  do {
-    Float<Width> right_row[Vectors];
+  // Four at a time: so few turns that the processor foresees the last one (64 it does not).
+  for (; k + 4 <= depth; k += 4) {
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) right_row[v] = load<Width>(right + k * right_stride + v * Width);
-#pragma GCC unroll 8
-    for (int r = 0; r < Rows; ++r) {
-      const Float<Width> factor = splat<Width>(left.at(r, k));
-#pragma GCC unroll 4
-      for (int v = 0; v < Vectors; ++v) sums[r][v] += factor * right_row[v];
+    for (int i = 0; i < 4; ++i) {
+      add_depth<Width>(left, right + (k + i) * right_stride, k + i, sums);
+      // Loads stay in their step: were they moved together, sums would no longer fit the registers.
+      asm volatile("" ::: "memory");
     }
-  } while (++k < depth);
+  }
+  for (; k < depth; ++k) add_depth<Width>(left, right + k * right_stride, k, sums);
   finish(row, sums);
 }
 

@@ -43,6 +43,9 @@ template <class Vector>
 
 [[gnu::always_inline]] inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
+// Rounded up to a multiple of 8.
+[[gnu::always_inline]] inline std::int64_t in_eights(std::int64_t count) { return (count + 7) / 8 * 8; }
+
 // Sum of the lanes.
 template <int Width>
 [[gnu::always_inline]] inline float sum_lanes(Float<Width> vector) {

@@ -33,7 +33,7 @@ struct WindowQueries {
                                                            std::int64_t head, std::int64_t block) {
   const std::int64_t first = block * window_block(p);
   const std::int64_t rows = smaller(window_block(p), p.num_queries - first);
-  return {batch, head, block, first, rows, (rows + 7) / 8 * 8};
+  return {batch, head, block, first, rows, in_eights(rows)};
 }
 
 // The keys of block `block` that some of the queries see: rows [first, first + rows), none when rows <= 0.

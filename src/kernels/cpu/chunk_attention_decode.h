@@ -1,0 +1,60 @@
+// Chunk attention of a single query position a chunk (decoding), for one SIMD level.
+#pragma once
+
+#include "kernels/cpu/query_block.h"
+#include "kernels/cpu/row_attention.h"
+
+namespace lookback::simd {
+
+template <ElementType Type>
+[[gnu::always_inline]] inline HeadRows<Type> chunk_head_rows(const ChunkAttentionParams& p, const ChunkRows& rows,
+                                                             std::int64_t batch, std::int64_t stored_chunk) {
+  return {static_cast<const typename Element<Type>::Stored*>(rows.data) + batch * rows.batch_stride +
+              stored_chunk * rows.chunk_stride,
+          rows.row_stride, rows.head_stride,
+          rows.scales == nullptr
+              ? nullptr
+              : rows.scales + (batch * p.stored_chunks + stored_chunk) * p.chunk_size * p.num_kv_heads,
+          p.num_kv_heads};
+}
+
+// num_kv_heads key heads from the item's on; P is 1.
+template <class Level, ElementType Type>
+void decode_chunk(const ChunkAttentionParams& p, const ChunkItem& item, std::int64_t num_kv_heads, float* scratch) {
+  const std::int64_t group = p.num_heads / p.num_kv_heads;
+  const HeadRange heads{item.kv_head * group, (item.kv_head + num_kv_heads) * group, group, p.head_dim};
+  const std::int64_t num_heads = heads.last - heads.first;
+  float* const queries = scratch;                          // [heads, D], scaled
+  float* const scores = queries + num_heads * p.head_dim;  // [heads, S in eights]
+  float* const outputs = contiguous_row(p, p.output, item, 0);
+  for (std::int64_t head = 0; head < num_heads; ++head) {
+    const float* const query = query_row(p, p.query, item, head);
+    for (std::int64_t d = 0; d < p.head_dim; d += 8) {
+      store<8>(queries + head * p.head_dim + d, load<8>(query + d) * p.softmax_scale);
+      store<8>(outputs + head * p.head_dim + d, Float<8>{});
+    }
+  }
+  const std::int64_t reads = (item.batch * p.num_chunks + item.chunk) * p.top_k;
+  for (std::int64_t k = 0; k < p.top_k; ++k) {
+    if (p.indices[reads + k] < 0) continue;
+    const auto keys = chunk_head_rows<Type>(p, p.key, item.batch, p.indices[reads + k]);
+    const auto values = chunk_head_rows<Type>(p, p.value, item.batch, p.indices[reads + k]);
+    row_scores<Level>(keys, p.chunk_size, heads, queries, scores);
+    for (std::int64_t head = 0; head < num_heads; ++head) {
+      softmax_row(p.chunk_size, p.softmax_plus_one, p.weights[reads + k], scores + head * in_eights(p.chunk_size));
+    }
+    add_rows<Level>(values, p.chunk_size, heads, scores, outputs);
+  }
+}
+
+// Forward's items when P is 1: those of one chunk of queries that follow each other are done together.
+template <class Level>
+void chunk_attention_decode(const ChunkAttentionParams& p, std::int64_t first, std::int64_t last, float* scratch) {
+  for (std::int64_t i = first, together = 0; i < last; i += together) {
+    const ChunkItem item = item_at(i, p.num_kv_heads, p.num_chunks);
+    together = p.num_chunks == 1 ? smaller(last - i, p.num_kv_heads - item.kv_head) : 1;
+    with_element_type(p.key.type, [&]<ElementType Type>() { decode_chunk<Level, Type>(p, item, together, scratch); });
+  }
+}
+
+}  // namespace lookback::simd
