@@ -10,7 +10,7 @@
 
 namespace lookback {
 
-// Forward's items: for each sequence, key head and chunk of queries one, N * Hkv * C in all; an item writes its own
+// Forward's items: for each sequence, chunk of queries and key head one, N * C * Hkv in all; an item writes its own
 // part of the output.
 std::int64_t chunk_attention_forward_items(const ChunkAttentionParams& params);
 

@@ -47,12 +47,12 @@ void decode_chunk(const ChunkAttentionParams& p, const ChunkItem& item, std::int
   }
 }
 
-// Forward's items when P is 1: those of one chunk of queries that follow each other are done together.
+// Forward's items when P is 1: the heads of one chunk of queries are done together.
 template <class Level>
 void chunk_attention_decode(const ChunkAttentionParams& p, std::int64_t first, std::int64_t last, float* scratch) {
   for (std::int64_t i = first, together = 0; i < last; i += together) {
     const ChunkItem item = item_at(i, p.num_kv_heads, p.num_chunks);
-    together = p.num_chunks == 1 ? smaller(last - i, p.num_kv_heads - item.kv_head) : 1;
+    together = smaller(last - i, p.num_kv_heads - item.kv_head);
     with_element_type(p.key.type, [&]<ElementType Type>() { decode_chunk<Level, Type>(p, item, together, scratch); });
   }
 }

@@ -26,10 +26,7 @@ void attend_block(const ChunkAttentionParams& p, const ChunkItem& item, const Qu
     if (indices[k] < 0) continue;
     pack_chunk(p, p.key, item, indices[k], keys);
     pack_chunk(p, p.value, item, indices[k], values);
-    const std::int64_t next = next_stored_chunk(p, item, k);
-    if (next >= 0) prefetch_chunk(p, p.key, item, next);
     softmax_tile<Level>(p.chunk_size, columns, p.head_dim, keys, queries, p.softmax_plus_one, exponentials, factors);
-    if (next >= 0) prefetch_chunk(p, p.value, item, next);
     for (std::int64_t row = 0; row < block.rows; ++row) factors[row] *= weights[k];
     add_product<Level>(block.rows, p.head_dim, p.chunk_size, Left<LeftOrder::columns>{exponentials, columns}, values,
                        factors, 1, outputs, p.head_dim);

@@ -44,9 +44,9 @@ struct ChunkItem {
   std::int64_t batch, chunk, kv_head;
 };
 
-// Items in the order (n, key head, chunk): the chunks of one head stay in the last cache while their readers pass.
+// Items in the order (n, chunk, key head): the heads of a chunk lie on the same pages of memory.
 [[gnu::always_inline]] inline ChunkItem item_at(std::int64_t item, std::int64_t num_kv_heads, std::int64_t num_chunks) {
-  return {item / (num_kv_heads * num_chunks), item % num_chunks, item / num_chunks % num_kv_heads};
+  return {item / (num_kv_heads * num_chunks), item / num_kv_heads % num_chunks, item % num_kv_heads};
 }
 
 // Row `row` of the item's R * P in a tensor [N, C, P, H, D].
