@@ -141,14 +141,12 @@ void BM_ChunkAttentionDecode(benchmark::State& state, const Shape& shape) {
     in.key[0][filled[i].item<std::int64_t>()].normal_();
     in.value[0][filled[i].item<std::int64_t>()].normal_();
   }
-  const auto with_other_chunks = [&](Run run) {
-    return [&, run] {
-      in.indices = filled.index_select(0, at::randint(num_filled, {shape.top_k}, at::kLong)).view({1, 1, -1});
-      forward(run, in);
-    };
+  const auto choose_chunks = [&] {
+    in.indices = filled.index_select(0, at::randint(num_filled, {shape.top_k}, at::kLong)).view({1, 1, -1});
   };
-  run_contest(state, {.ours = with_other_chunks(run_ours),
-                      .rivals = {with_other_chunks(run_sdpa), with_other_chunks(run_composed)},
+  run_contest(state, {.prepare = choose_chunks,
+                      .ours = [&] { forward(run_ours, in); },
+                      .rivals = {[&] { forward(run_sdpa, in); }, [&] { forward(run_composed, in); }},
                       .flops = 2 * product_flops(shape),
                       .result_bytes = static_cast<std::int64_t>(in.query.nbytes()),
                       .gather_bytes = gather_bytes(shape),

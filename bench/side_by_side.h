@@ -11,6 +11,7 @@
 namespace lookback {
 
 struct Contest {
+  std::function<void()> prepare = [] {};  // before every turn of ours and rivals, not timed
   std::function<void()> ours;
   std::vector<std::function<void()>> rivals;
   double flops = 0;               // of ours: 2 a multiply-add, what is recomputed not counted
@@ -24,7 +25,7 @@ struct Contest {
 //   fraction_of_peak    flops a second / those of a float32 matrix product with as many threads,
 //   extra_memory_ratio  peak bytes of tensors beyond the results / gather_bytes,
 //   bandwidth_time_ratio (with bytes_read) ours' time / that of reading as many bytes from front to back.
-// Each time is the best of its turns. ours and rivals may use other inputs from turn to turn.
+// Each time is the best of its turns.
 void run_contest(benchmark::State& state, const Contest& contest);
 
 }  // namespace lookback

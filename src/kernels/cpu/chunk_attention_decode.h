@@ -34,16 +34,24 @@ void decode_chunk(const ChunkAttentionParams& p, const ChunkItem& item, std::int
       store<8>(outputs + head * p.head_dim + d, Float<8>{});
     }
   }
-  const std::int64_t reads = (item.batch * p.num_chunks + item.chunk) * p.top_k;
-  for (std::int64_t k = 0; k < p.top_k; ++k) {
-    if (p.indices[reads + k] < 0) continue;
-    const auto keys = chunk_head_rows<Type>(p, p.key, item.batch, p.indices[reads + k]);
-    const auto values = chunk_head_rows<Type>(p, p.value, item.batch, p.indices[reads + k]);
-    row_scores<Level>(keys, p.chunk_size, heads, queries, scores);
+  const std::int64_t* const indices = p.indices + (item.batch * p.num_chunks + item.chunk) * p.top_k;
+  const float* const weights = p.weights + (item.batch * p.num_chunks + item.chunk) * p.top_k;
+  const auto next_read = [&](std::int64_t k) {
+    while (k < p.top_k && indices[k] < 0) ++k;
+    return k;
+  };
+  const auto keys_of = [&](std::int64_t k) {
+    return k < p.top_k ? chunk_head_rows<Type>(p, p.key, item.batch, indices[k]) : HeadRows<Type>{};
+  };
+  for (std::int64_t k = next_read(0), first = k; k < p.top_k; k = next_read(k + 1)) {
+    const RowPass<Type> keys{keys_of(k), chunk_head_rows<Type>(p, p.value, item.batch, indices[k]), p.chunk_size};
+    const RowPass<Type> values{keys.next, keys_of(next_read(k + 1)), p.chunk_size};
+    if (k == first) keys.prefetch_beginning(heads);
+    row_scores<Level>(keys, heads, queries, scores);
     for (std::int64_t head = 0; head < num_heads; ++head) {
-      softmax_row(p.chunk_size, p.softmax_plus_one, p.weights[reads + k], scores + head * in_eights(p.chunk_size));
+      softmax_row(p.chunk_size, p.softmax_plus_one, weights[k], scores + head * in_eights(p.chunk_size));
     }
-    add_rows<Level>(values, p.chunk_size, heads, scores, outputs);
+    add_rows<Level>(values, heads, scores, outputs);
   }
 }
 

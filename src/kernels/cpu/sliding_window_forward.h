@@ -87,7 +87,10 @@ void window_decode(const SlidingWindowParams& p, std::int64_t batch, std::int64_
     return HeadRows<ElementType::float32>{sequence_row(rows, batch, first, 0), rows.row_stride, rows.head_stride,
                                           nullptr, 0};
   };
-  row_scores<Level>(rows_of(p.key), num_rows, heads, queries, scores);
+  const RowPass<ElementType::float32> keys{rows_of(p.key), rows_of(p.value), num_rows};
+  const RowPass<ElementType::float32> values{rows_of(p.value), {}, num_rows};
+  keys.prefetch_beginning(heads);
+  row_scores<Level>(keys, heads, queries, scores);
   for (std::int64_t i = 0; i < num_heads; ++i) {
     float* const row_of_scores = scores + i * in_eights(num_rows);
     const float slope = alibi_slope(p, head + i);
@@ -96,7 +99,7 @@ void window_decode(const SlidingWindowParams& p, std::int64_t batch, std::int64_
     }
     p.softmax_lse[batch * p.num_heads + head + i] = softmax_row(num_rows, false, 1, row_of_scores);
   }
-  add_rows<Level>(rows_of(p.value), num_rows, heads, scores, outputs);
+  add_rows<Level>(values, heads, scores, outputs);
 }
 
 template <class Level>
