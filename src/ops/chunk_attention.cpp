@@ -72,25 +72,49 @@ Arguments make_arguments(const at::Tensor& query, const at::Tensor& key, const a
           softmax_plus_one};
 }
 
-void backward_in_two_passes(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients, bool queries,
-                            bool chunks) {
-  const std::int64_t scratch_size = chunk_attention_backward_scratch(params);
-  if (queries) {
-    parallel_with_scratch(chunk_attention_forward_items(params), scratch_size,
-                          [&](auto first, auto last, float* scratch) {
-                            chunk_attention_backward_queries(params, gradients, first, last, scratch);
-                          });
-  }
-  if (!chunks) return;
+// Of the two products of forward, for one of its items.
+double item_flops(const ChunkAttentionParams& params) {
+  return 4.0 * static_cast<double>(params.num_heads / params.num_kv_heads * params.chunk_positions) *
+         static_cast<double>(params.head_dim * params.chunk_size * params.top_k);
+}
+
+at::Tensor run_forward(const Arguments& arguments) {
+  at::Tensor output = at::empty(arguments.query.sizes(), arguments.query.options());
+  ChunkAttentionParams params = arguments.params();
+  params.output = output.mutable_data_ptr<float>();
+  parallel_with_scratch(
+      chunk_attention_forward_items(params), item_flops(params), chunk_attention_forward_scratch(params),
+      [&](auto first, auto last, float* scratch) { chunk_attention_forward(params, first, last, scratch); });
+  return output;
+}
+
+void backward_by_heads(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients) {
+  parallel_with_scratch(params.batch_size * params.num_kv_heads,
+                        2.5 * item_flops(params) * static_cast<double>(params.num_chunks),
+                        chunk_attention_backward_scratch(params), [&](auto first, auto last, float* scratch) {
+                          chunk_attention_backward_heads(params, gradients, first, last, scratch);
+                        });
+}
+
+void backward_of_queries(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients) {
+  parallel_with_scratch(chunk_attention_forward_items(params), 1.5 * item_flops(params),
+                        chunk_attention_backward_scratch(params), [&](auto first, auto last, float* scratch) {
+                          chunk_attention_backward_queries(params, gradients, first, last, scratch);
+                        });
+}
+
+void backward_of_chunks(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients) {
   std::vector<std::int64_t> offsets(params.batch_size * params.stored_chunks + 1);
   std::vector<std::int64_t> reads(params.batch_size * params.num_chunks * params.top_k);
   list_chunk_readers(params.indices, params.batch_size, params.num_chunks * params.top_k, params.stored_chunks,
                      offsets.data(), reads.data());
   const ChunkReaders readers{offsets.data(), reads.data()};
-  const std::int64_t num_items = params.batch_size * params.num_kv_heads * params.stored_chunks;
-  parallel_with_scratch(num_items, scratch_size, [&](auto first, auto last, float* scratch) {
-    chunk_attention_backward_chunks(params, gradients, readers, first, last, scratch);
-  });
+  const double reads_each = static_cast<double>(params.num_chunks) / static_cast<double>(params.stored_chunks);
+  parallel_with_scratch(params.batch_size * params.num_kv_heads * params.stored_chunks,
+                        2 * item_flops(params) * reads_each, chunk_attention_backward_scratch(params),
+                        [&](auto first, auto last, float* scratch) {
+                          chunk_attention_backward_chunks(params, gradients, readers, first, last, scratch);
+                        });
 }
 
 class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
@@ -101,14 +125,7 @@ class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
     context->save_for_backward({query, key, value, indices, weights});
     context->saved_data["scale"] = softmax_scale;
     context->saved_data["plus_one"] = softmax_plus_one;
-    const Arguments arguments = make_arguments(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
-    at::Tensor output = at::empty(query.sizes(), query.options());
-    ChunkAttentionParams params = arguments.params();
-    params.output = output.mutable_data_ptr<float>();
-    parallel_with_scratch(
-        chunk_attention_forward_items(params), chunk_attention_forward_scratch(params),
-        [&](auto first, auto last, float* scratch) { chunk_attention_forward(params, first, last, scratch); });
-    return output;
+    return run_forward(make_arguments(query, key, value, indices, weights, softmax_scale, softmax_plus_one));
   }
 
   static variable_list backward(AutogradContext* context, variable_list grad_outputs) {
@@ -138,14 +155,11 @@ class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
       gradients.grad_key = grad_key.mutable_data_ptr<float>();
       gradients.grad_value = grad_value.mutable_data_ptr<float>();
     }
-    const std::int64_t num_heads = params.batch_size * params.num_kv_heads;
-    if (queries && chunks && one_pass_is_faster(num_heads)) {
-      parallel_with_scratch(num_heads, chunk_attention_backward_scratch(params),
-                            [&](auto first, auto last, float* scratch) {
-                              chunk_attention_backward_heads(params, gradients, first, last, scratch);
-                            });
+    if (queries && chunks && one_pass_is_faster(params.batch_size * params.num_kv_heads)) {
+      backward_by_heads(params, gradients);
     } else {
-      backward_in_two_passes(params, gradients, queries, chunks);
+      if (queries) backward_of_queries(params, gradients);
+      if (chunks) backward_of_chunks(params, gradients);
     }
     if (queries) grad_weights = grad_weights.sum(-1).to(saved[4].scalar_type());
     return {grad_query, grad_key, grad_value, at::Tensor(), grad_weights, at::Tensor(), at::Tensor()};
@@ -182,13 +196,11 @@ at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const
   require(key.size(3) > 0 && query.size(3) % key.size(3) == 0, "key: its {} heads must divide the query's {}",
           key.size(3), query.size(3));
   require(key.size(1) > 0 && key.size(2) > 0, "key: expected at least one chunk of at least one position");
-  if (indices.numel() > 0) {
-    const auto [smallest, largest] = at::aminmax(indices);
-    require(smallest.item<std::int64_t>() >= -1 && largest.item<std::int64_t>() < key.size(1),
-            "indices: expected -1 to {}, found {} to {}", key.size(1) - 1, smallest.item<std::int64_t>(),
-            largest.item<std::int64_t>());
-  }
+  check_range(indices, -1, key.size(1), "indices");
   if (has_kernel(query)) {
+    if (!needs_gradient({query, key, value, weights})) {
+      return run_forward(make_arguments(query, key, value, indices, weights, softmax_scale, softmax_plus_one));
+    }
     return ChunkAttention::apply(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
   }
   return chunk_attention_composed(query, key, value, indices, weights, softmax_scale, softmax_plus_one);

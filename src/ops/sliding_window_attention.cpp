@@ -2,6 +2,7 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "kernels/sliding_window.h"
@@ -42,38 +43,64 @@ SlidingWindowParams make_params(const at::Tensor& query, const at::Tensor& key, 
           .softmax_lse = softmax_lse.mutable_data_ptr<float>()};
 }
 
-void backward_in_two_passes(const SlidingWindowParams& params, const SlidingWindowGradients& gradients, bool queries,
-                            bool keys) {
-  const std::int64_t scratch_size = sliding_window_backward_scratch(params);
-  if (queries) {
-    parallel_with_scratch(sliding_window_forward_items(params), scratch_size,
-                          [&](auto first, auto last, float* scratch) {
-                            sliding_window_backward_queries(params, gradients, first, last, scratch);
-                          });
-  }
-  if (keys) {
-    parallel_with_scratch(sliding_window_key_items(params), scratch_size, [&](auto first, auto last, float* scratch) {
-      sliding_window_backward_keys(params, gradients, first, last, scratch);
-    });
-  }
+// Of one product of all query rows over their windows.
+double product_flops(const SlidingWindowParams& params) {
+  const std::int64_t num_keys = std::min(params.window_size + 1, params.num_past + params.num_queries);
+  return 2.0 * static_cast<double>(params.batch_size * params.num_heads * params.num_queries) *
+         static_cast<double>(num_keys * params.head_dim);
+}
+
+struct Forward {
+  at::Tensor output, softmax_lse;
+};
+
+Forward run_forward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, std::int64_t window_size) {
+  Forward result{at::empty(query.sizes(), query.options()),
+                 at::empty({query.size(0), query.size(2), query.size(1)}, query.options())};
+  const at::Tensor query_rows = with_contiguous_rows(query);
+  const at::Tensor key_rows = with_contiguous_rows(key);
+  const at::Tensor value_rows = with_contiguous_rows(value);
+  const SlidingWindowParams params =
+      make_params(query_rows, key_rows, value_rows, window_size, result.output, result.softmax_lse);
+  const std::int64_t num_items = sliding_window_forward_items(params);
+  parallel_with_scratch(
+      num_items, 2 * product_flops(params) / static_cast<double>(num_items), sliding_window_forward_scratch(params),
+      [&](auto first, auto last, float* scratch) { sliding_window_forward(params, first, last, scratch); });
+  return result;
+}
+
+void backward_by_heads(const SlidingWindowParams& params, const SlidingWindowGradients& gradients) {
+  const std::int64_t num_items = params.batch_size * params.num_kv_heads;
+  parallel_with_scratch(num_items, 5 * product_flops(params) / static_cast<double>(num_items),
+                        sliding_window_backward_scratch(params), [&](auto first, auto last, float* scratch) {
+                          sliding_window_backward_heads(params, gradients, first, last, scratch);
+                        });
+}
+
+void backward_of_queries(const SlidingWindowParams& params, const SlidingWindowGradients& gradients) {
+  const std::int64_t num_items = sliding_window_forward_items(params);
+  parallel_with_scratch(num_items, 3 * product_flops(params) / static_cast<double>(num_items),
+                        sliding_window_backward_scratch(params), [&](auto first, auto last, float* scratch) {
+                          sliding_window_backward_queries(params, gradients, first, last, scratch);
+                        });
+}
+
+void backward_of_keys(const SlidingWindowParams& params, const SlidingWindowGradients& gradients) {
+  const std::int64_t num_items = sliding_window_key_items(params);
+  parallel_with_scratch(num_items, 4 * product_flops(params) / static_cast<double>(num_items),
+                        sliding_window_backward_scratch(params), [&](auto first, auto last, float* scratch) {
+                          sliding_window_backward_keys(params, gradients, first, last, scratch);
+                        });
 }
 
 class SlidingWindowAttention : public torch::autograd::Function<SlidingWindowAttention> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
                             const at::Tensor& value, std::int64_t window_size) {
-    const at::Tensor output = at::empty(query.sizes(), query.options());
-    const at::Tensor softmax_lse = at::empty({query.size(0), query.size(2), query.size(1)}, query.options());
-    context->save_for_backward({query, key, value, output, softmax_lse});
+    const Forward result = run_forward(query, key, value, window_size);
+    context->save_for_backward({query, key, value, result.output, result.softmax_lse});
     context->saved_data["window"] = window_size;
-    const at::Tensor query_rows = with_contiguous_rows(query);
-    const at::Tensor key_rows = with_contiguous_rows(key);
-    const at::Tensor value_rows = with_contiguous_rows(value);
-    const SlidingWindowParams params = make_params(query_rows, key_rows, value_rows, window_size, output, softmax_lse);
-    parallel_with_scratch(
-        sliding_window_forward_items(params), sliding_window_forward_scratch(params),
-        [&](auto first, auto last, float* scratch) { sliding_window_forward(params, first, last, scratch); });
-    return output;
+    return result.output;
   }
 
   static variable_list backward(AutogradContext* context, variable_list grad_outputs) {
@@ -100,14 +127,11 @@ class SlidingWindowAttention : public torch::autograd::Function<SlidingWindowAtt
       gradients.grad_key = grad_key.mutable_data_ptr<float>();
       gradients.grad_value = grad_value.mutable_data_ptr<float>();
     }
-    const std::int64_t num_heads = params.batch_size * params.num_kv_heads;
-    if (queries && keys && one_pass_is_faster(num_heads)) {
-      parallel_with_scratch(num_heads, sliding_window_backward_scratch(params),
-                            [&](auto first, auto last, float* scratch) {
-                              sliding_window_backward_heads(params, gradients, first, last, scratch);
-                            });
+    if (queries && keys && one_pass_is_faster(params.batch_size * params.num_kv_heads)) {
+      backward_by_heads(params, gradients);
     } else {
-      backward_in_two_passes(params, gradients, queries, keys);
+      if (queries) backward_of_queries(params, gradients);
+      if (keys) backward_of_keys(params, gradients);
     }
     return {grad_query, grad_key, grad_value, at::Tensor()};
   }
@@ -135,7 +159,10 @@ at::Tensor sliding_window_attention(const at::Tensor& query, const at::Tensor& k
           key.size(2), query.size(2));
   require(query.size(1) > 0, "query: expected at least one position");
   require(window_size >= 0, "window_size: expected 0 or more, found {}", window_size);
-  if (has_kernel(query)) return SlidingWindowAttention::apply(query, key, value, window_size);
+  if (has_kernel(query)) {
+    if (!needs_gradient({query, key, value})) return run_forward(query, key, value, window_size).output;
+    return SlidingWindowAttention::apply(query, key, value, window_size);
+  }
   return sliding_window_attention_composed(query, key, value, window_size);
 }
 
