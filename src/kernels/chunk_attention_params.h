@@ -35,7 +35,7 @@ struct ChunkAttentionParams {
   float softmax_scale = 1;
   bool softmax_plus_one = false;
   QueryRows query;
-  ChunkRows key, value;
+  ChunkRows key, value;                   // of one element type
   const std::int64_t* indices = nullptr;  // [N, C, K] contiguous, -1: nothing retrieved
   const float* weights = nullptr;         // [N, C, K] contiguous
   float* output = nullptr;                // [N, C, P, H, D] contiguous, all of it is written

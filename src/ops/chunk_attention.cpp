@@ -26,12 +26,28 @@ QueryRows query_rows(const at::Tensor& query) {
   return {query.const_data_ptr<float>(), query.stride(0), query.stride(1), query.stride(2), query.stride(3)};
 }
 
-ChunkRows chunk_rows(const at::Tensor& chunks) {
+ElementType element_type(at::ScalarType type) {
+  switch (type) {
+    case at::kBFloat16:
+      return ElementType::bfloat16;
+    case at::kHalf:
+      return ElementType::float16;
+    case at::kChar:
+      return ElementType::int8;
+    default:
+      return ElementType::float32;
+  }
+}
+
+// scales: undefined where the elements need none.
+ChunkRows chunk_rows(const at::Tensor& chunks, const at::Tensor& scales) {
   return {.data = chunks.const_data_ptr(),
           .batch_stride = chunks.stride(0),
           .chunk_stride = chunks.stride(1),
           .row_stride = chunks.stride(2),
-          .head_stride = chunks.stride(3)};
+          .head_stride = chunks.stride(3),
+          .type = element_type(chunks.scalar_type()),
+          .scales = scales.defined() ? scales.const_data_ptr<float>() : nullptr};
 }
 
 // The operator's arguments as the kernels want them: rows contiguous, weights float32.
@@ -39,6 +55,7 @@ struct Arguments {
   at::Tensor query, key, value, indices, weights;
   double softmax_scale;
   bool softmax_plus_one;
+  at::Tensor key_scales, value_scales;  // with int8 keys and values
 
   ChunkAttentionParams params() const {
     return {.batch_size = query.size(0),
@@ -53,8 +70,8 @@ struct Arguments {
             .softmax_scale = static_cast<float>(softmax_scale),
             .softmax_plus_one = softmax_plus_one,
             .query = query_rows(query),
-            .key = chunk_rows(key),
-            .value = chunk_rows(value),
+            .key = chunk_rows(key, key_scales),
+            .value = chunk_rows(value, value_scales),
             .indices = indices.const_data_ptr<std::int64_t>(),
             .weights = weights.const_data_ptr<float>()};
   }
@@ -69,7 +86,9 @@ Arguments make_arguments(const at::Tensor& query, const at::Tensor& key, const a
           indices.contiguous(),
           weights.to(at::kFloat).contiguous(),
           softmax_scale,
-          softmax_plus_one};
+          softmax_plus_one,
+          at::Tensor(),
+          at::Tensor()};
 }
 
 // Of the two products of forward, for one of its items.
@@ -166,14 +185,13 @@ class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
   }
 };
 
-}  // namespace
+constexpr const char* query_layout = "[N, C, P, H, D]";
+constexpr const char* key_layout = "[N, E, S, Hkv, D]";
+constexpr const char* index_layout = "[N, C, K]";
 
-at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                           const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
-                           bool softmax_plus_one) {
-  constexpr const char* query_layout = "[N, C, P, H, D]";
-  constexpr const char* key_layout = "[N, E, S, Hkv, D]";
-  constexpr const char* index_layout = "[N, C, K]";
+// What holds whatever the element type of keys and values.
+void check_shapes(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& indices,
+                  const at::Tensor& weights) {
   check_dimensions(query, 5, "query", query_layout);
   check_dimensions(key, 5, "key", key_layout);
   check_dimensions(value, 5, "value", key_layout);
@@ -181,8 +199,7 @@ at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const
   check_dimensions(weights, 3, "weights", index_layout);
   check_floating(query, "query");
   check_floating(weights, "weights");
-  check_same_kind(key, query, "key", "query");
-  check_same_kind(value, query, "value", "query");
+  check_same_kind(value, key, "value", "key");
   check_size(key, 0, query.size(0), "key", key_layout);
   check_size(key, 4, query.size(4), "key", key_layout);
   check_size(indices, 0, query.size(0), "indices", index_layout);
@@ -197,13 +214,70 @@ at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const
           key.size(3), query.size(3));
   require(key.size(1) > 0 && key.size(2) > 0, "key: expected at least one chunk of at least one position");
   check_range(indices, -1, key.size(1), "indices");
+}
+
+void check_scales(const at::Tensor& scales, const at::Tensor& elements, const char* name) {
+  require(scales.defined() && scales.sizes() == elements.sizes().slice(0, 4), "{}: expected [N, E, S, Hkv] [{}]{}",
+          name, fmt::join(elements.sizes().slice(0, 4), ", "),
+          scales.defined() ? fmt::format(", found [{}]", fmt::join(scales.sizes(), ", ")) : ", found none");
+  require(scales.is_cpu() && scales.scalar_type() == at::kFloat, "{}: expected float32 on the CPU, found {} on {}",
+          name, c10::toString(scales.scalar_type()), scales.device().str());
+}
+
+// bfloat16 or float16 keys and values beside a float32 query.
+bool is_compressed(const at::Tensor& query, const at::Tensor& key) {
+  return query.is_cpu() && key.is_cpu() && query.scalar_type() == at::kFloat &&
+         (key.scalar_type() == at::kBFloat16 || key.scalar_type() == at::kHalf);
+}
+
+}  // namespace
+
+at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                           const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
+                           bool softmax_plus_one) {
+  check_shapes(query, key, value, indices, weights);
+  const bool gradient = needs_gradient({query, key, value, weights});
+  if (is_compressed(query, key)) {
+    require(!gradient, "key: {} serves without gradients only; for training expected the type of query (Float)",
+            c10::toString(key.scalar_type()));
+    if (!has_kernel(query)) {
+      return chunk_attention_composed(query, key.to(at::kFloat), value.to(at::kFloat), indices, weights, softmax_scale,
+                                      softmax_plus_one);
+    }
+  } else {
+    check_same_kind(key, query, "key", "query");
+  }
   if (has_kernel(query)) {
-    if (!needs_gradient({query, key, value, weights})) {
+    if (!gradient) {
       return run_forward(make_arguments(query, key, value, indices, weights, softmax_scale, softmax_plus_one));
     }
     return ChunkAttention::apply(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
   }
   return chunk_attention_composed(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
+}
+
+at::Tensor chunk_attention(const at::Tensor& query, const ScaledChunks& key, const ScaledChunks& value,
+                           const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
+                           bool softmax_plus_one) {
+  check_shapes(query, key.elements, value.elements, indices, weights);
+  require(key.elements.scalar_type() == at::kChar, "key: expected int8, found {}",
+          c10::toString(key.elements.scalar_type()));
+  require(query.is_cpu() && key.elements.is_cpu() && query.scalar_type() == at::kFloat,
+          "query: beside int8 keys expected float32 on the CPU, found {} on {}", c10::toString(query.scalar_type()),
+          query.device().str());
+  check_scales(key.scales, key.elements, "key scales");
+  check_scales(value.scales, value.elements, "value scales");
+  require(!needs_gradient({query, weights, key.scales, value.scales}), "query: int8 keys serve without gradients only");
+  if (!has_kernel(query)) {
+    const auto floats = [](const ScaledChunks& chunks) { return chunks.elements * chunks.scales.unsqueeze(-1); };
+    return chunk_attention_composed(query, floats(key), floats(value), indices, weights, softmax_scale,
+                                    softmax_plus_one);
+  }
+  Arguments arguments =
+      make_arguments(query, key.elements, value.elements, indices, weights, softmax_scale, softmax_plus_one);
+  arguments.key_scales = key.scales.contiguous();
+  arguments.value_scales = value.scales.contiguous();
+  return run_forward(arguments);
 }
 
 }  // namespace lookback

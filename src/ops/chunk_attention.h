@@ -18,4 +18,14 @@ at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const
                            const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
                            bool softmax_plus_one);
 
+// int8 elements [N, E, S, Hkv, D] and a float32 scale for each head of each position [N, E, S, Hkv].
+struct ScaledChunks {
+  at::Tensor elements, scales;
+};
+
+// The same with keys and values elements * scales, read as they are; query float32 on the CPU, no gradients.
+at::Tensor chunk_attention(const at::Tensor& query, const ScaledChunks& key, const ScaledChunks& value,
+                           const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
+                           bool softmax_plus_one);
+
 }  // namespace lookback

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <random>
 
@@ -167,6 +169,100 @@ TEST(ChunkAttentionKernel, ShapesOfModels) {
   compare({2, 1, 1, 4, 4, 64, 50, 64, 8, false}, 5);   // decoding
   compare({2, 1, 1, 12, 2, 64, 50, 63, 8, true}, 6);   // decoding, grouped-query
   compare({1, 1, 1, 1, 1, 16, 1, 1, 1, true}, 7);      // everything one
+}
+
+// What keys and values of another type hold: their elements, the int8 scales [N, E, S, Hkv], and all of it as floats.
+struct Compressed {
+  std::vector<std::uint16_t> halves;
+  std::vector<std::int8_t> bytes;
+  std::vector<float> scales, floats;
+  const void* data() const { return bytes.empty() ? static_cast<const void*>(halves.data()) : bytes.data(); }
+};
+
+float float_of_half(std::uint16_t half) {
+  const int exponent = half >> 10 & 31;
+  const int fraction = half & 1023;
+  const double size = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
+  return static_cast<float>((half & 0x8000) != 0 ? -size : size);
+}
+
+Compressed compress(const std::vector<float>& values, ElementType type, std::int64_t head_dim) {
+  Compressed result;
+  result.floats.resize(values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (type == ElementType::int8) {
+      if (i % head_dim == 0) result.scales.push_back(0.01F + 0.001F * static_cast<float>(i / head_dim % 7));
+      result.bytes.push_back(static_cast<std::int8_t>(std::clamp(values[i] * 50, -127.0F, 127.0F)));
+      result.floats[i] = static_cast<float>(result.bytes[i]) * result.scales.back();
+    } else if (type == ElementType::bfloat16) {
+      const auto bits = std::bit_cast<std::uint32_t>(values[i]) & 0xffff0000U;
+      result.halves.push_back(static_cast<std::uint16_t>(bits >> 16));
+      result.floats[i] = std::bit_cast<float>(bits);
+    } else {
+      // Any bits but infinity and NaN, of about the values' size; some subnormal.
+      const auto bits = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(values[i]) >> 7);
+      const unsigned exponent = i % 16 == 0 ? 0 : 12 + i % 4;
+      result.halves.push_back(static_cast<std::uint16_t>((bits & 0x83ff) | exponent << 10));
+      result.floats[i] = float_of_half(result.halves[i]);
+    }
+  }
+  return result;
+}
+
+// Forward of compressed keys and values is that of the floats that they stand for.
+void compare_compressed(const Sizes& z, ElementType type) {
+  Inputs in = make_inputs(z, 3);
+  const Compressed key = compress(in.key, type, z.head_dim);
+  const Compressed value = compress(in.value, type, z.head_dim);
+  in.key = key.floats;
+  in.value = value.floats;
+  const ChunkAttentionTwin twin = chunk_attention_twin(z, in);
+  for (const SimdLevel level : supported_simd_levels()) {
+    SCOPED_TRACE(describe(z) + simd_level_name(level));
+    Call call = make_call(z, in);
+    call.params.key.type = call.params.value.type = type;
+    call.params.key.data = key.data();
+    call.params.value.data = value.data();
+    call.params.key.scales = key.scales.data();
+    call.params.value.scales = value.scales.data();
+    run_forward(call, level);
+    expect_within(call.output, twin.output, probability_error(z, twin) + (z.chunk_size + z.top_k + 8) * unit_roundoff,
+                  "output");
+  }
+}
+
+TEST(ChunkAttentionKernel, CompressedKeysAndValues) {
+  for (const ElementType type : {ElementType::bfloat16, ElementType::float16, ElementType::int8}) {
+    compare_compressed({2, 3, 17, 4, 2, 40, 3, 13, 2, true}, type);
+    compare_compressed({2, 2, 1, 6, 3, 64, 9, 21, 3, false}, type);  // decoding
+  }
+}
+
+TEST(ChunkAttentionKernel, EveryFloat16IsReadExactly) {
+  // The softmax of one key is 1, so the output is the value.
+  const Sizes z{1, 4096, 1, 1, 1, 16, 4096, 1, 1, false};
+  Inputs in = make_inputs(z, 4);
+  std::vector<std::uint16_t> halves(in.value.size());
+  for (std::size_t i = 0; i < halves.size(); ++i) halves[i] = static_cast<std::uint16_t>(i);
+  const std::vector<std::uint16_t> zeros(halves.size());
+  for (std::size_t c = 0; c < in.indices.size(); ++c) in.indices[c] = static_cast<std::int64_t>(c);
+  std::ranges::fill(in.weights, 1.0F);
+  for (const SimdLevel level : supported_simd_levels()) {
+    Call call = make_call(z, in);
+    call.params.key.type = call.params.value.type = ElementType::float16;
+    call.params.key.data = zeros.data();
+    call.params.value.data = halves.data();
+    run_forward(call, level);
+    for (std::size_t i = 0; i < halves.size(); ++i) {
+      if ((i & 0x7c00) != 0x7c00) {
+        ASSERT_EQ(call.output[i], float_of_half(halves[i])) << i;
+      } else if ((i & 0x3ff) == 0) {
+        ASSERT_TRUE(std::isinf(call.output[i])) << i;
+      } else {
+        ASSERT_TRUE(std::isnan(call.output[i])) << i;
+      }
+    }
+  }
 }
 
 Sizes random_sizes(std::uint64_t seed) {

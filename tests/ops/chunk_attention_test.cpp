@@ -163,6 +163,33 @@ TEST(ChunkAttentionValues, FrozenInputsGetNoGradient) {
   }
 }
 
+TEST(ChunkAttentionValues, CompressedChunksAreReadAsTheirValues) {
+  // 12 has no kernel.
+  for (const std::int64_t head_dim : {16, 12}) {
+    const Inputs in = make_inputs({2, 3, 9, 4, 2, head_dim, 5, 6, 2, true});
+    const at::Tensor query = in.query.detach().to(at::kFloat);
+    const at::Tensor weights = in.weights.detach().to(at::kFloat);
+    const auto with_floats = [&](const at::Tensor& key, const at::Tensor& value) {
+      return chunk_attention(query, key, value, in.indices, weights, 0.2, true);
+    };
+    for (const at::ScalarType type : {at::kBFloat16, at::kHalf}) {
+      const at::Tensor key = in.key.detach().to(type);
+      const at::Tensor value = in.value.detach().to(type);
+      EXPECT_TRUE(at::equal(with_floats(key, value), with_floats(key.to(at::kFloat), value.to(at::kFloat))));
+    }
+    const auto scaled = [](const at::Tensor& x) {
+      const at::Tensor scales = x.abs().amax(-1) / 127;
+      return ScaledChunks{(x / scales.unsqueeze(-1)).round().to(at::kChar), scales.to(at::kFloat)};
+    };
+    const ScaledChunks key = scaled(in.key.detach());
+    const ScaledChunks value = scaled(in.value.detach());
+    const at::Tensor found = chunk_attention(query, key, value, in.indices, weights, 0.2, true);
+    const at::Tensor expected =
+        with_floats(key.elements * key.scales.unsqueeze(-1), value.elements * value.scales.unsqueeze(-1));
+    EXPECT_TRUE(at::equal(found, expected));
+  }
+}
+
 TEST(ChunkAttentionValues, EmptySizesAreNoError) {
   const at::Tensor key = at::ones({1, 2, 3, 2, 16});
   const auto call = [&](std::int64_t chunks, std::int64_t top_k) {
@@ -210,6 +237,15 @@ TEST(ChunkAttentionErrors, NameTheArgument) {
   wrong = in;
   wrong.indices = in.indices.to(at::kInt);
   EXPECT_EQ(message(wrong), "indices: expected int64, found Int");
+  wrong = in;
+  wrong.key = in.key.detach().to(at::kFloat);
+  EXPECT_EQ(message(wrong), "value: expected the type of key (Float), found Double");
+  wrong.value = in.value.detach().to(at::kFloat);
+  EXPECT_EQ(message(wrong), "key: expected the type of query (Double), found Float");
+  wrong.query = in.query.detach().to(at::kFloat).requires_grad_(true);
+  wrong.key = in.key.detach().to(at::kHalf);
+  wrong.value = in.value.detach().to(at::kHalf);
+  EXPECT_EQ(message(wrong), "key: Half serves without gradients only; for training expected the type of query (Float)");
   wrong = in;
   wrong.weights = in.weights.narrow(2, 0, 1);
   EXPECT_EQ(message(wrong), "weights: expected the shape of indices [1, 2, 2], found [1, 2, 1]");

@@ -1,22 +1,11 @@
 // Chunk attention of a single query position a chunk (decoding), for one SIMD level.
 #pragma once
 
+#include "kernels/cpu/chunk_head_rows.h"
 #include "kernels/cpu/query_block.h"
 #include "kernels/cpu/row_attention.h"
 
 namespace lookback::simd {
-
-template <ElementType Type>
-[[gnu::always_inline]] inline HeadRows<Type> chunk_head_rows(const ChunkAttentionParams& p, const ChunkRows& rows,
-                                                             std::int64_t batch, std::int64_t stored_chunk) {
-  return {static_cast<const typename Element<Type>::Stored*>(rows.data) + batch * rows.batch_stride +
-              stored_chunk * rows.chunk_stride,
-          rows.row_stride, rows.head_stride,
-          rows.scales == nullptr
-              ? nullptr
-              : rows.scales + (batch * p.stored_chunks + stored_chunk) * p.chunk_size * p.num_kv_heads,
-          p.num_kv_heads};
-}
 
 // num_kv_heads key heads from the item's on; P is 1.
 template <class Level, ElementType Type>

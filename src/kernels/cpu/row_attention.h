@@ -2,23 +2,10 @@
 // values takes the time. All heads pass over the rows together, so that memory is read from front to back.
 #pragma once
 
-#include "kernels/cpu/elements.h"
 #include "kernels/cpu/exponential.h"
+#include "kernels/cpu/head_rows.h"
 
 namespace lookback::simd {
-
-// Rows of keys or values; row r of head h begins at data + r * row_stride + h * head_stride.
-template <ElementType Type>
-struct HeadRows {
-  const typename Element<Type>::Stored* data;
-  std::int64_t row_stride, head_stride;
-  const float* scales;  // int8: scales[r * scale_stride + h]
-  std::int64_t scale_stride;
-
-  [[gnu::always_inline]] float scale(std::int64_t row, std::int64_t head) const {
-    return Type == ElementType::int8 ? scales[row * scale_stride + head] : 1.0F;
-  }
-};
 
 // Query heads [first, last), of which `group` share a key head.
 struct HeadRange {
