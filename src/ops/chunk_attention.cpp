@@ -93,8 +93,8 @@ Arguments make_arguments(const at::Tensor& query, const at::Tensor& key, const a
 
 // Of the two products of forward, for one of its items.
 double item_flops(const ChunkAttentionParams& params) {
-  return 4.0 * static_cast<double>(params.num_heads / params.num_kv_heads * params.chunk_positions) *
-         static_cast<double>(params.head_dim * params.chunk_size * params.top_k);
+  const std::int64_t rows = params.num_heads / params.num_kv_heads * params.chunk_positions;
+  return 4.0 * static_cast<double>(rows) * static_cast<double>(params.head_dim * params.chunk_size * params.top_k);
 }
 
 at::Tensor run_forward(const Arguments& arguments) {

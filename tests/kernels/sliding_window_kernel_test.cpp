@@ -98,7 +98,8 @@ void compare(const Sizes& z, std::uint64_t seed) {
       (z.head_dim + 4) * unit_roundoff * twin.largest_dot_terms + 4 * unit_roundoff * (twin.largest_score + 10);
   const double probability_error = 2 * score_error + (num_keys + 12 + 8 * num_keys / 32) * unit_roundoff;
   const double gain_error = 2 * probability_error + (z.head_dim + num_keys + 8) * unit_roundoff;
-  const double key_error = gain_error + static_cast<double>(z.heads / z.kv_heads * (z.window + 1) + 4) * unit_roundoff;
+  const std::int64_t num_readers = z.heads / z.kv_heads * (z.window + 1);
+  const double key_error = gain_error + static_cast<double>(num_readers + 4) * unit_roundoff;
   for (const SimdLevel level : supported_simd_levels()) {
     SCOPED_TRACE(describe(z) + simd_level_name(level));
     Call call = make_call(z, in);

@@ -155,6 +155,7 @@ TEST(ChunkAttentionValues, FrozenInputsGetNoGradient) {
   const std::vector<at::Tensor> inputs = {in.query, in.key, in.value, in.weights};
   for (std::size_t trained = 0; trained < inputs.size(); ++trained) {
     std::vector<at::Tensor> leaves;
+    leaves.reserve(inputs.size());
     for (const at::Tensor& input : inputs) leaves.push_back(input.detach().to(at::kFloat));
     leaves[trained].set_requires_grad(true);
     chunk_attention(leaves[0], leaves[1], leaves[2], in.indices, leaves[3], 0.2, true)

@@ -69,6 +69,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, SlidingWindowAttention,
 std::vector<at::Tensor> float_results(const std::vector<at::Tensor>& inputs, const at::Tensor& grad_output,
                                       std::int64_t window) {
   std::vector<at::Tensor> leaves;
+  leaves.reserve(inputs.size());
   for (const at::Tensor& input : inputs) leaves.push_back(input.detach().to(at::kFloat).set_requires_grad(true));
   const at::Tensor output = sliding_window_attention(leaves[0], leaves[1], leaves[2], window);
   output.backward(grad_output.to(at::kFloat));

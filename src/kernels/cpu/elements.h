@@ -23,23 +23,23 @@ struct Element<ElementType::int8> {
   using Stored = std::int8_t;
 };
 
-[[gnu::always_inline]] inline Int<8> load_halves(const std::uint16_t* from) {
+[[gnu::always_inline]] inline Bits<8> load_halves(const std::uint16_t* from) {
   using Halves [[gnu::vector_size(16)]] = std::uint16_t;
   Halves halves;
   __builtin_memcpy(&halves, from, sizeof(halves));
-  return __builtin_convertvector(halves, Int<8>);
+  return __builtin_convertvector(halves, Bits<8>);
 }
 
 // A bfloat16 is the upper half of a float.
-[[gnu::always_inline]] inline Float<8> from_bfloat16(Int<8> bits) { return reinterpret_cast<Float<8>>(bits << 16); }
+[[gnu::always_inline]] inline Float<8> from_bfloat16(Bits<8> bits) { return reinterpret_cast<Float<8>>(bits << 16); }
 
 // Exponent and fraction move to a float's place; multiplication by 2^112 makes up for the exponents' different biases,
 // for subnormal numbers too. Infinity and NaN have all exponent bits set in both.
-[[gnu::always_inline]] inline Float<8> from_float16(Int<8> bits) {
-  const Int<8> moved = (bits & 0x7fff) << 13;
-  const auto finite = reinterpret_cast<Int<8>>(reinterpret_cast<Float<8>>(moved) * 0x1p112F);
-  const Int<8> special = (bits & 0x7c00) == 0x7c00;
-  const Int<8> magnitude = (special & (moved | 0x7f800000)) | (~special & finite);
+[[gnu::always_inline]] inline Float<8> from_float16(Bits<8> bits) {
+  const Bits<8> moved = (bits & 0x7fff) << 13;
+  const auto finite = reinterpret_cast<Bits<8>>(reinterpret_cast<Float<8>>(moved) * 0x1p112F);
+  const auto special = reinterpret_cast<Bits<8>>((bits & 0x7c00) == 0x7c00);
+  const Bits<8> magnitude = (special & (moved | 0x7f800000)) | (~special & finite);
   return reinterpret_cast<Float<8>>(magnitude | (bits & 0x8000) << 16);
 }
 

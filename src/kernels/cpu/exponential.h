@@ -31,9 +31,10 @@ template <int Width>
   series = series * r + 5.0000001201e-1F;
   series = series * (r * r) + (r + 1.0F);
   // Multiplication by 2^n is an addition to the exponent's bits.
-  const Int<Width> power = reinterpret_cast<Int<Width>>(shifted) << 23;
-  const auto result = reinterpret_cast<Int<Width>>(series) + power;
-  return reinterpret_cast<Float<Width>>(result & ~(x < smallest));
+  const Bits<Width> power = reinterpret_cast<Bits<Width>>(shifted) << 23;
+  const Bits<Width> result = reinterpret_cast<Bits<Width>>(series) + power;
+  const Bits<Width> vanished = reinterpret_cast<Bits<Width>>(x < smallest);
+  return reinterpret_cast<Float<Width>>(result & ~vanished);
 }
 
 }  // namespace lookback::simd

@@ -10,23 +10,26 @@ template <int Width>
 struct Vectors {
   using Float [[gnu::vector_size(Width * 4)]] = float;
   using Int [[gnu::vector_size(Width * 4)]] = std::int32_t;
+  using Bits [[gnu::vector_size(Width * 4)]] = std::uint32_t;
   // As floats lie in memory: anywhere.
   using Stored [[gnu::vector_size(Width * 4), gnu::aligned(4), gnu::may_alias]] = float;
 };
 
 template <int Width>
-using Float = typename Vectors<Width>::Float;
+using Float = Vectors<Width>::Float;
 template <int Width>
-using Int = typename Vectors<Width>::Int;
+using Int = Vectors<Width>::Int;
+template <int Width>
+using Bits = Vectors<Width>::Bits;
 
 template <int Width>
 [[gnu::always_inline]] inline Float<Width> load(const float* from) {
-  return *reinterpret_cast<const typename Vectors<Width>::Stored*>(from);
+  return *reinterpret_cast<const Vectors<Width>::Stored*>(from);
 }
 
 template <int Width>
 [[gnu::always_inline]] inline void store(float* to, Float<Width> vector) {
-  *reinterpret_cast<typename Vectors<Width>::Stored*>(to) = vector;
+  *reinterpret_cast<Vectors<Width>::Stored*>(to) = vector;
 }
 
 // All lanes `value`.
