@@ -67,7 +67,8 @@ void row_scores(const RowPass<Type>& pass, const HeadRange& heads, const float* 
       const float* const query = queries + (head - heads.first) * heads.head_dim;
       Float<8> sum = {};
       for (std::int64_t d = 0; d < heads.head_dim; d += 8) sum += load<8>(query + d) * load_eight<Type>(key + d);
-      scores[(head - heads.first) * in_eights(pass.num_rows) + row] = sum_lanes<8>(sum) * keys.scale(row, kv_head);
+      float* const head_scores = scores + (head - heads.first) * in_eights(pass.num_rows);
+      head_scores[row] = sum_lanes<8>(sum) * keys.scale(row, kv_head);
     }
   }
 }

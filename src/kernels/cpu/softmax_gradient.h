@@ -15,11 +15,11 @@ template <class Level>
     Float<Width> inverse_sum[Vectors];
     Float<Width> mean_gain[Vectors] = {};
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) inverse_sum[v] = load<Width>(inverse_sums + column + v * Width);
+    for (int v = 0; v < Vectors; ++v) inverse_sum[v] = load<Width>(inverse_sums + column + first_lane<Width>(v));
     for (std::int64_t row = 0; row < rows; ++row) {
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
-        const std::int64_t place = row * columns + column + v * Width;
+        const std::int64_t place = row * columns + column + first_lane<Width>(v);
         const Float<Width> probability = load<Width>(exponentials + place) * inverse_sum[v];
         store<Width>(exponentials + place, probability);
         mean_gain[v] += probability * load<Width>(gains + place);
@@ -28,13 +28,13 @@ template <class Level>
     for (std::int64_t row = 0; row < rows; ++row) {
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
-        const std::int64_t place = row * columns + column + v * Width;
+        const std::int64_t place = row * columns + column + first_lane<Width>(v);
         const Float<Width> surplus = load<Width>(gains + place) - mean_gain[v];
         store<Width>(gains + place, load<Width>(exponentials + place) * surplus);
       }
     }
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) store<Width>(mean_gains + column + v * Width, mean_gain[v]);
+    for (int v = 0; v < Vectors; ++v) store<Width>(mean_gains + column + first_lane<Width>(v), mean_gain[v]);
   });
 }
 

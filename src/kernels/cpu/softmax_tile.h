@@ -30,19 +30,19 @@ template <int Width, int Vectors>
   Float<Width> sum[Vectors];
 #pragma GCC unroll 4
   for (int v = 0; v < Vectors; ++v) {
-    maximum[v] = load<Width>(maxima + v * Width);
+    maximum[v] = load<Width>(maxima + first_lane<Width>(v));
     sum[v] = plus_one ? exponential<Width>(-maximum[v]) : Float<Width>{};
   }
   for (std::int64_t row = 0; row < rows; ++row, panel += stride) {
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
-      const Float<Width> value = exponential<Width>(load<Width>(panel + v * Width) - maximum[v]);
-      store<Width>(panel + v * Width, value);
+      const Float<Width> value = exponential<Width>(load<Width>(panel + first_lane<Width>(v)) - maximum[v]);
+      store<Width>(panel + first_lane<Width>(v), value);
       sum[v] += value;
     }
   }
 #pragma GCC unroll 4
-  for (int v = 0; v < Vectors; ++v) store<Width>(inverse_sums + v * Width, 1.0F / sum[v]);
+  for (int v = 0; v < Vectors; ++v) store<Width>(inverse_sums + first_lane<Width>(v), 1.0F / sum[v]);
 }
 
 // exponentials [rows, columns] = exp(scores - maximum) and inverse_sums [columns] = 1 / their sums over the rows, with
@@ -63,10 +63,10 @@ template <class Level>
                                     for (int r = 0; r < Rows; ++r, to += columns) store_row<Width>(to, sums[r]);
 #pragma GCC unroll 4
                                     for (int v = 0; v < Vectors; ++v) {
-                                      Float<Width> maximum = load<Width>(maxima + v * Width);
+                                      Float<Width> maximum = load<Width>(maxima + first_lane<Width>(v));
 #pragma GCC unroll 8
                                       for (int r = 0; r < Rows; ++r) maximum = larger(maximum, sums[r][v]);
-                                      store<Width>(maxima + v * Width, maximum);
+                                      store<Width>(maxima + first_lane<Width>(v), maximum);
                                     }
                                   });
     exponential_panel<Width, Vectors>(rows, columns, maxima, plus_one, panel, inverse_sums + column);

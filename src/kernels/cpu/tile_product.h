@@ -10,21 +10,23 @@ namespace lookback::simd {
 template <int Width, int Vectors>
 [[gnu::always_inline]] inline void store_row(float* to, const Float<Width> (&row)[Vectors]) {
 #pragma GCC unroll 4
-  for (int v = 0; v < Vectors; ++v) store<Width>(to + v * Width, row[v]);
+  for (int v = 0; v < Vectors; ++v) store<Width>(to + first_lane<Width>(v), row[v]);
 }
 
 // to[0, Vectors * Width) += factor * the vectors.
 template <int Width, int Vectors>
 [[gnu::always_inline]] inline void add_row(float* to, float factor, const Float<Width> (&row)[Vectors]) {
 #pragma GCC unroll 4
-  for (int v = 0; v < Vectors; ++v) store<Width>(to + v * Width, load<Width>(to + v * Width) + factor * row[v]);
+  for (int v = 0; v < Vectors; ++v)
+    store<Width>(to + first_lane<Width>(v), load<Width>(to + first_lane<Width>(v)) + factor * row[v]);
 }
 
 // to[0, Vectors * Width) = keep * what is there + the vectors.
 template <int Width, int Vectors>
 [[gnu::always_inline]] inline void rescale_add_row(float* to, float keep, const Float<Width> (&row)[Vectors]) {
 #pragma GCC unroll 4
-  for (int v = 0; v < Vectors; ++v) store<Width>(to + v * Width, keep * load<Width>(to + v * Width) + row[v]);
+  for (int v = 0; v < Vectors; ++v)
+    store<Width>(to + first_lane<Width>(v), keep * load<Width>(to + first_lane<Width>(v)) + row[v]);
 }
 
 // How the left operand lies: element (row, k) at row * stride + k, or at k * stride + row.
@@ -48,7 +50,7 @@ template <int Width, int Rows, int Vectors, LeftOrder Order>
                                              Float<Width> (&sums)[Rows][Vectors]) {
   Float<Width> right[Vectors];
 #pragma GCC unroll 4
-  for (int v = 0; v < Vectors; ++v) right[v] = load<Width>(right_row + v * Width);
+  for (int v = 0; v < Vectors; ++v) right[v] = load<Width>(right_row + first_lane<Width>(v));
 #pragma GCC unroll 8
   for (int r = 0; r < Rows; ++r) {
     const Float<Width> factor = splat<Width>(left.at(r, k));
@@ -109,13 +111,15 @@ template <int Width, int Vectors, LeftOrder Order, class Finish>
 template <class Level, class Visit>
 [[gnu::always_inline]] inline void for_each_panel(std::int64_t columns, Visit visit) {
   constexpr int width = Level::width;
+  constexpr std::int64_t panel = first_lane<width>(Level::vectors);
   std::int64_t column = 0;
-  for (; column + Level::vectors * width <= columns; column += Level::vectors * width) {
+  for (; column + panel <= columns; column += panel) {
     visit.template operator()<width, Level::vectors>(column);
   }
   // What is left is less than a panel: full vectors, then eights.
   if constexpr (Level::vectors > 2) {
-    for (; column + 2 * width <= columns; column += 2 * width) visit.template operator()<width, 2>(column);
+    for (; column + first_lane<width>(2) <= columns; column += first_lane<width>(2))
+      visit.template operator()<width, 2>(column);
   }
   for (; column + width <= columns; column += width) visit.template operator()<width, 1>(column);
   if constexpr (width > 8) {

@@ -46,6 +46,12 @@ template <class Vector>
 
 [[gnu::always_inline]] inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 
+// Where vector `vector` begins in a row of vectors.
+template <int Width>
+[[gnu::always_inline]] constexpr std::int64_t first_lane(int vector) {
+  return std::int64_t{vector} * Width;
+}
+
 // Rounded up to a multiple of 8.
 [[gnu::always_inline]] inline std::int64_t in_eights(std::int64_t count) { return (count + 7) / 8 * 8; }
 

@@ -54,38 +54,39 @@ template <class Level>
           float* to = panel + row * tile.columns;
 #pragma GCC unroll 4
           for (int v = 0; v < Vectors; ++v) {
-            Float<Width> distance = count_from<Width>(static_cast<float>(tile.distance + column + v * Width - row));
-            Float<Width> maximum = load<Width>(maxima + v * Width);
+            Float<Width> distance =
+                count_from<Width>(static_cast<float>(tile.distance + column + first_lane<Width>(v) - row));
+            Float<Width> maximum = load<Width>(maxima + first_lane<Width>(v));
 #pragma GCC unroll 8
             for (int r = 0; r < Rows; ++r) {
               const Float<Width> score = biased<Width>(sums[r][v], distance, tile);
-              store<Width>(to + r * tile.columns + v * Width, score);
+              store<Width>(to + r * tile.columns + first_lane<Width>(v), score);
               maximum = larger(maximum, score);
               distance -= 1.0F;
             }
-            store<Width>(maxima + v * Width, maximum);
+            store<Width>(maxima + first_lane<Width>(v), maximum);
           }
         });
     Float<Width> maximum[Vectors];
     Float<Width> sum[Vectors];
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
-      maximum[v] = load<Width>(maxima + v * Width);
-      const Float<Width> kept = exponential<Width>(load<Width>(previous + v * Width) - maximum[v]);
-      store<Width>(keep + column + v * Width, kept);
-      sum[v] = load<Width>(running.sums + column + v * Width) * kept;
+      maximum[v] = load<Width>(maxima + first_lane<Width>(v));
+      const Float<Width> kept = exponential<Width>(load<Width>(previous + first_lane<Width>(v)) - maximum[v]);
+      store<Width>(keep + column + first_lane<Width>(v), kept);
+      sum[v] = load<Width>(running.sums + column + first_lane<Width>(v)) * kept;
     }
     for (std::int64_t row = 0; row < tile.rows; ++row) {
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
-        float* const place = panel + row * tile.columns + v * Width;
+        float* const place = panel + row * tile.columns + first_lane<Width>(v);
         const Float<Width> value = exponential<Width>(load<Width>(place) - maximum[v]);
         store<Width>(place, value);
         sum[v] += value;
       }
     }
 #pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) store<Width>(running.sums + column + v * Width, sum[v]);
+    for (int v = 0; v < Vectors; ++v) store<Width>(running.sums + column + first_lane<Width>(v), sum[v]);
   });
 }
 
@@ -104,10 +105,10 @@ template <class Level>
                                   });
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
-      const Float<Width> subtracted = load<Width>(lse + column + v * Width);
-      Float<Width> distance = count_from<Width>(static_cast<float>(tile.distance + column + v * Width));
+      const Float<Width> subtracted = load<Width>(lse + column + first_lane<Width>(v));
+      Float<Width> distance = count_from<Width>(static_cast<float>(tile.distance + column + first_lane<Width>(v)));
       for (std::int64_t row = 0; row < tile.rows; ++row) {
-        float* const place = panel + row * tile.columns + v * Width;
+        float* const place = panel + row * tile.columns + first_lane<Width>(v);
         const Float<Width> score = biased<Width>(load<Width>(place), distance, tile);
         store<Width>(place, exponential<Width>(score - subtracted));
         distance -= 1.0F;
@@ -126,10 +127,10 @@ template <class Level>
         [=]<int Rows>(std::int64_t row, const Float<Width>(&sums)[Rows][Vectors]) {
 #pragma GCC unroll 4
           for (int v = 0; v < Vectors; ++v) {
-            const Float<Width> mean_gain = load<Width>(mean_gains + column + v * Width);
+            const Float<Width> mean_gain = load<Width>(mean_gains + column + first_lane<Width>(v));
 #pragma GCC unroll 8
             for (int r = 0; r < Rows; ++r) {
-              const std::int64_t place = (row + r) * tile.columns + column + v * Width;
+              const std::int64_t place = (row + r) * tile.columns + column + first_lane<Width>(v);
               store<Width>(grad_scores + place, load<Width>(probabilities + place) * (sums[r][v] - mean_gain));
             }
           }
