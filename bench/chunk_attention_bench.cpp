@@ -93,11 +93,12 @@ std::int64_t gather_bytes(const Shape& s) {
 
 void BM_ChunkAttentionForward(benchmark::State& state, const Shape& shape) {
   const Inputs in = make_inputs(shape, false);
-  run_contest(state, {.ours = [&] { forward(run_ours, in); },
-                      .rivals = {[&] { forward(run_sdpa, in); }, [&] { forward(run_composed, in); }},
-                      .flops = 2 * product_flops(shape),
-                      .result_bytes = static_cast<std::int64_t>(in.query.nbytes()),
-                      .gather_bytes = gather_bytes(shape)});
+  run_contest(state,
+              {.ours = [&] { forward(run_ours, in); },
+               .rivals = {{"sdpa", [&] { forward(run_sdpa, in); }}, {"composed", [&] { forward(run_composed, in); }}},
+               .flops = 2 * product_flops(shape),
+               .result_bytes = static_cast<std::int64_t>(in.query.nbytes()),
+               .gather_bytes = gather_bytes(shape)});
 }
 BENCHMARK_CAPTURE(BM_ChunkAttentionForward, paper, paper)
     ->Iterations(5)
@@ -113,7 +114,7 @@ void BM_ChunkAttentionTraining(benchmark::State& state, const Shape& shape) {
   // Output, and the gradients of all inputs.
   const std::size_t result_bytes = 2 * in.query.nbytes() + in.key.nbytes() + in.value.nbytes() + in.weights.nbytes();
   run_contest(state, {.ours = with_backward(run_ours),
-                      .rivals = {with_backward(run_sdpa), with_backward(run_composed)},
+                      .rivals = {{"sdpa", with_backward(run_sdpa)}, {"composed", with_backward(run_composed)}},
                       .flops = 7 * product_flops(shape),
                       .result_bytes = static_cast<std::int64_t>(result_bytes),
                       .gather_bytes = gather_bytes(shape)});
@@ -144,13 +145,14 @@ void BM_ChunkAttentionDecode(benchmark::State& state, const Shape& shape) {
   const auto choose_chunks = [&] {
     in.indices = filled.index_select(0, at::randint(num_filled, {shape.top_k}, at::kLong)).view({1, 1, -1});
   };
-  run_contest(state, {.prepare = choose_chunks,
-                      .ours = [&] { forward(run_ours, in); },
-                      .rivals = {[&] { forward(run_sdpa, in); }, [&] { forward(run_composed, in); }},
-                      .flops = 2 * product_flops(shape),
-                      .result_bytes = static_cast<std::int64_t>(in.query.nbytes()),
-                      .gather_bytes = gather_bytes(shape),
-                      .bytes_read = static_cast<double>(gather_bytes(shape))});
+  run_contest(state,
+              {.prepare = choose_chunks,
+               .ours = [&] { forward(run_ours, in); },
+               .rivals = {{"sdpa", [&] { forward(run_sdpa, in); }}, {"composed", [&] { forward(run_composed, in); }}},
+               .flops = 2 * product_flops(shape),
+               .result_bytes = static_cast<std::int64_t>(in.query.nbytes()),
+               .gather_bytes = gather_bytes(shape),
+               .bytes_read = static_cast<double>(gather_bytes(shape))});
 }
 BENCHMARK_CAPTURE(BM_ChunkAttentionDecode, memory_of_250000, decode)
     ->Iterations(200)

@@ -40,28 +40,26 @@ void run_contest(benchmark::State& state, const Contest& contest) {
     contest.prepare();
     return seconds(work);
   };
-  // The first turn fills caches and chooses the rival.
   contest.prepare();
   const double peak_bytes = static_cast<double>(peak_tensor_bytes(contest.ours));
-  const std::function<void()>* rival = nullptr;
-  double rival_seconds = INFINITY;
-  for (const std::function<void()>& candidate : contest.rivals) {
-    const double taken = turn(candidate);
-    if (taken < rival_seconds) rival = &candidate;
-    rival_seconds = std::min(rival_seconds, taken);
-  }
   double our_seconds = INFINITY;
+  std::vector<double> rival_seconds(contest.rivals.size(), INFINITY);
   double product_rate = product_flops_a_second();
   double read_rate = 0;
   for (auto _ : state) {
     const double taken = turn(contest.ours);
     state.SetIterationTime(taken);
     our_seconds = std::min(our_seconds, taken);
-    rival_seconds = std::min(rival_seconds, turn(*rival));
+    for (std::size_t i = 0; i < contest.rivals.size(); ++i) {
+      rival_seconds[i] = std::min(rival_seconds[i], turn(contest.rivals[i].run));
+    }
     product_rate = std::max(product_rate, product_flops_a_second());
     if (contest.bytes_read > 0) read_rate = std::max(read_rate, bytes_a_second());
   }
-  state.counters["speedup"] = rival_seconds / our_seconds;
+  for (std::size_t i = 0; i < contest.rivals.size(); ++i) {
+    state.counters["speedup_over_" + contest.rivals[i].name] = rival_seconds[i] / our_seconds;
+  }
+  state.counters["speedup"] = *std::ranges::min_element(rival_seconds) / our_seconds;
   state.counters["fraction_of_peak"] = contest.flops / our_seconds / product_rate;
   state.counters["extra_memory_ratio"] =
       (peak_bytes - static_cast<double>(contest.result_bytes)) / static_cast<double>(contest.gather_bytes);

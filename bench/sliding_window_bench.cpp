@@ -94,7 +94,8 @@ void BM_SlidingWindowForward(benchmark::State& state, const Shape& shape) {
   const Inputs in = make_inputs(shape, false);
   const bool decoding = shape.length == 1;
   run_contest(state, {.ours = [&] { forward(run_ours, in); },
-                      .rivals = {[&] { forward(run_blocked_sdpa, in); }, [&] { forward(run_composed, in); }},
+                      .rivals = {{"sdpa", [&] { forward(run_blocked_sdpa, in); }},
+                                 {"composed", [&] { forward(run_composed, in); }}},
                       .flops = 2 * product_flops(shape),
                       .result_bytes = static_cast<std::int64_t>(in.query.nbytes()),
                       .gather_bytes = gather_bytes(shape),
@@ -120,7 +121,7 @@ void BM_SlidingWindowTraining(benchmark::State& state, const Shape& shape) {
     };
   };
   run_contest(state, {.ours = with_backward(run_ours),
-                      .rivals = {with_backward(run_blocked_sdpa), with_backward(run_composed)},
+                      .rivals = {{"sdpa", with_backward(run_blocked_sdpa)}, {"composed", with_backward(run_composed)}},
                       .flops = 7 * product_flops(shape),
                       .result_bytes = static_cast<std::int64_t>(2 * in.query.nbytes() + 2 * in.key.nbytes()),
                       .gather_bytes = gather_bytes(shape)});
