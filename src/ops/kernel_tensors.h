@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 
 namespace lookback {
@@ -18,18 +19,8 @@ inline at::Tensor with_contiguous_rows(const at::Tensor& tensor) {
 
 // work(first, last, scratch) for ranges that cover [0, num_items), on the tensor library's threads; each thread has
 // scratch_size floats of its own. item_flops: a thread is woken only for about as much work as waking it takes.
-template <class Work>
-void parallel_with_scratch(std::int64_t num_items, double item_flops, std::int64_t scratch_size, const Work& work) {
-  constexpr double smallest_flops = 1e6;
-  const auto grain = static_cast<std::int64_t>(std::max(1.0, smallest_flops / std::max(1.0, item_flops)));
-  // Every thread's part begins on a cache line.
-  constexpr std::int64_t line = 64 / sizeof(float);
-  const std::int64_t part = (scratch_size + line - 1) / line * line;
-  const at::Tensor scratch = at::empty({at::get_num_threads(), part}, at::kFloat);
-  at::parallel_for(0, num_items, grain, [&](std::int64_t first, std::int64_t last) {
-    work(first, last, scratch.mutable_data_ptr<float>() + at::get_thread_num() * part);
-  });
-}
+void parallel_with_scratch(std::int64_t num_items, double item_flops, std::int64_t scratch_size,
+                           const std::function<void(std::int64_t first, std::int64_t last, float* scratch)>& work);
 
 // Whether autograd will want the operator's backward.
 inline bool needs_gradient(std::initializer_list<at::Tensor> inputs) {
