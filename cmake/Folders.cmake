@@ -20,11 +20,13 @@ add_library(lookback_aten OBJECT ${CMAKE_BINARY_DIR}/aten_pch.cpp)
 target_link_libraries(lookback_aten PUBLIC lookback_common ${tensor_library})
 target_precompile_headers(lookback_aten PRIVATE <ATen/ATen.h>)
 
-# lookback_folder(<name> [TENSORS] DEPENDS <folders or libraries...>): src/<name>/*.cpp as the target `<name>`.
+# lookback_folder(<name> [TENSORS] DEPENDS <folders or libraries...>): src/<name>/*.cpp, and those of its folder cpu/, as
+# the target `<name>`.
 # TENSORS: the folder uses LibTorch.
 function(lookback_folder name)
   cmake_parse_arguments(arg "TENSORS" "" "DEPENDS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp
+       ${CMAKE_CURRENT_SOURCE_DIR}/${name}/cpu/*.cpp)
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
   if(NOT sources)
     add_library(lookback_${name} INTERFACE)

@@ -1,10 +1,14 @@
 #include "ops/chunk_attention.h"
 
+#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <vector>
 
-#include "ops/head_groups.h"
+#include "kernels/chunk_attention.h"
+#include "ops/chunk_attention_composed.h"
+#include "ops/kernel_tensors.h"
 #include "ops/tensor_checks.h"
 
 namespace lookback {
@@ -13,69 +17,123 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Gathered keys plus values held at one time.
-constexpr std::int64_t max_gather_bytes = std::int64_t{32} << 20;
+bool has_kernel(const at::Tensor& query) {
+  return query.is_cpu() && query.scalar_type() == at::kFloat && query.numel() > 0 && query.size(4) % 8 == 0 &&
+         query.size(4) <= 256;
+}
 
-struct Settings {
+QueryRows query_rows(const at::Tensor& query) {
+  return {query.const_data_ptr<float>(), query.stride(0), query.stride(1), query.stride(2), query.stride(3)};
+}
+
+ElementType element_type(at::ScalarType type) {
+  switch (type) {
+    case at::kBFloat16:
+      return ElementType::bfloat16;
+    case at::kHalf:
+      return ElementType::float16;
+    case at::kChar:
+      return ElementType::int8;
+    default:
+      return ElementType::float32;
+  }
+}
+
+// scales: undefined where the elements need none.
+ChunkRows chunk_rows(const at::Tensor& chunks, const at::Tensor& scales) {
+  return {.data = chunks.const_data_ptr(),
+          .batch_stride = chunks.stride(0),
+          .chunk_stride = chunks.stride(1),
+          .row_stride = chunks.stride(2),
+          .head_stride = chunks.stride(3),
+          .type = element_type(chunks.scalar_type()),
+          .scales = scales.defined() ? scales.const_data_ptr<float>() : nullptr};
+}
+
+// The operator's arguments as the kernels want them: rows contiguous, weights float32.
+struct Arguments {
+  at::Tensor query, key, value, indices, weights;
   double softmax_scale;
   bool softmax_plus_one;
+  at::Tensor key_scales, value_scales;  // with int8 keys and values
+
+  ChunkAttentionParams params() const {
+    return {.batch_size = query.size(0),
+            .num_chunks = query.size(1),
+            .chunk_positions = query.size(2),
+            .num_heads = query.size(3),
+            .num_kv_heads = key.size(3),
+            .head_dim = query.size(4),
+            .stored_chunks = key.size(1),
+            .chunk_size = key.size(2),
+            .top_k = indices.size(2),
+            .softmax_scale = static_cast<float>(softmax_scale),
+            .softmax_plus_one = softmax_plus_one,
+            .query = query_rows(query),
+            .key = chunk_rows(key, key_scales),
+            .value = chunk_rows(value, value_scales),
+            .indices = indices.const_data_ptr<std::int64_t>(),
+            .weights = weights.const_data_ptr<float>()};
+  }
 };
 
-// Chunks of queries that are computed together, so that what they gather stays below max_gather_bytes.
-std::int64_t chunks_a_time(const at::Tensor& key, const at::Tensor& indices) {
-  const std::int64_t chunk_bytes = 2 * key.size(2) * key.size(3) * key.size(4) * key.element_size();
-  const std::int64_t per_chunk = std::max<std::int64_t>(1, key.size(0) * indices.size(2) * chunk_bytes);
-  return std::clamp<std::int64_t>(max_gather_bytes / per_chunk, 1, std::max<std::int64_t>(1, indices.size(1)));
+Arguments make_arguments(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                         const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
+                         bool softmax_plus_one) {
+  return {with_contiguous_rows(query),
+          with_contiguous_rows(key),
+          with_contiguous_rows(value),
+          indices.contiguous(),
+          weights.to(at::kFloat).contiguous(),
+          softmax_scale,
+          softmax_plus_one,
+          at::Tensor(),
+          at::Tensor()};
 }
 
-// Softmax over the last dimension; plus_one: with 1 (that is, exp(0 - max)) added to the denominator.
-at::Tensor chunk_softmax(const at::Tensor& scores, bool plus_one) {
-  if (!plus_one) return at::softmax(scores, -1);
-  const at::Tensor maximum = scores.amax(-1, true).clamp_min_(0);
-  at::Tensor exponentials = at::exp(scores - maximum);
-  const at::Tensor denominator = exponentials.sum(-1, true).add_(at::exp(-maximum));
-  return exponentials.div_(denominator);
+// Of the two products of forward, for one of its items.
+double item_flops(const ChunkAttentionParams& params) {
+  const std::int64_t rows = params.num_heads / params.num_kv_heads * params.chunk_positions;
+  return 4.0 * static_cast<double>(rows) * static_cast<double>(params.head_dim * params.chunk_size * params.top_k);
 }
 
-// Rows of key viewed as [N * E, S * Hkv * D] that indices [N, c, K] name; -1 reads row 0, its weight is 0.
-at::Tensor flat_rows(const at::Tensor& indices, std::int64_t num_chunks) {
-  const at::Tensor offsets = at::arange(indices.size(0), indices.options()).view({-1, 1, 1}) * num_chunks;
-  return (indices.clamp_min(0) + offsets).flatten();
+at::Tensor run_forward(const Arguments& arguments) {
+  at::Tensor output = at::empty(arguments.query.sizes(), arguments.query.options());
+  ChunkAttentionParams params = arguments.params();
+  params.output = output.mutable_data_ptr<float>();
+  parallel_with_scratch(
+      chunk_attention_forward_items(params), item_flops(params), chunk_attention_forward_scratch(params),
+      [&](auto first, auto last, float* scratch) { chunk_attention_forward(params, first, last, scratch); });
+  return output;
 }
 
-// [N, E, S, Hkv, D] at `rows` -> [N, c, Hkv, K * S, D].
-at::Tensor gather_chunks(const at::Tensor& chunks, const at::Tensor& rows, at::IntArrayRef indices_shape) {
-  return chunks.flatten(0, 1)
-      .index_select(0, rows)
-      .view({indices_shape[0], indices_shape[1], indices_shape[2] * chunks.size(2), chunks.size(3), chunks.size(4)})
-      .transpose(2, 3)
-      .contiguous();
+void backward_by_heads(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients) {
+  parallel_with_scratch(params.batch_size * params.num_kv_heads,
+                        2.5 * item_flops(params) * static_cast<double>(params.num_chunks),
+                        chunk_attention_backward_scratch(params), [&](auto first, auto last, float* scratch) {
+                          chunk_attention_backward_heads(params, gradients, first, last, scratch);
+                        });
 }
 
-// What forward and backward of some query chunks both need.
-struct ChunkGroup {
-  at::Tensor query;          // [N, c, Hkv, R P, D], scaled
-  at::Tensor key, value;     // [N, c, Hkv, K S, D]
-  at::Tensor rows;           // [N c K]
-  at::Tensor weights;        // [N, c, 1, 1, K, 1], 0 where nothing was retrieved, type of the scores
-  at::Tensor probabilities;  // [N, c, Hkv, R P, K, S], type of the scores
-};
+void backward_of_queries(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients) {
+  parallel_with_scratch(chunk_attention_forward_items(params), 1.5 * item_flops(params),
+                        chunk_attention_backward_scratch(params), [&](auto first, auto last, float* scratch) {
+                          chunk_attention_backward_queries(params, gradients, first, last, scratch);
+                        });
+}
 
-ChunkGroup attend(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& indices,
-                  const at::Tensor& weights, const Settings& settings) {
-  const at::ScalarType score_type = query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  ChunkGroup group;
-  group.query = group_heads(query, key.size(3)).mul(settings.softmax_scale);
-  group.rows = flat_rows(indices, key.size(1));
-  group.key = gather_chunks(key, group.rows, indices.sizes());
-  group.value = gather_chunks(value, group.rows, indices.sizes());
-  group.weights = weights.to(score_type)
-                      .masked_fill(indices.lt(0), 0)
-                      .view({indices.size(0), indices.size(1), 1, 1, indices.size(2), 1});
-  const at::Tensor scores =
-      at::matmul(group.query, group.key.transpose(-1, -2)).to(score_type).unflatten(-1, {indices.size(2), key.size(2)});
-  group.probabilities = chunk_softmax(scores, settings.softmax_plus_one);
-  return group;
+void backward_of_chunks(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients) {
+  std::vector<std::int64_t> offsets(params.batch_size * params.stored_chunks + 1);
+  std::vector<std::int64_t> reads(params.batch_size * params.num_chunks * params.top_k);
+  list_chunk_readers(params.indices, params.batch_size, params.num_chunks * params.top_k, params.stored_chunks,
+                     offsets.data(), reads.data());
+  const ChunkReaders readers{offsets.data(), reads.data()};
+  const double reads_each = static_cast<double>(params.num_chunks) / static_cast<double>(params.stored_chunks);
+  parallel_with_scratch(params.batch_size * params.num_kv_heads * params.stored_chunks,
+                        2 * item_flops(params) * reads_each, chunk_attention_backward_scratch(params),
+                        [&](auto first, auto last, float* scratch) {
+                          chunk_attention_backward_chunks(params, gradients, readers, first, last, scratch);
+                        });
 }
 
 class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
@@ -86,83 +144,54 @@ class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
     context->save_for_backward({query, key, value, indices, weights});
     context->saved_data["scale"] = softmax_scale;
     context->saved_data["plus_one"] = softmax_plus_one;
-    const Settings settings{softmax_scale, softmax_plus_one};
-    at::Tensor output = at::empty(query.sizes(), query.options());
-    const std::int64_t step = chunks_a_time(key, indices);
-    for (std::int64_t first = 0; first < query.size(1); first += step) {
-      const std::int64_t count = std::min(step, query.size(1) - first);
-      ChunkGroup group = attend(query.narrow(1, first, count), key, value, indices.narrow(1, first, count),
-                                weights.narrow(1, first, count), settings);
-      const at::Tensor weighted = group.probabilities.mul_(group.weights).flatten(-2).to(query.scalar_type());
-      output.narrow(1, first, count).copy_(ungroup_heads(at::matmul(weighted, group.value), query.size(3)));
-    }
-    return output;
+    return run_forward(make_arguments(query, key, value, indices, weights, softmax_scale, softmax_plus_one));
   }
 
-  static variable_list backward(AutogradContext* context, variable_list gradients) {
+  static variable_list backward(AutogradContext* context, variable_list grad_outputs) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor& query = saved[0];
-    const at::Tensor& key = saved[1];
-    const at::Tensor& value = saved[2];
-    const at::Tensor& indices = saved[3];
-    const at::Tensor& weights = saved[4];
-    const Settings settings{context->saved_data["scale"].toDouble(), context->saved_data["plus_one"].toBool()};
-    const at::ScalarType sum_type = query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-    at::Tensor grad_query = at::empty(query.sizes(), query.options());
-    at::Tensor grad_key = at::zeros(key.sizes(), key.options().dtype(sum_type));
-    at::Tensor grad_value = at::zeros(value.sizes(), value.options().dtype(sum_type));
-    at::Tensor grad_weights = at::empty(weights.sizes(), weights.options());
-    const std::int64_t step = chunks_a_time(key, indices);
-    for (std::int64_t first = 0; first < query.size(1); first += step) {
-      const std::int64_t count = std::min(step, query.size(1) - first);
-      const at::Tensor some_indices = indices.narrow(1, first, count);
-      const ChunkGroup group =
-          attend(query.narrow(1, first, count), key, value, some_indices, weights.narrow(1, first, count), settings);
-      const at::Tensor grad_output =
-          group_heads(gradients[0].narrow(1, first, count), key.size(3)).contiguous();  // [N, c, Hkv, R P, D]
-      // dO . V: what each probability would gain, before its chunk's weight.           [N, c, Hkv, R P, K, S]
-      const at::Tensor gain = at::matmul(grad_output, group.value.transpose(-1, -2))
-                                  .to(sum_type)
-                                  .unflatten(-1, {indices.size(2), key.size(2)});
-      // dO . o_k, and so the weight's gradient once summed over heads and positions.   [N, c, Hkv, R P, K, 1]
-      const at::Tensor chunk_gain = (group.probabilities * gain).sum(-1, true);
-      grad_weights.narrow(1, first, count)
-          .copy_(chunk_gain.sum(at::IntArrayRef{2, 3}).squeeze(-1).masked_fill_(some_indices.lt(0), 0));
-      const at::Tensor weighted = group.probabilities * group.weights;
-      const at::Tensor grad_scores = ((gain - chunk_gain).mul_(weighted)).flatten(-2).to(query.scalar_type());
-      grad_query.narrow(1, first, count)
-          .copy_(ungroup_heads(at::matmul(grad_scores, group.key).mul_(settings.softmax_scale), query.size(3)));
-      // group.query already carries the scale.
-      add_chunks(grad_key, group.rows, at::matmul(grad_scores.transpose(-1, -2), group.query));
-      add_chunks(grad_value, group.rows,
-                 at::matmul(weighted.flatten(-2).to(query.scalar_type()).transpose(-1, -2), grad_output));
+    const Arguments arguments =
+        make_arguments(saved[0], saved[1], saved[2], saved[3], saved[4], context->saved_data["scale"].toDouble(),
+                       context->saved_data["plus_one"].toBool());
+    const bool queries = context->needs_input_grad(0) || context->needs_input_grad(4);
+    const bool chunks = context->needs_input_grad(1) || context->needs_input_grad(2);
+    const ChunkAttentionParams params = arguments.params();
+    const at::Tensor grad_output = with_contiguous_rows(grad_outputs[0]);
+    const at::TensorOptions options = grad_output.options();
+    at::Tensor grad_query;
+    at::Tensor grad_key;
+    at::Tensor grad_value;
+    at::Tensor grad_weights;
+    ChunkAttentionGradients gradients{.grad_output = query_rows(grad_output)};
+    if (queries) {
+      grad_query = at::empty(arguments.query.sizes(), options);
+      grad_weights = at::empty({params.batch_size, params.num_chunks, params.top_k, params.num_kv_heads}, options);
+      gradients.grad_query = grad_query.mutable_data_ptr<float>();
+      gradients.grad_weights = grad_weights.mutable_data_ptr<float>();
     }
-    return {grad_query,
-            grad_key.to(key.scalar_type()),
-            grad_value.to(value.scalar_type()),
-            at::Tensor(),
-            grad_weights,
-            at::Tensor(),
-            at::Tensor()};
-  }
-
- private:
-  // Adds [N, c, Hkv, K S, D] to the rows that they were gathered from.
-  static void add_chunks(at::Tensor& sums, const at::Tensor& rows, const at::Tensor& gathered) {
-    const at::Tensor contributions =
-        gathered.transpose(2, 3).reshape({rows.size(0), sums.size(2), sums.size(3), sums.size(4)});
-    sums.flatten(0, 1).index_add_(0, rows, contributions.to(sums.scalar_type()));
+    if (chunks) {
+      grad_key = at::zeros(arguments.key.sizes(), options);
+      grad_value = at::zeros(arguments.value.sizes(), options);
+      gradients.grad_key = grad_key.mutable_data_ptr<float>();
+      gradients.grad_value = grad_value.mutable_data_ptr<float>();
+    }
+    if (queries && chunks && one_pass_is_faster(params.batch_size * params.num_kv_heads)) {
+      backward_by_heads(params, gradients);
+    } else {
+      if (queries) backward_of_queries(params, gradients);
+      if (chunks) backward_of_chunks(params, gradients);
+    }
+    if (queries) grad_weights = grad_weights.sum(-1).to(saved[4].scalar_type());
+    return {grad_query, grad_key, grad_value, at::Tensor(), grad_weights, at::Tensor(), at::Tensor()};
   }
 };
 
-}  // namespace
+constexpr const char* query_layout = "[N, C, P, H, D]";
+constexpr const char* key_layout = "[N, E, S, Hkv, D]";
+constexpr const char* index_layout = "[N, C, K]";
 
-at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                           const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
-                           bool softmax_plus_one) {
-  constexpr const char* query_layout = "[N, C, P, H, D]";
-  constexpr const char* key_layout = "[N, E, S, Hkv, D]";
-  constexpr const char* index_layout = "[N, C, K]";
+// What holds whatever the element type of keys and values.
+void check_shapes(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, const at::Tensor& indices,
+                  const at::Tensor& weights) {
   check_dimensions(query, 5, "query", query_layout);
   check_dimensions(key, 5, "key", key_layout);
   check_dimensions(value, 5, "value", key_layout);
@@ -170,8 +199,7 @@ at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const
   check_dimensions(weights, 3, "weights", index_layout);
   check_floating(query, "query");
   check_floating(weights, "weights");
-  check_same_kind(key, query, "key", "query");
-  check_same_kind(value, query, "value", "query");
+  check_same_kind(value, key, "value", "key");
   check_size(key, 0, query.size(0), "key", key_layout);
   check_size(key, 4, query.size(4), "key", key_layout);
   check_size(indices, 0, query.size(0), "indices", index_layout);
@@ -185,13 +213,71 @@ at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const
   require(key.size(3) > 0 && query.size(3) % key.size(3) == 0, "key: its {} heads must divide the query's {}",
           key.size(3), query.size(3));
   require(key.size(1) > 0 && key.size(2) > 0, "key: expected at least one chunk of at least one position");
-  if (indices.numel() > 0) {
-    const auto [smallest, largest] = at::aminmax(indices);
-    require(smallest.item<std::int64_t>() >= -1 && largest.item<std::int64_t>() < key.size(1),
-            "indices: expected -1 to {}, found {} to {}", key.size(1) - 1, smallest.item<std::int64_t>(),
-            largest.item<std::int64_t>());
+  check_range(indices, -1, key.size(1), "indices");
+}
+
+void check_scales(const at::Tensor& scales, const at::Tensor& elements, const char* name) {
+  require(scales.defined() && scales.sizes() == elements.sizes().slice(0, 4), "{}: expected [N, E, S, Hkv] [{}]{}",
+          name, fmt::join(elements.sizes().slice(0, 4), ", "),
+          scales.defined() ? fmt::format(", found [{}]", fmt::join(scales.sizes(), ", ")) : ", found none");
+  require(scales.is_cpu() && scales.scalar_type() == at::kFloat, "{}: expected float32 on the CPU, found {} on {}",
+          name, c10::toString(scales.scalar_type()), scales.device().str());
+}
+
+// bfloat16 or float16 keys and values beside a float32 query.
+bool is_compressed(const at::Tensor& query, const at::Tensor& key) {
+  return query.is_cpu() && key.is_cpu() && query.scalar_type() == at::kFloat &&
+         (key.scalar_type() == at::kBFloat16 || key.scalar_type() == at::kHalf);
+}
+
+}  // namespace
+
+at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                           const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
+                           bool softmax_plus_one) {
+  check_shapes(query, key, value, indices, weights);
+  const bool gradient = needs_gradient({query, key, value, weights});
+  if (is_compressed(query, key)) {
+    require(!gradient, "key: {} serves without gradients only; for training expected the type of query (Float)",
+            c10::toString(key.scalar_type()));
+    if (!has_kernel(query)) {
+      return chunk_attention_composed(query, key.to(at::kFloat), value.to(at::kFloat), indices, weights, softmax_scale,
+                                      softmax_plus_one);
+    }
+  } else {
+    check_same_kind(key, query, "key", "query");
   }
-  return ChunkAttention::apply(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
+  if (has_kernel(query)) {
+    if (!gradient) {
+      return run_forward(make_arguments(query, key, value, indices, weights, softmax_scale, softmax_plus_one));
+    }
+    return ChunkAttention::apply(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
+  }
+  return chunk_attention_composed(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
+}
+
+at::Tensor chunk_attention(const at::Tensor& query, const ScaledChunks& key, const ScaledChunks& value,
+                           const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
+                           bool softmax_plus_one) {
+  check_shapes(query, key.elements, value.elements, indices, weights);
+  require(key.elements.scalar_type() == at::kChar, "key: expected int8, found {}",
+          c10::toString(key.elements.scalar_type()));
+  require(query.is_cpu() && key.elements.is_cpu() && query.scalar_type() == at::kFloat,
+          "query: beside int8 keys expected float32 on the CPU, found {} on {}", c10::toString(query.scalar_type()),
+          query.device().str());
+  check_scales(key.scales, key.elements, "key scales");
+  check_scales(value.scales, value.elements, "value scales");
+  require(!needs_gradient({query, weights, key.scales, value.scales}), "query: int8 keys serve without gradients only");
+  if (!has_kernel(query)) {
+    const auto floats = [](const ScaledChunks& chunks) { return chunks.elements * chunks.scales.unsqueeze(-1); };
+    return chunk_attention_composed(query, floats(key), floats(value), indices, weights, softmax_scale,
+                                    softmax_plus_one);
+  }
+  Arguments arguments =
+      make_arguments(query, key.elements, value.elements, indices, weights, softmax_scale, softmax_plus_one);
+  arguments.key_scales = key.scales.contiguous();
+  arguments.value_scales = value.scales.contiguous();
+  return run_forward(arguments);
 }
 
 }  // namespace lookback

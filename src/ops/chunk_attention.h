@@ -10,9 +10,21 @@ namespace lookback {
 // attends on its own, and the results are summed with the weights:
 //   o_k = softmax(q . K_k^T * softmax_scale) V_k,   output = sum_k w_k o_k        [N, C, P, H, D]
 // softmax_plus_one adds 1 to each chunk's softmax denominator. Gradients to query, key, value and weights (that to
-// the weights trains the retriever). Retrieved keys and values are gathered for a few chunks at a time only.
-// Softmax in float32 (float64 for float64 inputs). Throws Error naming the argument that does not fit.
+// the weights trains the retriever). float32 on the CPU with D a multiple of 8 up to 256 reads the chunks where they
+// lie (kernels/chunk_attention.h); results do not depend on the number of threads. Else retrieved keys and values are
+// gathered, a few chunks at a time. Softmax in float32 (float64 for float64 inputs). Throws Error naming the argument
+// that does not fit.
 at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                           const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
+                           bool softmax_plus_one);
+
+// int8 elements [N, E, S, Hkv, D] and a float32 scale for each head of each position [N, E, S, Hkv].
+struct ScaledChunks {
+  at::Tensor elements, scales;
+};
+
+// The same with keys and values elements * scales, read as they are; query float32 on the CPU, no gradients.
+at::Tensor chunk_attention(const at::Tensor& query, const ScaledChunks& key, const ScaledChunks& value,
                            const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
                            bool softmax_plus_one);
 

@@ -4,9 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
-#include "ops/head_groups.h"
+#include "kernels/sliding_window.h"
+#include "ops/kernel_tensors.h"
+#include "ops/sliding_window_attention_composed.h"
 #include "ops/tensor_checks.h"
 
 namespace lookback {
@@ -15,165 +16,124 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Scores held at one time; blocks of queries are taken together up to this much.
-constexpr std::int64_t max_score_bytes = std::int64_t{32} << 20;
+bool has_kernel(const at::Tensor& query) {
+  return query.is_cpu() && query.scalar_type() == at::kFloat && query.numel() > 0 && query.size(3) % 8 == 0 &&
+         query.size(3) <= 256;
+}
 
-// How queries are cut into blocks: a block of B queries reads W + B keys, those of its own positions and the W
-// before. Keys are padded so that block b's keys are rows [b B, b B + W + B).
-struct Blocking {
-  std::int64_t window;         // W
-  std::int64_t block;          // B
-  std::int64_t num_blocks;     // ceil(L / B)
-  std::int64_t blocks_a_time;  // so that scores stay below max_score_bytes
-  std::int64_t skipped;        // key rows that no query sees
-  std::int64_t left_padding;   // rows missing before the first key
-  std::int64_t keys() const { return window + block; }
+SequenceRows sequence_rows(const at::Tensor& rows) {
+  return {rows.const_data_ptr<float>(), rows.stride(0), rows.stride(1), rows.stride(2)};
+}
+
+// The tensors' rows are contiguous. output and softmax_lse are written by forward and read by backward.
+SlidingWindowParams make_params(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                                std::int64_t window_size, const at::Tensor& output, const at::Tensor& softmax_lse) {
+  return {.batch_size = query.size(0),
+          .num_queries = query.size(1),
+          .num_past = key.size(1) - query.size(1),
+          .num_heads = query.size(2),
+          .num_kv_heads = key.size(2),
+          .head_dim = query.size(3),
+          .window_size = window_size,
+          .softmax_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(query.size(3)))),
+          .query = sequence_rows(query),
+          .key = sequence_rows(key),
+          .value = sequence_rows(value),
+          .output = output.mutable_data_ptr<float>(),
+          .softmax_lse = softmax_lse.mutable_data_ptr<float>()};
+}
+
+// Of one product of all query rows over their windows.
+double product_flops(const SlidingWindowParams& params) {
+  const std::int64_t num_keys = std::min(params.window_size + 1, params.num_past + params.num_queries);
+  return 2.0 * static_cast<double>(params.batch_size * params.num_heads * params.num_queries) *
+         static_cast<double>(num_keys * params.head_dim);
+}
+
+struct Forward {
+  at::Tensor output, softmax_lse;
 };
 
-Blocking make_blocking(const at::Tensor& query, const at::Tensor& key, std::int64_t window) {
-  const std::int64_t length = query.size(1);
-  const std::int64_t past = key.size(1) - length;
-  Blocking blocking{};
-  blocking.window = window;
-  // Larger blocks waste scores outside the window, smaller ones copy keys more often.
-  constexpr std::int64_t smallest_block = 32;
-  constexpr std::int64_t largest_block = 128;
-  blocking.block = std::min(length, std::clamp((window + 1) / 2, smallest_block, largest_block));
-  blocking.num_blocks = (length + blocking.block - 1) / blocking.block;
-  blocking.skipped = std::max<std::int64_t>(0, past - window);
-  blocking.left_padding = std::max<std::int64_t>(0, window - past);
-  const std::int64_t score_bytes =
-      query.size(0) * query.size(2) * blocking.block * blocking.keys() * static_cast<std::int64_t>(sizeof(float));
-  blocking.blocks_a_time =
-      std::clamp<std::int64_t>(max_score_bytes / std::max<std::int64_t>(score_bytes, 1), 1, blocking.num_blocks);
-  return blocking;
+Forward run_forward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, std::int64_t window_size) {
+  Forward result{at::empty(query.sizes(), query.options()),
+                 at::empty({query.size(0), query.size(2), query.size(1)}, query.options())};
+  const at::Tensor query_rows = with_contiguous_rows(query);
+  const at::Tensor key_rows = with_contiguous_rows(key);
+  const at::Tensor value_rows = with_contiguous_rows(value);
+  const SlidingWindowParams params =
+      make_params(query_rows, key_rows, value_rows, window_size, result.output, result.softmax_lse);
+  const std::int64_t num_items = sliding_window_forward_items(params);
+  parallel_with_scratch(
+      num_items, 2 * product_flops(params) / static_cast<double>(num_items), sliding_window_forward_scratch(params),
+      [&](auto first, auto last, float* scratch) { sliding_window_forward(params, first, last, scratch); });
+  return result;
 }
 
-// [N, T, Hkv, D] -> [N, W + num_blocks B, Hkv, D], zeros where there is no key.
-at::Tensor pad_keys(const at::Tensor& keys, const Blocking& blocking) {
-  const at::Tensor used = keys.narrow(1, blocking.skipped, keys.size(1) - blocking.skipped);
-  const std::int64_t padded_length = blocking.window + blocking.num_blocks * blocking.block;
-  const std::int64_t right = padded_length - blocking.left_padding - used.size(1);
-  return at::constant_pad_nd(used, {0, 0, 0, 0, blocking.left_padding, right});
+void backward_by_heads(const SlidingWindowParams& params, const SlidingWindowGradients& gradients) {
+  const std::int64_t num_items = params.batch_size * params.num_kv_heads;
+  parallel_with_scratch(num_items, 5 * product_flops(params) / static_cast<double>(num_items),
+                        sliding_window_backward_scratch(params), [&](auto first, auto last, float* scratch) {
+                          sliding_window_backward_heads(params, gradients, first, last, scratch);
+                        });
 }
 
-// The overlapping rows of `count` blocks from `first` as [N, count, W + B, Hkv, D], without a copy.
-at::Tensor key_windows(const at::Tensor& padded, const Blocking& blocking, std::int64_t first, std::int64_t count) {
-  return padded.narrow(1, first * blocking.block, (count - 1) * blocking.block + blocking.keys())
-      .unfold(1, blocking.keys(), blocking.block)
-      .permute({0, 1, 4, 2, 3});
+void backward_of_queries(const SlidingWindowParams& params, const SlidingWindowGradients& gradients) {
+  const std::int64_t num_items = sliding_window_forward_items(params);
+  parallel_with_scratch(num_items, 3 * product_flops(params) / static_cast<double>(num_items),
+                        sliding_window_backward_scratch(params), [&](auto first, auto last, float* scratch) {
+                          sliding_window_backward_queries(params, gradients, first, last, scratch);
+                        });
 }
 
-// -m_h * distance, -inf outside the window: [Hkv, R * B, W + B].
-at::Tensor window_bias(const Blocking& blocking, std::int64_t num_heads, std::int64_t num_kv_heads,
-                       const at::TensorOptions& options) {
-  const at::Tensor distance = at::arange(blocking.block, options).unsqueeze(1) + blocking.window -
-                              at::arange(blocking.keys(), options).unsqueeze(0);
-  const at::Tensor slopes = at::exp2(at::arange(1, num_heads + 1, options) * (-8.0 / static_cast<double>(num_heads)));
-  const at::Tensor outside = distance.lt(0).logical_or(distance.gt(blocking.window));
-  return (slopes.view({-1, 1, 1}) * -distance)
-      .masked_fill_(outside, -INFINITY)
-      .view({num_kv_heads, -1, blocking.keys()});
-}
-
-// The blocks' queries, keys, values and softmax probabilities: what forward and backward both need.
-struct BlockGroup {
-  at::Tensor query, key, value;  // [N, n, Hkv, R B, D], [N, n, Hkv, W + B, D] twice
-  at::Tensor probabilities;      // [N, n, Hkv, R B, W + B]
-};
-
-BlockGroup attend(const at::Tensor& query_blocks, const at::Tensor& padded_key, const at::Tensor& padded_value,
-                  const at::Tensor& bias, const Blocking& blocking, std::int64_t first, std::int64_t count) {
-  const std::int64_t num_kv_heads = padded_key.size(2);
-  const double scale = 1.0 / std::sqrt(static_cast<double>(query_blocks.size(-1)));
-  BlockGroup group;
-  group.query = group_heads(query_blocks.narrow(1, first, count), num_kv_heads).mul(scale);
-  group.key = key_windows(padded_key, blocking, first, count).transpose(2, 3).contiguous();
-  group.value = key_windows(padded_value, blocking, first, count).transpose(2, 3).contiguous();
-  at::Tensor scores = at::matmul(group.query, group.key.transpose(-1, -2)).to(bias.scalar_type());
-  scores.add_(bias);
-  // Rows before the first key exist only as padding, which the first blocks' windows reach.
-  for (std::int64_t b = first; b < first + count && b * blocking.block < blocking.left_padding; ++b) {
-    scores.select(1, b - first)
-        .narrow(-1, 0, std::min(blocking.left_padding - b * blocking.block, blocking.keys()))
-        .fill_(-INFINITY);
-  }
-  group.probabilities = at::softmax(scores, -1).to(query_blocks.scalar_type());
-  return group;
-}
-
-at::Tensor query_blocks_of(const at::Tensor& query, const Blocking& blocking) {
-  const std::int64_t missing = blocking.num_blocks * blocking.block - query.size(1);
-  return at::constant_pad_nd(query, {0, 0, 0, 0, 0, missing}).unflatten(1, {blocking.num_blocks, blocking.block});
-}
-
-at::TensorOptions score_options(const at::Tensor& query) {
-  return query.options().dtype(query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
+void backward_of_keys(const SlidingWindowParams& params, const SlidingWindowGradients& gradients) {
+  const std::int64_t num_items = sliding_window_key_items(params);
+  parallel_with_scratch(num_items, 4 * product_flops(params) / static_cast<double>(num_items),
+                        sliding_window_backward_scratch(params), [&](auto first, auto last, float* scratch) {
+                          sliding_window_backward_keys(params, gradients, first, last, scratch);
+                        });
 }
 
 class SlidingWindowAttention : public torch::autograd::Function<SlidingWindowAttention> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
-                            const at::Tensor& value, std::int64_t window) {
-    context->save_for_backward({query, key, value});
-    context->saved_data["window"] = window;
-    const Blocking blocking = make_blocking(query, key, window);
-    const at::Tensor padded_key = pad_keys(key, blocking);
-    const at::Tensor padded_value = pad_keys(value, blocking);
-    const at::Tensor query_blocks = query_blocks_of(query, blocking);
-    const at::Tensor bias = window_bias(blocking, query.size(2), key.size(2), score_options(query));
-    at::Tensor output = at::empty(query_blocks.sizes(), query.options());
-    for (std::int64_t first = 0; first < blocking.num_blocks; first += blocking.blocks_a_time) {
-      const std::int64_t count = std::min(blocking.blocks_a_time, blocking.num_blocks - first);
-      const BlockGroup group = attend(query_blocks, padded_key, padded_value, bias, blocking, first, count);
-      output.narrow(1, first, count).copy_(ungroup_heads(at::matmul(group.probabilities, group.value), query.size(2)));
-    }
-    return output.flatten(1, 2).narrow(1, 0, query.size(1));
+                            const at::Tensor& value, std::int64_t window_size) {
+    const Forward result = run_forward(query, key, value, window_size);
+    context->save_for_backward({query, key, value, result.output, result.softmax_lse});
+    context->saved_data["window"] = window_size;
+    return result.output;
   }
 
-  static variable_list backward(AutogradContext* context, variable_list gradients) {
+  static variable_list backward(AutogradContext* context, variable_list grad_outputs) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor& query = saved[0];
-    const at::Tensor& key = saved[1];
-    const at::Tensor& value = saved[2];
-    const Blocking blocking = make_blocking(query, key, context->saved_data["window"].toInt());
-    const at::Tensor padded_key = pad_keys(key, blocking);
-    const at::Tensor padded_value = pad_keys(value, blocking);
-    const at::Tensor query_blocks = query_blocks_of(query, blocking);
-    const at::Tensor grad_blocks = query_blocks_of(gradients[0], blocking);
-    const at::Tensor bias = window_bias(blocking, query.size(2), key.size(2), score_options(query));
-    at::Tensor grad_query = at::empty(query_blocks.sizes(), query.options());
-    at::Tensor grad_key = at::zeros(padded_key.sizes(), bias.options());
-    at::Tensor grad_value = at::zeros(padded_value.sizes(), bias.options());
-    const double scale = 1.0 / std::sqrt(static_cast<double>(query.size(-1)));
-    for (std::int64_t first = 0; first < blocking.num_blocks; first += blocking.blocks_a_time) {
-      const std::int64_t count = std::min(blocking.blocks_a_time, blocking.num_blocks - first);
-      const BlockGroup group = attend(query_blocks, padded_key, padded_value, bias, blocking, first, count);
-      const at::Tensor grad_output = group_heads(grad_blocks.narrow(1, first, count), key.size(2)).contiguous();
-      const at::Tensor grad_probabilities = at::matmul(grad_output, group.value.transpose(-1, -2));
-      const at::Tensor grad_scores =
-          at::_softmax_backward_data(grad_probabilities, group.probabilities, -1, query.scalar_type());
-      grad_query.narrow(1, first, count)
-          .copy_(ungroup_heads(at::matmul(grad_scores, group.key).mul_(scale), query.size(2)));
-      // group.query already carries the scale.
-      const at::Tensor grad_key_windows = at::matmul(grad_scores.transpose(-1, -2), group.query).transpose(2, 3);
-      const at::Tensor grad_value_windows =
-          at::matmul(group.probabilities.transpose(-1, -2), grad_output).transpose(2, 3);
-      for (std::int64_t b = 0; b < count; ++b) {
-        const std::int64_t row = (first + b) * blocking.block;
-        grad_key.narrow(1, row, blocking.keys()).add_(grad_key_windows.select(1, b));
-        grad_value.narrow(1, row, blocking.keys()).add_(grad_value_windows.select(1, b));
-      }
+    const at::Tensor query = with_contiguous_rows(saved[0]);
+    const at::Tensor key = with_contiguous_rows(saved[1]);
+    const at::Tensor value = with_contiguous_rows(saved[2]);
+    const at::Tensor grad_output = with_contiguous_rows(grad_outputs[0]);
+    const SlidingWindowParams params =
+        make_params(query, key, value, context->saved_data["window"].toInt(), saved[3], saved[4]);
+    const bool queries = context->needs_input_grad(0);
+    const bool keys = context->needs_input_grad(1) || context->needs_input_grad(2);
+    SlidingWindowGradients gradients{.grad_output = sequence_rows(grad_output)};
+    at::Tensor grad_query;
+    at::Tensor grad_key;
+    at::Tensor grad_value;
+    if (queries) {
+      grad_query = at::empty(query.sizes(), grad_output.options());
+      gradients.grad_query = grad_query.mutable_data_ptr<float>();
     }
-    return {grad_query.flatten(1, 2).narrow(1, 0, query.size(1)), unpad(grad_key, key, blocking),
-            unpad(grad_value, value, blocking), at::Tensor()};
-  }
-
- private:
-  static at::Tensor unpad(const at::Tensor& padded, const at::Tensor& like, const Blocking& blocking) {
-    const std::int64_t used = like.size(1) - blocking.skipped;
-    return at::constant_pad_nd(padded.narrow(1, blocking.left_padding, used), {0, 0, 0, 0, blocking.skipped, 0})
-        .to(like.scalar_type());
+    if (keys) {
+      grad_key = at::zeros(key.sizes(), grad_output.options());
+      grad_value = at::zeros(value.sizes(), grad_output.options());
+      gradients.grad_key = grad_key.mutable_data_ptr<float>();
+      gradients.grad_value = grad_value.mutable_data_ptr<float>();
+    }
+    if (queries && keys && one_pass_is_faster(params.batch_size * params.num_kv_heads)) {
+      backward_by_heads(params, gradients);
+    } else {
+      if (queries) backward_of_queries(params, gradients);
+      if (keys) backward_of_keys(params, gradients);
+    }
+    return {grad_query, grad_key, grad_value, at::Tensor()};
   }
 };
 
@@ -199,7 +159,11 @@ at::Tensor sliding_window_attention(const at::Tensor& query, const at::Tensor& k
           key.size(2), query.size(2));
   require(query.size(1) > 0, "query: expected at least one position");
   require(window_size >= 0, "window_size: expected 0 or more, found {}", window_size);
-  return SlidingWindowAttention::apply(query, key, value, window_size);
+  if (has_kernel(query)) {
+    if (!needs_gradient({query, key, value})) return run_forward(query, key, value, window_size).output;
+    return SlidingWindowAttention::apply(query, key, value, window_size);
+  }
+  return sliding_window_attention_composed(query, key, value, window_size);
 }
 
 }  // namespace lookback

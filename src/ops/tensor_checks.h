@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace lookback {
@@ -30,6 +32,26 @@ inline void check_same_kind(const at::Tensor& tensor, const at::Tensor& like, co
 inline void check_floating(const at::Tensor& tensor, const char* name) {
   require(tensor.is_floating_point(), "{}: expected a floating-point tensor, found {}", name,
           c10::toString(tensor.scalar_type()));
+}
+
+// int64 indices in [smallest, end).
+inline void check_range(const at::Tensor& indices, std::int64_t smallest, std::int64_t end, const char* name) {
+  if (indices.numel() == 0) return;
+  std::int64_t low = 0;
+  std::int64_t high = 0;
+  if (indices.is_cpu()) {
+    // A loop: an operator's start costs more than a decoding step's few indices.
+    const at::Tensor contiguous = indices.contiguous();
+    const std::int64_t* const data = contiguous.const_data_ptr<std::int64_t>();
+    const auto [least, most] = std::minmax_element(data, data + contiguous.numel());
+    low = *least;
+    high = *most;
+  } else {
+    const auto [least, most] = at::aminmax(indices);
+    low = least.item<std::int64_t>();
+    high = most.item<std::int64_t>();
+  }
+  require(low >= smallest && high < end, "{}: expected {} to {}, found {} to {}", name, smallest, end - 1, low, high);
 }
 
 }  // namespace lookback

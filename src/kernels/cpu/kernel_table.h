@@ -1,0 +1,46 @@
+// What each SIMD level provides: cpu/level_<name>.cpp is compiled with that level's flags.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/chunk_attention_params.h"
+#include "kernels/chunk_readers.h"
+#include "kernels/simd_level.h"
+#include "kernels/sliding_window_params.h"
+
+namespace lookback::simd {
+
+struct KernelTable {
+  void (*chunk_attention_forward)(const ChunkAttentionParams&, std::int64_t first, std::int64_t last, float* scratch);
+  void (*chunk_attention_backward_heads)(const ChunkAttentionParams&, const ChunkAttentionGradients&,
+                                         std::int64_t first, std::int64_t last, float* scratch);
+  void (*chunk_attention_backward_queries)(const ChunkAttentionParams&, const ChunkAttentionGradients&,
+                                           std::int64_t first, std::int64_t last, float* scratch);
+  void (*chunk_attention_backward_chunks)(const ChunkAttentionParams&, const ChunkAttentionGradients&,
+                                          const ChunkReaders&, std::int64_t first, std::int64_t last, float* scratch);
+  void (*sliding_window_forward)(const SlidingWindowParams&, std::int64_t first, std::int64_t last, float* scratch);
+  void (*sliding_window_backward_heads)(const SlidingWindowParams&, const SlidingWindowGradients&, std::int64_t first,
+                                        std::int64_t last, float* scratch);
+  void (*sliding_window_backward_queries)(const SlidingWindowParams&, const SlidingWindowGradients&, std::int64_t first,
+                                          std::int64_t last, float* scratch);
+  void (*sliding_window_backward_keys)(const SlidingWindowParams&, const SlidingWindowGradients&, std::int64_t first,
+                                       std::int64_t last, float* scratch);
+};
+
+extern const KernelTable portable_kernels;
+extern const KernelTable avx2_kernels;
+extern const KernelTable avx512_kernels;
+
+inline const KernelTable& kernels_of(SimdLevel level) {
+  switch (level) {
+    case SimdLevel::avx512:
+      return avx512_kernels;
+    case SimdLevel::avx2:
+      return avx2_kernels;
+    case SimdLevel::portable:
+      break;
+  }
+  return portable_kernels;
+}
+
+}  // namespace lookback::simd

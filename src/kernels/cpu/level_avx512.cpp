@@ -1,0 +1,28 @@
+#include "kernels/cpu/chunk_attention_backward.h"
+#include "kernels/cpu/chunk_attention_forward.h"
+#include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/sliding_window_backward.h"
+#include "kernels/cpu/sliding_window_forward.h"
+
+namespace lookback::simd {
+namespace {
+
+struct Avx512 {
+  static constexpr int width = 16;
+  static constexpr int vectors = 4;
+};
+
+}  // namespace
+
+const KernelTable avx512_kernels = {
+    .chunk_attention_forward = chunk_attention_forward<Avx512>,
+    .chunk_attention_backward_heads = chunk_attention_backward_heads<Avx512>,
+    .chunk_attention_backward_queries = chunk_attention_backward_queries<Avx512>,
+    .chunk_attention_backward_chunks = chunk_attention_backward_chunks<Avx512>,
+    .sliding_window_forward = sliding_window_forward<Avx512>,
+    .sliding_window_backward_heads = sliding_window_backward_heads<Avx512>,
+    .sliding_window_backward_queries = sliding_window_backward_queries<Avx512>,
+    .sliding_window_backward_keys = sliding_window_backward_keys<Avx512>,
+};
+
+}  // namespace lookback::simd

@@ -1,0 +1,28 @@
+#include "kernels/cpu/chunk_attention_backward.h"
+#include "kernels/cpu/chunk_attention_forward.h"
+#include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/sliding_window_backward.h"
+#include "kernels/cpu/sliding_window_forward.h"
+
+namespace lookback::simd {
+namespace {
+
+struct Portable {
+  static constexpr int width = 4;
+  static constexpr int vectors = 2;
+};
+
+}  // namespace
+
+const KernelTable portable_kernels = {
+    .chunk_attention_forward = chunk_attention_forward<Portable>,
+    .chunk_attention_backward_heads = chunk_attention_backward_heads<Portable>,
+    .chunk_attention_backward_queries = chunk_attention_backward_queries<Portable>,
+    .chunk_attention_backward_chunks = chunk_attention_backward_chunks<Portable>,
+    .sliding_window_forward = sliding_window_forward<Portable>,
+    .sliding_window_backward_heads = sliding_window_backward_heads<Portable>,
+    .sliding_window_backward_queries = sliding_window_backward_queries<Portable>,
+    .sliding_window_backward_keys = sliding_window_backward_keys<Portable>,
+};
+
+}  // namespace lookback::simd

@@ -1,0 +1,39 @@
+// The border between the sliding-window attention operator and its kernels: pointers, strides, sizes.
+#pragma once
+
+#include <cstdint>
+
+namespace lookback {
+
+// Rows [N, T, heads, D]; strides in elements, that of D is 1.
+struct SequenceRows {
+  const float* data = nullptr;
+  std::int64_t batch_stride = 0, row_stride = 0, head_stride = 0;
+};
+
+// Query i sits at key row M + i and sees key row j when 0 <= M + i - j <= W, with
+//   score = softmax_scale q . k - 2^(-8 (h + 1) / H) (M + i - j).
+struct SlidingWindowParams {
+  std::int64_t batch_size = 0;    // N
+  std::int64_t num_queries = 0;   // L
+  std::int64_t num_past = 0;      // M: key rows before the first query's own
+  std::int64_t num_heads = 0;     // H
+  std::int64_t num_kv_heads = 0;  // Hkv, divides H
+  std::int64_t head_dim = 0;      // D, a multiple of 8
+  std::int64_t window_size = 0;   // W
+  float softmax_scale = 1;
+  SequenceRows query;            // [N, L, H, D]
+  SequenceRows key, value;       // [N, M + L, Hkv, D]
+  float* output = nullptr;       // [N, L, H, D] contiguous, all of it is written
+  float* softmax_lse = nullptr;  // [N, H, L] log of the sum of exp(score), written by forward, read by backward
+};
+
+// What backward reads and writes beside the above; it reads the output too.
+struct SlidingWindowGradients {
+  SequenceRows grad_output;     // [N, L, H, D]
+  float* grad_query = nullptr;  // [N, L, H, D] contiguous, all of it is written
+  float* grad_key = nullptr;    // [N, M + L, Hkv, D] contiguous, zeros: added to
+  float* grad_value = nullptr;  // [N, M + L, Hkv, D] contiguous, zeros: added to
+};
+
+}  // namespace lookback

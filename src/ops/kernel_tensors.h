@@ -1,0 +1,39 @@
+// Between tensors and kernels.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <functional>
+#include <initializer_list>
+
+namespace lookback {
+
+// The tensor itself where its last dimension is contiguous, else a copy.
+inline at::Tensor with_contiguous_rows(const at::Tensor& tensor) {
+  return tensor.stride(-1) == 1 ? tensor : tensor.contiguous();
+}
+
+// work(first, last, scratch) for ranges that cover [0, num_items), on the tensor library's threads; each thread has
+// scratch_size floats of its own. item_flops: a thread is woken only for about as much work as waking it takes.
+void parallel_with_scratch(std::int64_t num_items, double item_flops, std::int64_t scratch_size,
+                           const std::function<void(std::int64_t first, std::int64_t last, float* scratch)>& work);
+
+// Whether autograd will want the operator's backward.
+inline bool needs_gradient(std::initializer_list<at::Tensor> inputs) {
+  return at::GradMode::is_enabled() &&
+         std::any_of(inputs.begin(), inputs.end(), [](const at::Tensor& input) { return input.requires_grad(); });
+}
+
+// Attention's backward: one pass over key heads takes 5 matrix products a tile but may leave threads without work; two
+// passes, over queries and over keys, take 7.
+inline bool one_pass_is_faster(std::int64_t num_heads) {
+  const std::int64_t num_threads = at::get_num_threads();
+  const std::int64_t rounds = (num_heads + num_threads - 1) / num_threads;
+  return 5 * rounds * num_threads <= 7 * num_heads;
+}
+
+}  // namespace lookback

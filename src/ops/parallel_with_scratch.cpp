@@ -1,0 +1,19 @@
+// Compiled with -fopenmp, without which at::parallel_for runs on one thread.
+#include "ops/kernel_tensors.h"
+
+namespace lookback {
+
+void parallel_with_scratch(std::int64_t num_items, double item_flops, std::int64_t scratch_size,
+                           const std::function<void(std::int64_t first, std::int64_t last, float* scratch)>& work) {
+  constexpr double smallest_flops = 1e6;
+  const auto grain = static_cast<std::int64_t>(std::max(1.0, smallest_flops / std::max(1.0, item_flops)));
+  // Every thread's part begins on a cache line.
+  constexpr std::int64_t line = 64 / sizeof(float);
+  const std::int64_t part = (scratch_size + line - 1) / line * line;
+  const at::Tensor scratch = at::empty({at::get_num_threads(), part}, at::kFloat);
+  at::parallel_for(0, num_items, grain, [&](std::int64_t first, std::int64_t last) {
+    work(first, last, scratch.mutable_data_ptr<float>() + at::get_thread_num() * part);
+  });
+}
+
+}  // namespace lookback
