@@ -30,6 +30,10 @@ if(LOOKBACK_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined
                       -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # GCC's manual: false warnings of uninitialized variables are to be expected with sanitizers (here in <regex>).
+    add_compile_options(-Wno-maybe-uninitialized)
+  endif()
 endif()
 
 # Symbols of the static libraries stay inside our programs: LibTorch carries its own protobuf, zstd, fmt and more.
