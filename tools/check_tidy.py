@@ -67,7 +67,7 @@ def main():
     files = {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         path = pathlib.Path(entry["directory"], entry["file"])
-        ours = path.is_relative_to(ROOT) and not path.is_relative_to(build)
+        ours = any(path.is_relative_to(ROOT / folder) for folder in ("src", "tests", "bench"))
         if ours and (not only or any(str(path).startswith(prefix) for prefix in only)):
             files[path] = clang_flags(entry["command"])
     if only and not files:

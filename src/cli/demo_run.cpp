@@ -52,7 +52,7 @@ class Demo {
   }
 
  private:
-  static const std::filesystem::path& prepare_folder(const std::filesystem::path& folder) {
+  static std::filesystem::path prepare_folder(std::filesystem::path folder) {
     std::filesystem::create_directories(folder);
     return folder;
   }

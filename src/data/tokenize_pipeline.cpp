@@ -91,6 +91,7 @@ void TokenizePipeline::tokenize() {
     changed_.wait(lock, [&] { return stopped_ || read_all_ || first_open() != slots_.end(); });
     const auto found = first_open();
     if (stopped_ || found == slots_.end()) return;
+    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): it outlives its place in slots_
     const std::shared_ptr<Slot> slot = *found;
     slot->taken = true;
     lock.unlock();

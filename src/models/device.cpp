@@ -2,6 +2,8 @@
 
 #include <ATen/Context.h>
 
+#include <cstdint>
+
 #include "core/error.h"
 
 namespace lookback {
@@ -19,7 +21,7 @@ at::Device parse_device(const std::string& text) {
 #endif
   }
   const int index = numbered ? std::stoi(text.substr(5)) : 0;
-  const auto count = static_cast<int>(at::detail::getCUDAHooks().deviceCount());
+  const int count = static_cast<std::uint8_t>(at::detail::getCUDAHooks().deviceCount());
   require(index < count, "--device {}: this machine has {} CUDA device(s), numbered from 0", text, count);
   return {at::kCUDA, static_cast<c10::DeviceIndex>(index)};
 }

@@ -77,7 +77,8 @@ class Machine {
   template <typename T>
   T take_number() {
     T number;
-    std::memcpy(&number, take(sizeof number).data(), sizeof number);
+    const std::string_view bytes = take(sizeof number);
+    std::memcpy(&number, bytes.data(), bytes.size());
     return number;
   }
 

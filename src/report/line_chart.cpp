@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "core/error.h"
 #include "report/palette.h"
@@ -50,8 +51,9 @@ double round_step(double span, double max_parts) {
 std::vector<double> round_values(Range range, double max_parts) {
   const double step = round_step(range.high - range.low, max_parts);
   std::vector<double> values;
-  for (double value = std::ceil(range.low / step - 1e-9) * step; value <= range.high + 1e-9 * step; value += step) {
-    values.push_back(std::abs(value) < 1e-9 * step ? 0 : value);
+  const auto last = static_cast<std::int64_t>(std::floor(range.high / step + 1e-9));
+  for (auto i = static_cast<std::int64_t>(std::ceil(range.low / step - 1e-9)); i <= last; ++i) {
+    values.push_back(static_cast<double>(i) * step);
   }
   return values;
 }

@@ -51,7 +51,7 @@ bool is_letter(std::string_view character) {
 }
 
 void require_absent(const LookupJson& value, const char* key, const std::string& source) {
-  const bool absent = !value.contains(key) || value.at(key).is_null() || value.at(key) == "" ||
+  const bool absent = !value.contains(key) || value.at(key).is_null() || value.at(key) == LookupJson("") ||
                       value.at(key) == false || value.at(key) == 0.0;
   require(absent, "{}: {} {} is not supported", source, key, absent ? "" : value.at(key).dump());
 }

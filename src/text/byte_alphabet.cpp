@@ -27,27 +27,27 @@ std::array<std::string, 256> make_symbols() {
   return symbols;
 }
 
-const std::array<std::string, 256>& symbols() {
+const std::array<std::string, 256>& byte_symbols() {
   static const std::array<std::string, 256> table = make_symbols();
   return table;
 }
 
 }  // namespace
 
-std::string byte_symbol(unsigned char byte) { return symbols()[byte]; }
+std::string byte_symbol(unsigned char byte) { return byte_symbols()[byte]; }
 
-bool symbols_to_bytes(std::string_view text, std::string& bytes) {
+bool symbols_to_bytes(std::string_view symbols, std::string& bytes) {
   static const auto byte_of = [] {
     std::unordered_map<std::string, char> map;
-    for (unsigned byte = 0; byte < symbols().size(); ++byte) map[symbols()[byte]] = static_cast<char>(byte);
+    for (unsigned byte = 0; byte < byte_symbols().size(); ++byte) map[byte_symbols()[byte]] = static_cast<char>(byte);
     return map;
   }();
-  while (!text.empty()) {
-    const std::size_t size = utf8_character_size(text);
-    const auto found = byte_of.find(std::string(text.substr(0, size)));
+  while (!symbols.empty()) {
+    const std::size_t size = utf8_character_size(symbols);
+    const auto found = byte_of.find(std::string(symbols.substr(0, size)));
     if (size == 0 || found == byte_of.end()) return false;
     bytes += found->second;
-    text.remove_prefix(size);
+    symbols.remove_prefix(size);
   }
   return true;
 }

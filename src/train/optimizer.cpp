@@ -56,7 +56,7 @@ NamedTensors AdamW::state() const {
 
 void AdamW::restore(const NamedTensors& state, const std::string& source) {
   const at::NoGradGuard no_gradients;
-  const auto copy = [&](const std::string& name, at::Tensor target) {
+  const auto copy = [&](const std::string& name, const at::Tensor& target) {
     const auto found =
         std::find_if(state.begin(), state.end(), [&name](const auto& entry) { return entry.first == name; });
     if (found == state.end()) fail("{}: {} is missing", source, name);

@@ -201,7 +201,7 @@ std::vector<std::string> altering_differences(const Json& before, const Json& af
   std::vector<std::string> names;
   for (const auto& [section, keys] : after.items()) {
     for (const auto& [key, value] : keys.items()) {
-      const std::string name = section + "." + key;
+      const std::string name = fmt::format("{}.{}", section, key);
       const bool same = before.contains(section) && before[section].contains(key) && before[section][key] == value;
       if (!same && !harmless.contains(name)) names.push_back(name);
     }

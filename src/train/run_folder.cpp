@@ -64,7 +64,7 @@ std::optional<fs::path> RunFolder::last_checkpoint() const {
   std::error_code error;
   const fs::path target = fs::read_symlink(path_ / "last", error);
   if (error) return std::nullopt;
-  const fs::path folder = path_ / target;
+  fs::path folder = path_ / target;
   require(fs::is_directory(folder), "{}: points to {}, which is not there", (path_ / "last").string(), target.string());
   return folder;
 }

@@ -51,24 +51,24 @@ class ProgramTest : public testing::Test {
   };
 
   static void SetUpTestSuite() {
-    folder_ = fs::temp_directory_path() / fmt::format("lookback-program-{}", ::getpid());
-    fs::create_directories(folder_ / "texts");
+    folder = fs::temp_directory_path() / fmt::format("lookback-program-{}", ::getpid());
+    fs::create_directories(folder / "texts");
     std::string text;
     for (int i = 0; i < 300; ++i) text += fmt::format("Line {} of the text.\n", i * i);
-    write_file_atomic(folder_ / "texts/long.txt", text);
-    write_file_atomic(folder_ / "texts/short.md", "# A title\nand a line");
-    write_file_atomic(folder_ / "run.toml", run_config);
-    write_file_atomic(folder_ / "ids.json", "[5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]");
+    write_file_atomic(folder / "texts/long.txt", text);
+    write_file_atomic(folder / "texts/short.md", "# A title\nand a line");
+    write_file_atomic(folder / "run.toml", run_config);
+    write_file_atomic(folder / "ids.json", "[5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]");
   }
-  static void TearDownTestSuite() { fs::remove_all(folder_); }
+  static void TearDownTestSuite() { fs::remove_all(folder); }
 
   // Runs `lookback <arguments>` in the test's folder.
   static Outcome lookback(const std::string& arguments, const std::string& input = "") {
-    write_file_atomic(folder_ / "in", input);
-    const int status = std::system(
-        fmt::format("cd '{}' && '{}/lookback' {} <in >out 2>err", folder_.string(), LOOKBACK_BINARY_DIR, arguments)
+    write_file_atomic(folder / "in", input);
+    const int status = std::system(  // NOLINT(bugprone-command-processor): as users start it
+        fmt::format("cd '{}' && '{}/lookback' {} <in >out 2>err", folder.string(), LOOKBACK_BINARY_DIR, arguments)
             .c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(folder_ / "out"), read_file(folder_ / "err")};
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(folder / "out"), read_file(folder / "err")};
   }
 
   static Json json_of(const std::string& arguments, const std::string& input = "") {
@@ -79,16 +79,16 @@ class ProgramTest : public testing::Test {
 
   // Prepared text and a trained model, made by the first test that asks.
   static void make_run() {
-    if (fs::exists(folder_ / "run/last")) return;
+    if (fs::exists(folder / "run/last")) return;
     ASSERT_EQ(json_of("prepare texts --tokenizer bytes --out data --valid-fraction 0.5 --json").at("num_inputs"), 2);
     const Json trained = json_of("train --config run.toml --data data --out run --threads 1 --json");
     ASSERT_EQ(trained.at("steps"), 3);
   }
 
-  static fs::path folder_;
+  static fs::path folder;
 };
 
-fs::path ProgramTest::folder_;
+fs::path ProgramTest::folder;
 
 TEST_F(ProgramTest, EveryCommandHasHelpWithExamples) {
   EXPECT_EQ(lookback("--version").code, 0);

@@ -58,7 +58,8 @@ TEST(Random, BelowIsUniform) {
   std::array<int, bound> counts{};
   for (int i = 0; i < num_draws; ++i) ++counts.at(random.below(bound));
   double chi_squared = 0;
-  for (const int count : counts) chi_squared += std::pow(count - num_draws / bound, 2) / (num_draws / bound);
+  constexpr double expected = static_cast<double>(num_draws) / bound;
+  for (const int count : counts) chi_squared += std::pow(count - expected, 2) / expected;
   EXPECT_LT(chi_squared, 20.5);  // 5 degrees of freedom, p = 0.001
 }
 
@@ -74,7 +75,8 @@ TEST(Random, BelowIsUnbiasedForHugeBounds) {
     ++by_residue.at(value % 3);
   }
   double chi_squared = 0;
-  for (const int count : by_residue) chi_squared += std::pow(count - num_draws / 3, 2) / (num_draws / 3);
+  constexpr double expected = num_draws / 3.0;
+  for (const int count : by_residue) chi_squared += std::pow(count - expected, 2) / expected;
   EXPECT_LT(chi_squared, 13.8);  // 2 degrees of freedom, p = 0.001
 }
 
@@ -118,11 +120,13 @@ TEST(Random, EveryPermutationOfThreeIsAsLikely) {
   for (int i = 0; i < num_draws; ++i) {
     std::array<int, 3> values = {0, 1, 2};
     random.shuffle(values);
-    ++counts.at(static_cast<std::size_t>(9 * values[0] + 3 * values[1] + values[2]));
+    const int order = 9 * values[0] + 3 * values[1] + values[2];
+    ++counts.at(static_cast<std::size_t>(order));
   }
+  constexpr double expected = num_draws / 6.0;
   double chi_squared = 0;
   for (const int count : counts) {
-    if (count > 0) chi_squared += std::pow(count - num_draws / 6, 2) / (num_draws / 6);
+    if (count > 0) chi_squared += std::pow(count - expected, 2) / expected;
   }
   EXPECT_EQ(27 - std::count(counts.begin(), counts.end(), 0), 6);
   EXPECT_LT(chi_squared, 20.5);

@@ -175,7 +175,7 @@ TEST(NeedleSequence, DepthAndEmptyChunks) {
       }
       EXPECT_EQ(text.substr(static_cast<std::size_t>(sequence.needle_begins[0]), 5), "|key ");
       EXPECT_EQ(sequence.answer_begins[0], 39 * 31 + 1);
-      const std::string empty = text.substr(32 * 31, 6 * 31);
+      const std::string empty = text.substr(std::size_t{32} * 31, std::size_t{6} * 31);
       EXPECT_EQ(empty, std::string(empty.size(), 'x'));
       std::size_t num_needles = 0;
       for (std::size_t at = text.find("|key "); at != std::string::npos; at = text.find("|key ", at + 1)) ++num_needles;

@@ -46,12 +46,12 @@ std::string slice(const std::vector<std::int64_t>& ids, std::int64_t begin, std:
 
 class NeedleTaskTest : public testing::TestWithParam<NeedleKind> {
  protected:
-  const ShiftedBytes tokenizer{0};
-  const std::vector<std::int64_t> haystack = sentence_ids(20'000, 0);
+  const ShiftedBytes tokenizer_{0};
+  const std::vector<std::int64_t> haystack_ = sentence_ids(20'000, 0);
   NeedleTask task() const { return {.kind = GetParam(), .chunk_size = 40, .length = 4'015, .depth = -1}; }
   NeedleSample make(const NeedleTask& task, std::uint64_t seed) const {
     Random random(seed);
-    return NeedleGenerator(task, haystack, tokenizer).make(random);
+    return NeedleGenerator(task, haystack_, tokenizer_).make(random);
   }
 };
 

@@ -20,7 +20,7 @@ PrepareResult prepare_bytes(const PrepareConfig& config, const PrepareListener& 
 std::string prepare_error(const PrepareConfig& config);
 
 // The documents of a dataset of bytes as texts.
-std::vector<std::string> documents_of(const std::filesystem::path& dataset);
+std::vector<std::string> documents_of(const std::filesystem::path& folder);
 // Every file below the folder but the journal (which names the inputs' times): path -> content, as one text.
 std::string content_of(const std::filesystem::path& folder);
 

@@ -149,7 +149,7 @@ TEST(Prepare, SameForAnyNumberOfThreads) {
   const TemporaryFolder folder;
   const fs::path in = folder.path() / "in";
   std::vector<std::string> texts;
-  for (int i = 0; i < 3000; ++i) texts.push_back(generated_text(static_cast<std::size_t>(1 + i), 5));
+  for (std::size_t i = 1; i <= 3000; ++i) texts.push_back(generated_text(i, 5));
   write_bytes(in / "lines.jsonl.zst", zstd_compressed(json_lines(texts)));
   write_bytes(in / "long.txt", generated_text(4'000'000, 6));
   std::string first;
@@ -261,7 +261,7 @@ TEST(Prepare, RefusesBadInputs) {
   write_bytes(base / "a.pdf", "x");
   write_bytes(base / "a.txt", "x");
   fs::create_directories(base / "nothing");
-  const auto error_of = [&](std::vector<fs::path> inputs, const char* out) {
+  const auto error_of = [&](const std::vector<fs::path>& inputs, const char* out) {
     return prepare_error(small_config(inputs, base / out));
   };
   EXPECT_THAT(error_of({base / "empty.txt", base / "blank.jsonl"}, "o1"), HasSubstr("no documents"));

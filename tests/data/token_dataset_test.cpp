@@ -66,7 +66,7 @@ TEST(TokenDataset, RefusesRangesOutside) {
 
 TEST(TokenDataset, NamesDamagedFiles) {
   const TemporaryFolder folder;
-  const auto path = folder.path();
+  const auto& path = folder.path();
   const auto open = [&] { TokenDataset dataset(path); };
   EXPECT_THAT(error_of([&] { TokenDataset dataset(path / "nowhere"); }), HasSubstr("lookback prepare"));
   EXPECT_THAT(error_of(open), HasSubstr("manifest.json"));

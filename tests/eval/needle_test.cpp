@@ -115,20 +115,20 @@ class Oracle : public Model {
 class NeedleEvaluationTest : public testing::Test {
  protected:
   NeedleEvaluationTest() {
-    config.task = {.kind = NeedleKind::single, .chunk_size = chunk_size};
-    config.lengths = {800, 2'000};
-    config.depths = {0.0, 0.5, 1.0};
-    config.num_samples = 5;
-    config.seed = 9;
-    config.most_tokens_at_once = 4'000;
+    config_.task = {.kind = NeedleKind::single, .chunk_size = chunk_size};
+    config_.lengths = {800, 2'000};
+    config_.depths = {0.0, 0.5, 1.0};
+    config_.num_samples = 5;
+    config_.seed = 9;
+    config_.most_tokens_at_once = 4'000;
   }
   NeedleEvaluation evaluate(Model& model, const NeedleProgress& progress = {}) {
-    return evaluate_needles(model, tokenizer, haystack, config, progress);
+    return evaluate_needles(model, tokenizer_, haystack_, config_, progress);
   }
 
-  const Bytes tokenizer;
-  const std::vector<std::int64_t> haystack = {'s', 'o', 'm', 'e', ' ', 't', 'e', 'x', 't', '.', ' '};
-  NeedleEvaluationConfig config;
+  const Bytes tokenizer_;
+  const std::vector<std::int64_t> haystack_ = {'s', 'o', 'm', 'e', ' ', 't', 'e', 'x', 't', '.', ' '};
+  NeedleEvaluationConfig config_;
 };
 
 TEST_F(NeedleEvaluationTest, WhoKnowsTheAnswerIsAlwaysRight) {
@@ -155,14 +155,14 @@ TEST_F(NeedleEvaluationTest, OneWrongTokenIsAWrongAnswer) {
 }
 
 TEST_F(NeedleEvaluationTest, RankCountsTheChunksBefore) {
-  config.depths = {0.0};  // away from the end, so that the better chunks are others than the needle's
+  config_.depths = {0.0};  // away from the end, so that the better chunks are others than the needle's
   Oracle model(-1, 4);
   const NeedleEvaluation evaluation = evaluate(model);
   for (const NeedleCell& cell : evaluation.cells) {
     EXPECT_EQ(cell.recall[0][0].num_recalled, 0);
     EXPECT_DOUBLE_EQ(cell.recall[0][0].rank_sum, 4.0 * 5);
   }
-  const Json json = to_json(evaluation, config);
+  const Json json = to_json(evaluation, config_);
   EXPECT_DOUBLE_EQ(json["by_length"][0]["retrieval"][0][0]["mean_rank"].get<double>(), 4.0);
   EXPECT_DOUBLE_EQ(json["cells"][0]["accuracy"].get<double>(), 1.0);
   EXPECT_NEAR(json["cells"][0]["wilson_95"][0].get<double>(), wilson_interval(5, 5).low, 1e-12);
@@ -176,9 +176,9 @@ TEST_F(NeedleEvaluationTest, AnUntrainedModelIsAlwaysWrong) {
     model_config.chunk_size = chunk_size;
     const std::unique_ptr<Model> model = make_model(model_config, at::kCPU, 1);
     model->parameters().freeze(at::kFloat);
-    config.task.kind = NeedleKind::multi_hop;
-    config.lengths = {800};
-    config.depths = {0.5};
+    config_.task.kind = NeedleKind::multi_hop;
+    config_.lengths = {800};
+    config_.depths = {0.5};
     for (const NeedleCell& cell : evaluate(*model).cells) {
       EXPECT_EQ(cell.num_correct, 0);
       // Two groups, two needles each.
@@ -198,12 +198,12 @@ TEST_F(NeedleEvaluationTest, ResultsDoNotDependOnWhatElseIsAsked) {
   model_config.chunk_size = chunk_size;
   const std::unique_ptr<Model> model = make_model(model_config, at::kCPU, 1);
   model->parameters().freeze(at::kFloat);
-  config.num_samples = 2;
-  config.depths = {0.0, 0.5};
+  config_.num_samples = 2;
+  config_.depths = {0.0, 0.5};
   const NeedleEvaluation all = evaluate(*model);
-  config.lengths = {2'000};
-  config.depths = {0.5};
-  config.most_tokens_at_once = 1;
+  config_.lengths = {2'000};
+  config_.depths = {0.5};
+  config_.most_tokens_at_once = 1;
   const NeedleEvaluation one = evaluate(*model);
   EXPECT_DOUBLE_EQ(one.cells[0].recall[0][0].rank_sum, all.cells[3].recall[0][0].rank_sum);
   EXPECT_EQ(one.cells[0].recall[1][0].num_recalled, all.cells[3].recall[1][0].num_recalled);
@@ -217,12 +217,12 @@ TEST_F(NeedleEvaluationTest, AnInterruptedOneKeepsWhatItHas) {
   EXPECT_EQ(evaluation.cells[0].num_samples, 5);
   EXPECT_EQ(evaluation.cells[5].num_samples, 0);
   EXPECT_TRUE(std::isnan(evaluation.cells[5].accuracy()));
-  EXPECT_TRUE(to_json(evaluation, config)["cells"][5]["accuracy"].is_null());
+  EXPECT_TRUE(to_json(evaluation, config_)["cells"][5]["accuracy"].is_null());
 }
 
 TEST_F(NeedleEvaluationTest, RefusesLengthsWithoutRoomBeforeItBegins) {
   Oracle model(-1, 1);
-  config.lengths = {2'000, 80};
+  config_.lengths = {2'000, 80};
   EXPECT_THROW(evaluate(model, [](double, double) -> bool { throw std::logic_error("began"); }), Error);
 }
 

@@ -74,26 +74,26 @@ class PerplexityTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     const bool drt = std::string(GetParam()) == "drt";
-    model = make_model(drt ? small_drt_config() : small_sliding_window_config(), at::kCPU, 3);
-    model->parameters().freeze(at::kFloat);
-    for (std::int64_t id = 0; id < 40; ++id) config.token_bytes.push_back(bytes_of(id));
+    model_ = make_model(drt ? small_drt_config() : small_sliding_window_config(), at::kCPU, 3);
+    model_->parameters().freeze(at::kFloat);
+    for (std::int64_t id = 0; id < 40; ++id) config_.token_bytes.push_back(bytes_of(id));
   }
-  PerplexityResult evaluate() { return evaluate_perplexity(*model, reader(documents), config, {}); }
+  PerplexityResult evaluate() { return evaluate_perplexity(*model_, reader(documents_), config_, {}); }
 
-  std::unique_ptr<Model> model;
-  PerplexityConfig config;
-  std::vector<EvaluationDocument> documents = documents_of({50, 1, 2, 24, 25, 0});
+  std::unique_ptr<Model> model_;
+  PerplexityConfig config_;
+  std::vector<EvaluationDocument> documents_ = documents_of({50, 1, 2, 24, 25, 0});
 };
 
 TEST_P(PerplexityTest, EqualsTheDefinitionForEveryStride) {
   for (const auto& [context, stride] : {std::pair<std::int64_t, std::int64_t>{24, 24}, {24, 7}, {100, 50}}) {
-    config.context = context;
-    config.stride = stride;
-    const Expected expected = expect(*model, documents, context, stride);
+    config_.context = context;
+    config_.stride = stride;
+    const Expected expected = expect(*model_, documents_, context, stride);
     // In batches, one window at a time, and in segments of a session.
     for (const std::int64_t at_once : {16384, 30, 1}) {
-      config.most_tokens_at_once = at_once;
-      config.segment_tokens = 11;
+      config_.most_tokens_at_once = at_once;
+      config_.segment_tokens = 11;
       const PerplexityResult result = evaluate();
       EXPECT_EQ(result.num_tokens, expected.num_tokens);
       EXPECT_EQ(result.num_documents, 4);
@@ -108,15 +108,15 @@ TEST_P(PerplexityTest, EqualsTheDefinitionForEveryStride) {
 }
 
 TEST_P(PerplexityTest, FullContextIsOneLongWindow) {
-  config.context = 0;
-  config.segment_tokens = 13;
-  EXPECT_NEAR(evaluate().nll_sum, expect(*model, documents, 1000, 1000).nll_sum, 2e-4 * 160);
+  config_.context = 0;
+  config_.segment_tokens = 13;
+  EXPECT_NEAR(evaluate().nll_sum, expect(*model_, documents_, 1000, 1000).nll_sum, 2e-4 * 160);
 }
 
 TEST_P(PerplexityTest, StandardErrorIsThatOfARatioOverDocuments) {
-  config.context = 16;
-  config.stride = 8;
-  const Expected expected = expect(*model, documents, 16, 8);
+  config_.context = 16;
+  config_.stride = 8;
+  const Expected expected = expect(*model_, documents_, 16, 8);
   const auto count = static_cast<double>(expected.documents.size());
   const double mean = expected.nll_sum / static_cast<double>(expected.num_tokens);
   // By the residuals' sample variance (their mean is 0), divided by the mean number of tokens.
@@ -126,15 +126,15 @@ TEST_P(PerplexityTest, StandardErrorIsThatOfARatioOverDocuments) {
   const double error = std::sqrt(squares / (count - 1) / count) / mean_tokens;
   EXPECT_NEAR(evaluate().standard_error, error, 1e-3 * error);
 
-  documents = documents_of({30});
+  documents_ = documents_of({30});
   EXPECT_TRUE(std::isnan(evaluate().standard_error));
   EXPECT_TRUE(to_json(evaluate())["standard_error"].is_null());
 }
 
 TEST_P(PerplexityTest, BucketsArePositionsInTheDocument) {
-  documents = documents_of({2600, 1500});
-  config.context = 64;
-  config.stride = 64;
+  documents_ = documents_of({2600, 1500});
+  config_.context = 64;
+  config_.stride = 64;
   const PerplexityResult result = evaluate();
   ASSERT_EQ(result.positions.size(), 3U);
   EXPECT_EQ(result.positions[0].num_tokens, 2 * 1023);
@@ -150,31 +150,31 @@ TEST_P(PerplexityTest, BucketsArePositionsInTheDocument) {
 }
 
 TEST_P(PerplexityTest, StopsBetweenDocuments) {
-  documents = documents_of({40, 40, 40});
-  config.context = 16;
-  config.stride = 16;
+  documents_ = documents_of({40, 40, 40});
+  config_.context = 16;
+  config_.stride = 16;
   const PerplexityResult result =
-      evaluate_perplexity(*model, reader(documents), config, [](std::int64_t scored) { return scored < 50; });
+      evaluate_perplexity(*model_, reader(documents_), config_, [](std::int64_t scored) { return scored < 50; });
   EXPECT_FALSE(result.complete);
   EXPECT_EQ(result.num_documents, 1);
   EXPECT_EQ(result.num_tokens, 39);
 }
 
 TEST_P(PerplexityTest, RefusesWhatMakesNoSense) {
-  config.context = 16;
+  config_.context = 16;
   for (const std::int64_t stride : {0, 17}) {
-    config.stride = stride;
+    config_.stride = stride;
     EXPECT_THROW(evaluate(), Error);
   }
-  config.stride = 8;
-  documents = documents_of({1});
+  config_.stride = 8;
+  documents_ = documents_of({1});
   EXPECT_THROW(evaluate(), Error);
-  documents = {{{1, 2, 400}}};
+  documents_ = {{{1, 2, 400}}};
   EXPECT_THROW(evaluate(), Error);
 }
 
 TEST_P(PerplexityTest, RefusesABrokenModel) {
-  at::Tensor(model->embedding()).index({1}).fill_(std::nan(""));
+  at::Tensor(model_->embedding()).index({1}).fill_(std::nan(""));
   EXPECT_THROW(evaluate(), Error);
 }
 
