@@ -129,7 +129,7 @@ void draw_marks(const LineChart& chart, const Axes& axes, SvgBuilder& svg) {
     const double room_end = is_last ? width : axes.place(chart.marks[i + 1].x, axes.y.low).x;
     const bool before = at.x + 12 + 6.1 * static_cast<double>(mark.label.size()) > room_end;
     svg.text({at.x + (before ? -6 : 6), label_y}, mark.label,
-             {.anchor = before ? "end" : "start", .size = 12, .colour = colours::muted});
+             {.anchor = before ? "end" : "start", .size = 12, .colour = colours::muted, .halo = colours::paper});
     label_y += 17;
   }
 }
@@ -202,8 +202,8 @@ std::string line_chart_svg(const LineChart& chart) {
   SvgBuilder svg(width, height, fmt::format("Chart: {}; {} against {}", chart.title, chart.y_label, chart.x_label));
   svg.text({16, 30}, chart.title, {.size = 16, .bold = true});
   draw_grid(chart, axes, svg);
-  draw_marks(chart, axes, svg);
   for (const ChartSeries& series : chart.series) draw_series(series, axes, svg);
+  draw_marks(chart, axes, svg);
   draw_legend(chart, svg);
   svg.text({left + (width - left - right) / 2, height - 12}, chart.x_label,
            {.anchor = "middle", .colour = colours::muted});

@@ -87,10 +87,15 @@ void SvgBuilder::polygon(std::span<const SvgPoint> points, const SvgStyle& style
 
 void SvgBuilder::text(SvgPoint at, std::string_view text, const SvgTextStyle& style) {
   document_ += fmt::format("<text x=\"{:.2f}\" y=\"{:.2f}\" font-size=\"{:.1f}\"", at.x, at.y, style.size);
-  if (style.colour_value.empty()) {
-    document_ += fmt::format(" class=\"fill-{}\" fill=\"{}\"", style.colour.name, style.colour.light);
-  } else {
-    document_ += fmt::format(" fill=\"{}\"", escape_markup(style.colour_value));
+  std::string classes;
+  if (style.colour_value.empty()) classes = fmt::format("fill-{}", style.colour.name);
+  if (style.halo) classes += fmt::format("{}stroke-{}", classes.empty() ? "" : " ", style.halo->name);
+  if (!classes.empty()) document_ += fmt::format(" class=\"{}\"", classes);
+  document_ += fmt::format(
+      " fill=\"{}\"", style.colour_value.empty() ? std::string(style.colour.light) : escape_markup(style.colour_value));
+  if (style.halo) {
+    document_ += fmt::format(" stroke=\"{}\" stroke-width=\"4\" stroke-linejoin=\"round\" paint-order=\"stroke\"",
+                             style.halo->light);
   }
   if (style.anchor != "start") document_ += fmt::format(" text-anchor=\"{}\"", style.anchor);
   if (style.bold) document_ += " font-weight=\"600\"";

@@ -33,7 +33,8 @@ struct SvgTextStyle {
   std::string colour_value = {};  // if set, instead of `colour`
   bool bold = false;
   bool monospace = false;
-  double rotation_degrees = 0;  // about (x, y)
+  std::optional<NamedColour> halo = {};  // around the letters, to be read over curves
+  double rotation_degrees = 0;           // about (x, y)
 };
 
 class SvgBuilder {
