@@ -20,6 +20,9 @@ add_library(lookback_aten OBJECT ${CMAKE_BINARY_DIR}/aten_pch.cpp)
 target_link_libraries(lookback_aten PUBLIC lookback_common ${tensor_library})
 target_precompile_headers(lookback_aten PRIVATE <ATen/ATen.h>)
 
+# Sanitized code takes so long to generate that what several files instantiate is generated once.
+set(unity UNITY_BUILD ${LOOKBACK_SANITIZE} UNITY_BUILD_BATCH_SIZE 6)
+
 # lookback_folder(<name> [TENSORS] DEPENDS <folders or libraries...>): src/<name>/*.cpp, and those of its folder cpu/, as
 # the target `<name>`.
 # TENSORS: the folder uses LibTorch.
@@ -38,6 +41,7 @@ function(lookback_folder name)
   endif()
   add_library(lookback_${name} STATIC ${sources})
   target_link_libraries(lookback_${name} PUBLIC lookback_common ${arg_DEPENDS})
+  set_target_properties(lookback_${name} PROPERTIES ${unity})
   if(arg_TENSORS)
     target_link_libraries(lookback_${name} PUBLIC ${tensor_library})
     target_precompile_headers(lookback_${name} REUSE_FROM lookback_aten)

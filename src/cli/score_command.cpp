@@ -68,8 +68,6 @@ ScoreInput read_input(const ScoreFlags& flags, const InferenceModel& opened) {
   return input;
 }
 
-Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
 Json logprobs_of_row(const at::Tensor& row) {
   const auto* values = row.const_data_ptr<float>();
   Json list = Json::array();

@@ -1,5 +1,7 @@
 #include "core/json.h"
 
+#include <cmath>
+
 #include "core/error.h"
 #include "core/files.h"
 
@@ -29,6 +31,8 @@ Json read_json_file(const std::filesystem::path& path) { return parse_json(read_
 void write_json_file(const std::filesystem::path& path, const Json& value) {
   write_file_atomic(path, value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
 }
+
+Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 std::string dump_line(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 

@@ -27,6 +27,9 @@ void write_json_file(const std::filesystem::path& path, const Json& value);
 // One line of JSON for people and programs alike; text that is no valid UTF-8 is replaced by U+FFFD.
 std::string dump_line(const Json& value);
 
+// JSON has no word for infinity and "not a number": null.
+Json number_or_null(double value);
+
 // value[key] as T, of a Json or a LookupJson. Throws Error naming `source`, the key, and what is wrong (missing,
 // other type).
 template <typename T, typename AnyJson>

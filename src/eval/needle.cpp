@@ -1,7 +1,6 @@
 #include "eval/needle.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -87,8 +86,6 @@ void add(const NeedleCell& cell, NeedleCell& sum) {
     }
   }
 }
-
-Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 Json cell_json(const NeedleCell& cell) {
   const Interval interval = cell.interval();

@@ -162,8 +162,6 @@ double ratio_standard_error(const std::vector<DocumentSum>& documents, double me
   return std::sqrt(count / (count - 1) * squares) / num_tokens;
 }
 
-Json number_or_null(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
-
 }  // namespace
 
 double PerplexityResult::perplexity() const { return std::exp(mean_nll()); }

@@ -17,11 +17,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-bool has_kernel(const at::Tensor& query) {
-  return query.is_cpu() && query.scalar_type() == at::kFloat && query.numel() > 0 && query.size(4) % 8 == 0 &&
-         query.size(4) <= 256;
-}
-
 QueryRows query_rows(const at::Tensor& query) {
   return {query.const_data_ptr<float>(), query.stride(0), query.stride(1), query.stride(2), query.stride(3)};
 }

@@ -12,6 +12,12 @@
 
 namespace lookback {
 
+// Whether the kernels take such a query [..., D].
+inline bool has_kernel(const at::Tensor& query) {
+  return query.is_cpu() && query.scalar_type() == at::kFloat && query.numel() > 0 && query.size(-1) % 8 == 0 &&
+         query.size(-1) <= 256;
+}
+
 // The tensor itself where its last dimension is contiguous, else a copy.
 inline at::Tensor with_contiguous_rows(const at::Tensor& tensor) {
   return tensor.stride(-1) == 1 ? tensor : tensor.contiguous();

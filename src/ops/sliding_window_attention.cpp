@@ -16,11 +16,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-bool has_kernel(const at::Tensor& query) {
-  return query.is_cpu() && query.scalar_type() == at::kFloat && query.numel() > 0 && query.size(3) % 8 == 0 &&
-         query.size(3) <= 256;
-}
-
 SequenceRows sequence_rows(const at::Tensor& rows) {
   return {rows.const_data_ptr<float>(), rows.stride(0), rows.stride(1), rows.stride(2)};
 }
