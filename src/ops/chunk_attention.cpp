@@ -144,39 +144,11 @@ class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
 
   static variable_list backward(AutogradContext* context, variable_list grad_outputs) {
     const variable_list saved = context->get_saved_variables();
-    const Arguments arguments =
-        make_arguments(saved[0], saved[1], saved[2], saved[3], saved[4], context->saved_data["scale"].toDouble(),
-                       context->saved_data["plus_one"].toBool());
-    const bool queries = context->needs_input_grad(0) || context->needs_input_grad(4);
-    const bool chunks = context->needs_input_grad(1) || context->needs_input_grad(2);
-    const ChunkAttentionParams params = arguments.params();
-    const at::Tensor grad_output = with_contiguous_rows(grad_outputs[0]);
-    const at::TensorOptions options = grad_output.options();
-    at::Tensor grad_query;
-    at::Tensor grad_key;
-    at::Tensor grad_value;
-    at::Tensor grad_weights;
-    ChunkAttentionGradients gradients{.grad_output = query_rows(grad_output)};
-    if (queries) {
-      grad_query = at::empty(arguments.query.sizes(), options);
-      grad_weights = at::empty({params.batch_size, params.num_chunks, params.top_k, params.num_kv_heads}, options);
-      gradients.grad_query = grad_query.mutable_data_ptr<float>();
-      gradients.grad_weights = grad_weights.mutable_data_ptr<float>();
-    }
-    if (chunks) {
-      grad_key = at::zeros(arguments.key.sizes(), options);
-      grad_value = at::zeros(arguments.value.sizes(), options);
-      gradients.grad_key = grad_key.mutable_data_ptr<float>();
-      gradients.grad_value = grad_value.mutable_data_ptr<float>();
-    }
-    if (queries && chunks && one_pass_is_faster(params.batch_size * params.num_kv_heads)) {
-      backward_by_heads(params, gradients);
-    } else {
-      if (queries) backward_of_queries(params, gradients);
-      if (chunks) backward_of_chunks(params, gradients);
-    }
-    if (queries) grad_weights = grad_weights.sum(-1).to(saved[4].scalar_type());
-    return {grad_query, grad_key, grad_value, at::Tensor(), grad_weights, at::Tensor(), at::Tensor()};
+    const ChunkAttentionGrads grads = chunk_attention_backward(
+        grad_outputs[0], saved[0], saved[1], saved[2], saved[3], saved[4], context->saved_data["scale"].toDouble(),
+        context->saved_data["plus_one"].toBool(), context->needs_input_grad(0) || context->needs_input_grad(4),
+        context->needs_input_grad(1) || context->needs_input_grad(2));
+    return {grads.query, grads.key, grads.value, at::Tensor(), grads.weights, at::Tensor(), at::Tensor()};
   }
 };
 
@@ -249,6 +221,47 @@ at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const
     return ChunkAttention::apply(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
   }
   return chunk_attention_composed(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
+}
+
+ChunkAttentionGrads chunk_attention_backward(const at::Tensor& grad_output, const at::Tensor& query,
+                                             const at::Tensor& key, const at::Tensor& value, const at::Tensor& indices,
+                                             const at::Tensor& weights, double softmax_scale, bool softmax_plus_one,
+                                             bool queries, bool chunks) {
+  check_shapes(query, key, value, indices, weights);
+  check_same_kind(key, query, "key", "query");
+  check_same_kind(grad_output, query, "grad_output", "query");
+  require(grad_output.sizes() == query.sizes(), "grad_output: expected the shape of query [{}], found [{}]",
+          fmt::join(query.sizes(), ", "), fmt::join(grad_output.sizes(), ", "));
+  if (!has_kernel(query)) {
+    return chunk_attention_composed_backward(grad_output, query, key, value, indices, weights, softmax_scale,
+                                             softmax_plus_one);
+  }
+  const Arguments arguments = make_arguments(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
+  const ChunkAttentionParams params = arguments.params();
+  const at::Tensor grad_rows = with_contiguous_rows(grad_output);
+  const at::TensorOptions options = grad_rows.options();
+  ChunkAttentionGrads grads;
+  ChunkAttentionGradients gradients{.grad_output = query_rows(grad_rows)};
+  if (queries) {
+    grads.query = at::empty(arguments.query.sizes(), options);
+    grads.weights = at::empty({params.batch_size, params.num_chunks, params.top_k, params.num_kv_heads}, options);
+    gradients.grad_query = grads.query.mutable_data_ptr<float>();
+    gradients.grad_weights = grads.weights.mutable_data_ptr<float>();
+  }
+  if (chunks) {
+    grads.key = at::zeros(arguments.key.sizes(), options);
+    grads.value = at::zeros(arguments.value.sizes(), options);
+    gradients.grad_key = grads.key.mutable_data_ptr<float>();
+    gradients.grad_value = grads.value.mutable_data_ptr<float>();
+  }
+  if (queries && chunks && one_pass_is_faster(params.batch_size * params.num_kv_heads)) {
+    backward_by_heads(params, gradients);
+  } else {
+    if (queries) backward_of_queries(params, gradients);
+    if (chunks) backward_of_chunks(params, gradients);
+  }
+  if (queries) grads.weights = grads.weights.sum(-1).to(weights.scalar_type());
+  return grads;
 }
 
 at::Tensor chunk_attention(const at::Tensor& query, const ScaledChunks& key, const ScaledChunks& value,

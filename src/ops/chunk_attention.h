@@ -18,6 +18,18 @@ at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const
                            const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
                            bool softmax_plus_one);
 
+// d loss / d input. Undefined where nobody asked.
+struct ChunkAttentionGrads {
+  at::Tensor query, key, value, weights;
+};
+
+// The gradients of chunk_attention, for those who do their own autograd. grad_output [N, C, P, H, D]; queries: those of
+// query and weights; chunks: those of key and value.
+ChunkAttentionGrads chunk_attention_backward(const at::Tensor& grad_output, const at::Tensor& query,
+                                             const at::Tensor& key, const at::Tensor& value, const at::Tensor& indices,
+                                             const at::Tensor& weights, double softmax_scale, bool softmax_plus_one,
+                                             bool queries = true, bool chunks = true);
+
 // int8 elements [N, E, S, Hkv, D] and a float32 scale for each head of each position [N, E, S, Hkv].
 struct ScaledChunks {
   at::Tensor elements, scales;

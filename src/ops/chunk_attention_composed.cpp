@@ -77,6 +77,13 @@ ChunkGroup attend(const at::Tensor& query, const at::Tensor& key, const at::Tens
   return group;
 }
 
+// Adds [N, c, Hkv, K S, D] to the rows that they were gathered from.
+void add_chunks(at::Tensor& sums, const at::Tensor& rows, const at::Tensor& gathered) {
+  const at::Tensor contributions =
+      gathered.transpose(2, 3).reshape({rows.size(0), sums.size(2), sums.size(3), sums.size(4)});
+  sums.flatten(0, 1).index_add_(0, rows, contributions.to(sums.scalar_type()));
+}
+
 class ComposedChunkAttention : public torch::autograd::Function<ComposedChunkAttention> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
@@ -100,57 +107,10 @@ class ComposedChunkAttention : public torch::autograd::Function<ComposedChunkAtt
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor& query = saved[0];
-    const at::Tensor& key = saved[1];
-    const at::Tensor& value = saved[2];
-    const at::Tensor& indices = saved[3];
-    const at::Tensor& weights = saved[4];
-    const Settings settings{context->saved_data["scale"].toDouble(), context->saved_data["plus_one"].toBool()};
-    const at::ScalarType sum_type = query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-    at::Tensor grad_query = at::empty(query.sizes(), query.options());
-    at::Tensor grad_key = at::zeros(key.sizes(), key.options().dtype(sum_type));
-    at::Tensor grad_value = at::zeros(value.sizes(), value.options().dtype(sum_type));
-    at::Tensor grad_weights = at::empty(weights.sizes(), weights.options());
-    const std::int64_t step = chunks_a_time(key, indices);
-    for (std::int64_t first = 0; first < query.size(1); first += step) {
-      const std::int64_t count = std::min(step, query.size(1) - first);
-      const at::Tensor some_indices = indices.narrow(1, first, count);
-      const ChunkGroup group =
-          attend(query.narrow(1, first, count), key, value, some_indices, weights.narrow(1, first, count), settings);
-      const at::Tensor grad_output =
-          group_heads(gradients[0].narrow(1, first, count), key.size(3)).contiguous();  // [N, c, Hkv, R P, D]
-      // dO . V: what each probability would gain, before its chunk's weight.           [N, c, Hkv, R P, K, S]
-      const at::Tensor gain = at::matmul(grad_output, group.value.transpose(-1, -2))
-                                  .to(sum_type)
-                                  .unflatten(-1, {indices.size(2), key.size(2)});
-      // dO . o_k, and so the weight's gradient once summed over heads and positions.   [N, c, Hkv, R P, K, 1]
-      const at::Tensor chunk_gain = (group.probabilities * gain).sum(-1, true);
-      grad_weights.narrow(1, first, count)
-          .copy_(chunk_gain.sum(at::IntArrayRef{2, 3}).squeeze(-1).masked_fill_(some_indices.lt(0), 0));
-      const at::Tensor weighted = group.probabilities * group.weights;
-      const at::Tensor grad_scores = ((gain - chunk_gain).mul_(weighted)).flatten(-2).to(query.scalar_type());
-      grad_query.narrow(1, first, count)
-          .copy_(ungroup_heads(at::matmul(grad_scores, group.key).mul_(settings.softmax_scale), query.size(3)));
-      // group.query already carries the scale.
-      add_chunks(grad_key, group.rows, at::matmul(grad_scores.transpose(-1, -2), group.query));
-      add_chunks(grad_value, group.rows,
-                 at::matmul(weighted.flatten(-2).to(query.scalar_type()).transpose(-1, -2), grad_output));
-    }
-    return {grad_query,
-            grad_key.to(key.scalar_type()),
-            grad_value.to(value.scalar_type()),
-            at::Tensor(),
-            grad_weights,
-            at::Tensor(),
-            at::Tensor()};
-  }
-
- private:
-  // Adds [N, c, Hkv, K S, D] to the rows that they were gathered from.
-  static void add_chunks(at::Tensor& sums, const at::Tensor& rows, const at::Tensor& gathered) {
-    const at::Tensor contributions =
-        gathered.transpose(2, 3).reshape({rows.size(0), sums.size(2), sums.size(3), sums.size(4)});
-    sums.flatten(0, 1).index_add_(0, rows, contributions.to(sums.scalar_type()));
+    const ChunkAttentionGrads grads = chunk_attention_composed_backward(
+        gradients[0], saved[0], saved[1], saved[2], saved[3], saved[4], context->saved_data["scale"].toDouble(),
+        context->saved_data["plus_one"].toBool());
+    return {grads.query, grads.key, grads.value, at::Tensor(), grads.weights, at::Tensor(), at::Tensor()};
   }
 };
 
@@ -160,6 +120,44 @@ at::Tensor chunk_attention_composed(const at::Tensor& query, const at::Tensor& k
                                     const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
                                     bool softmax_plus_one) {
   return ComposedChunkAttention::apply(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
+}
+
+ChunkAttentionGrads chunk_attention_composed_backward(const at::Tensor& grad_output, const at::Tensor& query,
+                                                      const at::Tensor& key, const at::Tensor& value,
+                                                      const at::Tensor& indices, const at::Tensor& weights,
+                                                      double softmax_scale, bool softmax_plus_one) {
+  const Settings settings{softmax_scale, softmax_plus_one};
+  const at::ScalarType sum_type = query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
+  at::Tensor grad_query = at::empty(query.sizes(), query.options());
+  at::Tensor grad_key = at::zeros(key.sizes(), key.options().dtype(sum_type));
+  at::Tensor grad_value = at::zeros(value.sizes(), value.options().dtype(sum_type));
+  at::Tensor grad_weights = at::empty(weights.sizes(), weights.options());
+  const std::int64_t step = chunks_a_time(key, indices);
+  for (std::int64_t first = 0; first < query.size(1); first += step) {
+    const std::int64_t count = std::min(step, query.size(1) - first);
+    const at::Tensor some_indices = indices.narrow(1, first, count);
+    const ChunkGroup group =
+        attend(query.narrow(1, first, count), key, value, some_indices, weights.narrow(1, first, count), settings);
+    const at::Tensor grad_heads =
+        group_heads(grad_output.narrow(1, first, count), key.size(3)).contiguous();  // [N, c, Hkv, R P, D]
+    // dO . V: what each probability would gain, before its chunk's weight.           [N, c, Hkv, R P, K, S]
+    const at::Tensor gain = at::matmul(grad_heads, group.value.transpose(-1, -2))
+                                .to(sum_type)
+                                .unflatten(-1, {indices.size(2), key.size(2)});
+    // dO . o_k, and so the weight's gradient once summed over heads and positions.   [N, c, Hkv, R P, K, 1]
+    const at::Tensor chunk_gain = (group.probabilities * gain).sum(-1, true);
+    grad_weights.narrow(1, first, count)
+        .copy_(chunk_gain.sum(at::IntArrayRef{2, 3}).squeeze(-1).masked_fill_(some_indices.lt(0), 0));
+    const at::Tensor weighted = group.probabilities * group.weights;
+    const at::Tensor grad_scores = ((gain - chunk_gain).mul_(weighted)).flatten(-2).to(query.scalar_type());
+    grad_query.narrow(1, first, count)
+        .copy_(ungroup_heads(at::matmul(grad_scores, group.key).mul_(settings.softmax_scale), query.size(3)));
+    // group.query already carries the scale.
+    add_chunks(grad_key, group.rows, at::matmul(grad_scores.transpose(-1, -2), group.query));
+    add_chunks(grad_value, group.rows,
+               at::matmul(weighted.flatten(-2).to(query.scalar_type()).transpose(-1, -2), grad_heads));
+  }
+  return {grad_query, grad_key.to(key.scalar_type()), grad_value.to(value.scalar_type()), grad_weights};
 }
 
 }  // namespace lookback

@@ -4,6 +4,8 @@
 
 #include <ATen/ATen.h>
 
+#include "ops/chunk_attention.h"
+
 namespace lookback {
 
 // As chunk_attention(), whose checks its arguments have passed. Retrieved keys and values are gathered for a few chunks
@@ -11,5 +13,11 @@ namespace lookback {
 at::Tensor chunk_attention_composed(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                     const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
                                     bool softmax_plus_one);
+
+// All four gradients, given the output's.
+ChunkAttentionGrads chunk_attention_composed_backward(const at::Tensor& grad_output, const at::Tensor& query,
+                                                      const at::Tensor& key, const at::Tensor& value,
+                                                      const at::Tensor& indices, const at::Tensor& weights,
+                                                      double softmax_scale, bool softmax_plus_one);
 
 }  // namespace lookback

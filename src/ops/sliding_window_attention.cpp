@@ -45,13 +45,10 @@ double product_flops(const SlidingWindowParams& params) {
          static_cast<double>(num_keys * params.head_dim);
 }
 
-struct Forward {
-  at::Tensor output, softmax_lse;
-};
-
-Forward run_forward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, std::int64_t window_size) {
-  Forward result{at::empty(query.sizes(), query.options()),
-                 at::empty({query.size(0), query.size(2), query.size(1)}, query.options())};
+SlidingWindowForward run_forward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                                 std::int64_t window_size) {
+  SlidingWindowForward result{at::empty(query.sizes(), query.options()),
+                              at::empty({query.size(0), query.size(2), query.size(1)}, query.options())};
   const at::Tensor query_rows = with_contiguous_rows(query);
   const at::Tensor key_rows = with_contiguous_rows(key);
   const at::Tensor value_rows = with_contiguous_rows(value);
@@ -92,7 +89,7 @@ class SlidingWindowAttention : public torch::autograd::Function<SlidingWindowAtt
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
                             const at::Tensor& value, std::int64_t window_size) {
-    const Forward result = run_forward(query, key, value, window_size);
+    const SlidingWindowForward result = run_forward(query, key, value, window_size);
     context->save_for_backward({query, key, value, result.output, result.softmax_lse});
     context->saved_data["window"] = window_size;
     return result.output;
@@ -100,42 +97,15 @@ class SlidingWindowAttention : public torch::autograd::Function<SlidingWindowAtt
 
   static variable_list backward(AutogradContext* context, variable_list grad_outputs) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor query = with_contiguous_rows(saved[0]);
-    const at::Tensor key = with_contiguous_rows(saved[1]);
-    const at::Tensor value = with_contiguous_rows(saved[2]);
-    const at::Tensor grad_output = with_contiguous_rows(grad_outputs[0]);
-    const SlidingWindowParams params =
-        make_params(query, key, value, context->saved_data["window"].toInt(), saved[3], saved[4]);
-    const bool queries = context->needs_input_grad(0);
-    const bool keys = context->needs_input_grad(1) || context->needs_input_grad(2);
-    SlidingWindowGradients gradients{.grad_output = sequence_rows(grad_output)};
-    at::Tensor grad_query;
-    at::Tensor grad_key;
-    at::Tensor grad_value;
-    if (queries) {
-      grad_query = at::empty(query.sizes(), grad_output.options());
-      gradients.grad_query = grad_query.mutable_data_ptr<float>();
-    }
-    if (keys) {
-      grad_key = at::zeros(key.sizes(), grad_output.options());
-      grad_value = at::zeros(value.sizes(), grad_output.options());
-      gradients.grad_key = grad_key.mutable_data_ptr<float>();
-      gradients.grad_value = grad_value.mutable_data_ptr<float>();
-    }
-    if (queries && keys && one_pass_is_faster(params.batch_size * params.num_kv_heads)) {
-      backward_by_heads(params, gradients);
-    } else {
-      if (queries) backward_of_queries(params, gradients);
-      if (keys) backward_of_keys(params, gradients);
-    }
-    return {grad_query, grad_key, grad_value, at::Tensor()};
+    const SlidingWindowGrads grads = sliding_window_attention_backward(
+        grad_outputs[0], saved[0], saved[1], saved[2], {saved[3], saved[4]}, context->saved_data["window"].toInt(),
+        context->needs_input_grad(0), context->needs_input_grad(1) || context->needs_input_grad(2));
+    return {grads.query, grads.key, grads.value, at::Tensor()};
   }
 };
 
-}  // namespace
-
-at::Tensor sliding_window_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                                    std::int64_t window_size) {
+void check_arguments(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                     std::int64_t window_size) {
   constexpr const char* query_layout = "[N, L, H, D]";
   constexpr const char* key_layout = "[N, M + L, Hkv, D]";
   check_dimensions(query, 4, "query", query_layout);
@@ -154,11 +124,63 @@ at::Tensor sliding_window_attention(const at::Tensor& query, const at::Tensor& k
           key.size(2), query.size(2));
   require(query.size(1) > 0, "query: expected at least one position");
   require(window_size >= 0, "window_size: expected 0 or more, found {}", window_size);
-  if (has_kernel(query)) {
-    if (!needs_gradient({query, key, value})) return run_forward(query, key, value, window_size).output;
-    return SlidingWindowAttention::apply(query, key, value, window_size);
+}
+
+}  // namespace
+
+at::Tensor sliding_window_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                                    std::int64_t window_size) {
+  check_arguments(query, key, value, window_size);
+  if (!has_kernel(query)) return sliding_window_attention_composed(query, key, value, window_size);
+  if (!needs_gradient({query, key, value})) return run_forward(query, key, value, window_size).output;
+  return SlidingWindowAttention::apply(query, key, value, window_size);
+}
+
+SlidingWindowForward sliding_window_attention_forward(const at::Tensor& query, const at::Tensor& key,
+                                                      const at::Tensor& value, std::int64_t window_size) {
+  check_arguments(query, key, value, window_size);
+  if (has_kernel(query)) return run_forward(query, key, value, window_size);
+  const at::NoGradGuard no_gradients;
+  return {sliding_window_attention_composed(query, key, value, window_size),
+          at::zeros({query.size(0), query.size(2), query.size(1)}, query.options().dtype(at::kFloat))};
+}
+
+SlidingWindowGrads sliding_window_attention_backward(const at::Tensor& grad_output, const at::Tensor& query,
+                                                     const at::Tensor& key, const at::Tensor& value,
+                                                     const SlidingWindowForward& forward, std::int64_t window_size,
+                                                     bool queries, bool keys) {
+  check_arguments(query, key, value, window_size);
+  check_same_kind(grad_output, query, "grad_output", "query");
+  require(grad_output.sizes() == query.sizes(), "grad_output: expected the shape of query [{}], found [{}]",
+          fmt::join(query.sizes(), ", "), fmt::join(grad_output.sizes(), ", "));
+  if (!has_kernel(query)) {
+    return sliding_window_attention_composed_backward(grad_output, query, key, value, window_size);
   }
-  return sliding_window_attention_composed(query, key, value, window_size);
+  const at::Tensor rows = with_contiguous_rows(query);
+  const at::Tensor key_rows = with_contiguous_rows(key);
+  const at::Tensor value_rows = with_contiguous_rows(value);
+  const at::Tensor grad_rows = with_contiguous_rows(grad_output);
+  const SlidingWindowParams params =
+      make_params(rows, key_rows, value_rows, window_size, forward.output, forward.softmax_lse);
+  SlidingWindowGradients gradients{.grad_output = sequence_rows(grad_rows)};
+  SlidingWindowGrads grads;
+  if (queries) {
+    grads.query = at::empty(query.sizes(), grad_rows.options());
+    gradients.grad_query = grads.query.mutable_data_ptr<float>();
+  }
+  if (keys) {
+    grads.key = at::zeros(key.sizes(), grad_rows.options());
+    grads.value = at::zeros(value.sizes(), grad_rows.options());
+    gradients.grad_key = grads.key.mutable_data_ptr<float>();
+    gradients.grad_value = grads.value.mutable_data_ptr<float>();
+  }
+  if (queries && keys && one_pass_is_faster(params.batch_size * params.num_kv_heads)) {
+    backward_by_heads(params, gradients);
+  } else {
+    if (queries) backward_of_queries(params, gradients);
+    if (keys) backward_of_keys(params, gradients);
+  }
+  return grads;
 }
 
 }  // namespace lookback

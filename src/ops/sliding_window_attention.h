@@ -17,4 +17,25 @@ namespace lookback {
 at::Tensor sliding_window_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                     std::int64_t window_size);
 
+// What backward wants of forward.
+struct SlidingWindowForward {
+  at::Tensor output;  // [N, L, H, D]
+  at::Tensor
+      softmax_lse;  // [N, H, L] float32: log of each softmax's denominator; zeros where backward computes it anew
+};
+
+// d loss / d input. Undefined where nobody asked.
+struct SlidingWindowGrads {
+  at::Tensor query, key, value;
+};
+
+// sliding_window_attention in two halves, for those who do their own autograd. grad_output [N, L, H, D]; queries: the
+// gradient of query; keys: those of key and value.
+SlidingWindowForward sliding_window_attention_forward(const at::Tensor& query, const at::Tensor& key,
+                                                      const at::Tensor& value, std::int64_t window_size);
+SlidingWindowGrads sliding_window_attention_backward(const at::Tensor& grad_output, const at::Tensor& query,
+                                                     const at::Tensor& key, const at::Tensor& value,
+                                                     const SlidingWindowForward& forward, std::int64_t window_size,
+                                                     bool queries = true, bool keys = true);
+
 }  // namespace lookback

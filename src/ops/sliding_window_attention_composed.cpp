@@ -110,6 +110,12 @@ at::TensorOptions score_options(const at::Tensor& query) {
   return query.options().dtype(query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
 }
 
+at::Tensor unpad(const at::Tensor& padded, const at::Tensor& like, const Blocking& blocking) {
+  const std::int64_t used = like.size(1) - blocking.skipped;
+  return at::constant_pad_nd(padded.narrow(1, blocking.left_padding, used), {0, 0, 0, 0, blocking.skipped, 0})
+      .to(like.scalar_type());
+}
+
 class ComposedSlidingWindowAttention : public torch::autograd::Function<ComposedSlidingWindowAttention> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
@@ -132,47 +138,9 @@ class ComposedSlidingWindowAttention : public torch::autograd::Function<Composed
 
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor& query = saved[0];
-    const at::Tensor& key = saved[1];
-    const at::Tensor& value = saved[2];
-    const Blocking blocking = make_blocking(query, key, context->saved_data["window"].toInt());
-    const at::Tensor padded_key = pad_keys(key, blocking);
-    const at::Tensor padded_value = pad_keys(value, blocking);
-    const at::Tensor query_blocks = query_blocks_of(query, blocking);
-    const at::Tensor grad_blocks = query_blocks_of(gradients[0], blocking);
-    const at::Tensor bias = window_bias(blocking, query.size(2), key.size(2), score_options(query));
-    at::Tensor grad_query = at::empty(query_blocks.sizes(), query.options());
-    at::Tensor grad_key = at::zeros(padded_key.sizes(), bias.options());
-    at::Tensor grad_value = at::zeros(padded_value.sizes(), bias.options());
-    const double scale = 1.0 / std::sqrt(static_cast<double>(query.size(-1)));
-    for (std::int64_t first = 0; first < blocking.num_blocks; first += blocking.blocks_a_time) {
-      const std::int64_t count = std::min(blocking.blocks_a_time, blocking.num_blocks - first);
-      const BlockGroup group = attend(query_blocks, padded_key, padded_value, bias, blocking, first, count);
-      const at::Tensor grad_output = group_heads(grad_blocks.narrow(1, first, count), key.size(2)).contiguous();
-      const at::Tensor grad_probabilities = at::matmul(grad_output, group.value.transpose(-1, -2));
-      const at::Tensor grad_scores =
-          at::_softmax_backward_data(grad_probabilities, group.probabilities, -1, query.scalar_type());
-      grad_query.narrow(1, first, count)
-          .copy_(ungroup_heads(at::matmul(grad_scores, group.key).mul_(scale), query.size(2)));
-      // group.query already carries the scale.
-      const at::Tensor grad_key_windows = at::matmul(grad_scores.transpose(-1, -2), group.query).transpose(2, 3);
-      const at::Tensor grad_value_windows =
-          at::matmul(group.probabilities.transpose(-1, -2), grad_output).transpose(2, 3);
-      for (std::int64_t b = 0; b < count; ++b) {
-        const std::int64_t row = (first + b) * blocking.block;
-        grad_key.narrow(1, row, blocking.keys()).add_(grad_key_windows.select(1, b));
-        grad_value.narrow(1, row, blocking.keys()).add_(grad_value_windows.select(1, b));
-      }
-    }
-    return {grad_query.flatten(1, 2).narrow(1, 0, query.size(1)), unpad(grad_key, key, blocking),
-            unpad(grad_value, value, blocking), at::Tensor()};
-  }
-
- private:
-  static at::Tensor unpad(const at::Tensor& padded, const at::Tensor& like, const Blocking& blocking) {
-    const std::int64_t used = like.size(1) - blocking.skipped;
-    return at::constant_pad_nd(padded.narrow(1, blocking.left_padding, used), {0, 0, 0, 0, blocking.skipped, 0})
-        .to(like.scalar_type());
+    const SlidingWindowGrads grads = sliding_window_attention_composed_backward(
+        gradients[0], saved[0], saved[1], saved[2], context->saved_data["window"].toInt());
+    return {grads.query, grads.key, grads.value, at::Tensor()};
   }
 };
 
@@ -181,6 +149,41 @@ class ComposedSlidingWindowAttention : public torch::autograd::Function<Composed
 at::Tensor sliding_window_attention_composed(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                              std::int64_t window_size) {
   return ComposedSlidingWindowAttention::apply(query, key, value, window_size);
+}
+
+SlidingWindowGrads sliding_window_attention_composed_backward(const at::Tensor& grad_output, const at::Tensor& query,
+                                                              const at::Tensor& key, const at::Tensor& value,
+                                                              std::int64_t window_size) {
+  const Blocking blocking = make_blocking(query, key, window_size);
+  const at::Tensor padded_key = pad_keys(key, blocking);
+  const at::Tensor padded_value = pad_keys(value, blocking);
+  const at::Tensor query_blocks = query_blocks_of(query, blocking);
+  const at::Tensor grad_blocks = query_blocks_of(grad_output, blocking);
+  const at::Tensor bias = window_bias(blocking, query.size(2), key.size(2), score_options(query));
+  at::Tensor grad_query = at::empty(query_blocks.sizes(), query.options());
+  at::Tensor grad_key = at::zeros(padded_key.sizes(), bias.options());
+  at::Tensor grad_value = at::zeros(padded_value.sizes(), bias.options());
+  const double scale = 1.0 / std::sqrt(static_cast<double>(query.size(-1)));
+  for (std::int64_t first = 0; first < blocking.num_blocks; first += blocking.blocks_a_time) {
+    const std::int64_t count = std::min(blocking.blocks_a_time, blocking.num_blocks - first);
+    const BlockGroup group = attend(query_blocks, padded_key, padded_value, bias, blocking, first, count);
+    const at::Tensor grad_heads = group_heads(grad_blocks.narrow(1, first, count), key.size(2)).contiguous();
+    const at::Tensor grad_probabilities = at::matmul(grad_heads, group.value.transpose(-1, -2));
+    const at::Tensor grad_scores =
+        at::_softmax_backward_data(grad_probabilities, group.probabilities, -1, query.scalar_type());
+    grad_query.narrow(1, first, count)
+        .copy_(ungroup_heads(at::matmul(grad_scores, group.key).mul_(scale), query.size(2)));
+    // group.query already carries the scale.
+    const at::Tensor grad_key_windows = at::matmul(grad_scores.transpose(-1, -2), group.query).transpose(2, 3);
+    const at::Tensor grad_value_windows = at::matmul(group.probabilities.transpose(-1, -2), grad_heads).transpose(2, 3);
+    for (std::int64_t b = 0; b < count; ++b) {
+      const std::int64_t row = (first + b) * blocking.block;
+      grad_key.narrow(1, row, blocking.keys()).add_(grad_key_windows.select(1, b));
+      grad_value.narrow(1, row, blocking.keys()).add_(grad_value_windows.select(1, b));
+    }
+  }
+  return {grad_query.flatten(1, 2).narrow(1, 0, query.size(1)), unpad(grad_key, key, blocking),
+          unpad(grad_value, value, blocking)};
 }
 
 }  // namespace lookback

@@ -6,10 +6,17 @@
 
 #include <cstdint>
 
+#include "ops/sliding_window_attention.h"
+
 namespace lookback {
 
 // As sliding_window_attention(), whose checks its arguments have passed.
 at::Tensor sliding_window_attention_composed(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                              std::int64_t window_size);
+
+// All three gradients, given the output's.
+SlidingWindowGrads sliding_window_attention_composed_backward(const at::Tensor& grad_output, const at::Tensor& query,
+                                                              const at::Tensor& key, const at::Tensor& value,
+                                                              std::int64_t window_size);
 
 }  // namespace lookback
