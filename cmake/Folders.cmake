@@ -4,8 +4,13 @@ find_package(GTest QUIET)
 
 add_library(lookback_common INTERFACE)
 target_include_directories(lookback_common INTERFACE ${CMAKE_SOURCE_DIR}/src)
-target_compile_definitions(lookback_common INTERFACE FMT_HEADER_ONLY TOML_HEADER_ONLY=1 XXH_INLINE_ALL)
+target_compile_definitions(lookback_common INTERFACE TOML_HEADER_ONLY=1 XXH_INLINE_ALL)
 target_link_libraries(lookback_common INTERFACE Threads::Threads)
+# LibTorch's headers include its copy of fmt, so the whole program uses that one. src/core/fmt.cpp compiles it once, which
+# spares every file that formats text two seconds.
+file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fmt)
+file(CREATE_LINK ${TORCH_WHEEL_ROOT}/torch/include/fmt ${CMAKE_BINARY_DIR}/fmt/fmt SYMBOLIC)
+target_include_directories(lookback_common SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/fmt)
 
 set(tensor_library torch::cpu)
 if(LOOKBACK_CUDA)
@@ -20,8 +25,17 @@ add_library(lookback_aten OBJECT ${CMAKE_BINARY_DIR}/aten_pch.cpp)
 target_link_libraries(lookback_aten PUBLIC lookback_common ${tensor_library})
 target_precompile_headers(lookback_aten PRIVATE <ATen/ATen.h>)
 
-# Sanitized code takes so long to generate that what several files instantiate is generated once.
-set(unity UNITY_BUILD ${LOOKBACK_SANITIZE} UNITY_BUILD_BATCH_SIZE 6)
+# What several files include and instantiate is compiled once for all of them: half the time of a clean build. Few enough
+# at a time that one changed file is still compiled in seconds; sanitized code is rarely edited, and slow to generate.
+option(LOOKBACK_UNITY "Compile several files of a folder at a time" ON)
+set(unity UNITY_BUILD ${LOOKBACK_UNITY} UNITY_BUILD_BATCH_SIZE 3)
+if(LOOKBACK_SANITIZE)
+  set(unity UNITY_BUILD ${LOOKBACK_UNITY} UNITY_BUILD_BATCH_SIZE 6)
+endif()
+if(LOOKBACK_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # In its eyes a source file that is compiled with others is a header.
+  add_compile_options(-Wno-subobject-linkage)
+endif()
 
 # lookback_folder(<name> [TENSORS] DEPENDS <folders or libraries...>): src/<name>/*.cpp, and those of its folder cpu/, as
 # the target `<name>`.

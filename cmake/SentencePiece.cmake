@@ -25,6 +25,7 @@ target_include_directories(lookback_sentencepiece SYSTEM PRIVATE
   ${CMAKE_BINARY_DIR}/sentencepiece ${_sp} ${_sp}/src/builtin_pb ${_sp}/third_party/protobuf-lite)
 target_compile_definitions(lookback_sentencepiece PRIVATE HAVE_PTHREAD=1 _USE_INTERNAL_STRING_VIEW)
 target_compile_options(lookback_sentencepiece PRIVATE -w)
-set_target_properties(lookback_sentencepiece PROPERTIES CXX_STANDARD 17)
+set_target_properties(lookback_sentencepiece PROPERTIES CXX_STANDARD 17 UNITY_BUILD ${LOOKBACK_UNITY} UNITY_BUILD_BATCH_SIZE 5)
+set_source_files_properties(${_sp_protobuf} PROPERTIES SKIP_UNITY_BUILD_INCLUSION ON)
 target_link_libraries(lookback_sentencepiece PRIVATE Threads::Threads)
 add_library(sentencepiece::static ALIAS lookback_sentencepiece)

@@ -33,8 +33,6 @@ if(LOOKBACK_SANITIZE)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # GCC's manual: false warnings of uninitialized variables are to be expected with sanitizers (here in <regex>).
     add_compile_options(-Wno-maybe-uninitialized)
-    # Several source files are compiled as one, which makes them headers in its eyes.
-    add_compile_options(-Wno-subobject-linkage)
   endif()
 endif()
 

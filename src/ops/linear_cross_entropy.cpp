@@ -1,5 +1,6 @@
 #include "ops/linear_cross_entropy.h"
 
+#include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>

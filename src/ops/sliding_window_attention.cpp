@@ -1,5 +1,6 @@
 #include "ops/sliding_window_attention.h"
 
+#include <fmt/ranges.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 #include "text/bpe_tokenizer.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <atomic>

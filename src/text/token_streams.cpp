@@ -1,6 +1,6 @@
 #include "text/token_streams.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
