@@ -15,6 +15,9 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TIDY = ROOT / ".deps" / "tools" / "clang_tidy" / "data" / "bin" / "clang-tidy"
+# What several files include is parsed once for all of them; LibTorch's headers take longer than our code.
+BATCH_SIZE = 6
+SOURCES = r"/(src|tests|bench)/[a-z_0-9/]+\.(h|cpp)$"
 KEPT_FLAGS = re.compile(r"-(D|I|std=)")
 
 
@@ -43,45 +46,78 @@ def own_headers(path, flags, seen):
     return seen
 
 
-def check(path, flags, stamps):
-    """(path, clang-tidy's findings or "", seconds or None when nothing had changed)"""
+def stamp_of(path, flags, stamps):
+    """The file that exists once `path`, as it and all that it depends on are now, was found to be in order."""
     content = hashlib.sha256()
-    for file in [ROOT / ".clang-tidy", ROOT / "tools" / "wheels" / "lint.txt", path, *sorted(own_headers(path, flags, set()))]:
+    causes = [pathlib.Path(__file__), ROOT / ".clang-tidy", ROOT / "tools" / "wheels" / "lint.txt", path]
+    for file in causes + sorted(own_headers(path, flags, set())):
         content.update(file.read_bytes())
     content.update("\0".join(flags).encode())
-    stamp = stamps / content.hexdigest()
-    if stamp.exists():
-        return path, "", None
-    start = time.monotonic()
-    result = subprocess.run([TIDY, "--quiet", path, "--", *flags], capture_output=True, text=True, cwd=ROOT)
-    if result.returncode == 0:
-        stamp.touch()
-        return path, "", time.monotonic() - start
-    return path, result.stdout or result.stderr, time.monotonic() - start
+    return stamps / content.hexdigest()
+
+
+def run_tidy(path, flags, *options):
+    """clang-tidy's findings, or "" """
+    result = subprocess.run([TIDY, "--quiet", *options, path, "--", *flags], capture_output=True, text=True, cwd=ROOT)
+    return "" if result.returncode == 0 else result.stdout or result.stderr
+
+
+def check(batch, flags, stamps):
+    """[(path, findings or "")] of the files {path: stamp} of a batch"""
+    if len(batch) > 1:
+        together = stamps / f"batch_{min(batch.values()).name}.cpp"
+        together.write_text("".join(f'#include "{path}"  // NOLINT\n' for path in batch))
+        clean = not run_tidy(together, flags, f"--header-filter={SOURCES}")
+        together.unlink()
+        if clean:
+            for stamp in batch.values():
+                stamp.touch()
+            return [(path, "") for path in batch]
+    # One by one, so that each finding stands once and names that clash only in a batch do not count.
+    results = []
+    for path, stamp in batch.items():
+        results.append((path, run_tidy(path, flags)))
+        if not results[-1][1]:
+            stamp.touch()
+    return results
 
 
 def main():
     build, jobs, only = ROOT / sys.argv[1], int(sys.argv[2]), [str(ROOT / p) for p in sys.argv[3:]]
     stamps = build / "clang-tidy"
     stamps.mkdir(parents=True, exist_ok=True)
-    files = {}
+    files, groups = 0, {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         path = pathlib.Path(entry["directory"], entry["file"])
         ours = any(path.is_relative_to(ROOT / folder) for folder in ("src", "tests", "bench"))
-        if ours and (not only or any(str(path).startswith(prefix) for prefix in only)):
-            files[path] = clang_flags(entry["command"])
+        if not ours or (only and not any(str(path).startswith(prefix) for prefix in only)):
+            continue
+        files += 1
+        flags = clang_flags(entry["command"])
+        stamp = stamp_of(path, flags, stamps)
+        if stamp.exists():
+            continue
+        # Tests name their helpers alike. A file of src/ goes with those that are compiled with the same options.
+        options = re.sub(r" -o .*", "", entry["command"])
+        alone = not path.is_relative_to(ROOT / "src")
+        groups.setdefault((path if alone else path.parent, options), (flags, {}))[1][path] = stamp
     if only and not files:
         sys.exit(f"clang-tidy: no .cpp file under {' '.join(sys.argv[3:])}")
-    findings, num_checked, start = 0, 0, time.monotonic()
+    batches = []
+    for flags, group in groups.values():
+        paths = sorted(group)
+        batches += [({path: group[path] for path in paths[i:i + BATCH_SIZE]}, flags)
+                    for i in range(0, len(paths), BATCH_SIZE)]
+    findings, start = 0, time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(check, path, flags, stamps) for path, flags in sorted(files.items())]
+        futures = [pool.submit(check, batch, flags, stamps) for batch, flags in batches]
         for future in concurrent.futures.as_completed(futures):
-            path, output, seconds = future.result()
-            num_checked += seconds is not None
-            if output:
-                findings += 1
-                print(output.replace(f"{ROOT}/", ""), flush=True)
-    print(f"clang-tidy: {len(files)} files, {num_checked} of them changed, {findings} with findings, "
+            for _, output in future.result():
+                if output:
+                    findings += 1
+                    print(output.replace(f"{ROOT}/", ""), flush=True)
+    num_checked = sum(len(batch) for batch, _ in batches)
+    print(f"clang-tidy: {files} files, {num_checked} of them changed, {findings} with findings, "
           f"{time.monotonic() - start:.0f} s")
     return 1 if findings else 0
 
