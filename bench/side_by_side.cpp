@@ -61,8 +61,10 @@ void run_contest(benchmark::State& state, const Contest& contest) {
   }
   state.counters["speedup"] = *std::ranges::min_element(rival_seconds) / our_seconds;
   state.counters["fraction_of_peak"] = contest.flops / our_seconds / product_rate;
-  state.counters["extra_memory_ratio"] =
-      (peak_bytes - static_cast<double>(contest.result_bytes)) / static_cast<double>(contest.gather_bytes);
+  if (contest.gather_bytes > 0) {
+    state.counters["extra_memory_ratio"] =
+        (peak_bytes - static_cast<double>(contest.result_bytes)) / static_cast<double>(contest.gather_bytes);
+  }
   if (contest.bytes_read > 0) {
     state.counters["bandwidth_time_ratio"] = our_seconds / (contest.bytes_read / read_rate);
   }

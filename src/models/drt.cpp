@@ -67,11 +67,11 @@ at::Tensor Drt::insert_landmarks(const at::Tensor& input_ids) const {
 EncodedChunks Drt::encode_chunks(const at::Tensor& hidden, bool gradient_checkpointing) const {
   const std::int64_t num_chunks = hidden.size(1);
   at::Tensor x = rms_norm(encoder_prenorm_, hidden).flatten(0, 1);  // [N * C, P, d]
-  const RotaryTable rotary =
+  const RotaryTable table =
       make_rotary_table(positions_per_chunk(), config_.head_dim(), config_.rope_theta, x.options());
   for (const LlamaLayer& layer : encoder_layers_) {
-    const TensorFunction apply = [&layer, rotary](const std::vector<at::Tensor>& inputs) {
-      return bidirectional_layer(layer, inputs[0], rotary);
+    const TensorFunction apply = [&layer, table](const std::vector<at::Tensor>& inputs) {
+      return bidirectional_layer(layer, inputs[0], table);
     };
     x = apply_maybe_recomputed(gradient_checkpointing, apply, {x});
   }

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "ops/rms_norm.h"
+#include "ops/silu_and_mul.h"
 #include "ops/sliding_window_attention.h"
 
 namespace lookback {
@@ -9,12 +11,6 @@ namespace {
 
 at::Tensor split_heads(const at::Tensor& x, std::int64_t num_heads) {
   return x.unflatten(-1, {num_heads, x.size(-1) / num_heads});
-}
-
-at::Tensor rotate(const at::Tensor& x, const RotaryTable& rotary) {
-  const std::int64_t half = x.size(-1) / 2;
-  const at::Tensor rotated = at::cat({-x.narrow(-1, half, half), x.narrow(-1, 0, half)}, -1);
-  return x * rotary.cosine + rotated * rotary.sine;
 }
 
 }  // namespace
@@ -31,13 +27,10 @@ RmsNorm make_rms_norm(ParameterSet& parameters, const std::string& name, std::in
   return {parameters.add(name, {size}, {Initializer::Kind::ones, 0}), eps};
 }
 
-at::Tensor rms_norm(const RmsNorm& norm, const at::Tensor& x) {
-  const at::ScalarType type = x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-  return at::rms_norm(x.to(type), norm.weight.sizes(), norm.weight.to(type), norm.eps).to(x.scalar_type());
-}
+at::Tensor rms_norm(const RmsNorm& norm, const at::Tensor& x) { return rms_norm(x, norm.weight, norm.eps); }
 
 at::Tensor swiglu(const SwiGlu& mlp, const at::Tensor& x) {
-  return project(at::silu(project(x, mlp.gate_proj)) * project(x, mlp.up_proj), mlp.down_proj);
+  return project(silu_and_mul(project(x, mlp.gate_proj), project(x, mlp.up_proj)), mlp.down_proj);
 }
 
 LlamaLayer make_llama_layer(ParameterSet& parameters, const std::string& prefix, const LayerSizes& sizes) {
@@ -90,23 +83,15 @@ at::Tensor mlp_block(const LlamaLayer& layer, const at::Tensor& x, const at::Ten
   return x + swiglu(layer.mlp, rms_norm(layer.post_attention_layernorm, y));
 }
 
-RotaryTable make_rotary_table(std::int64_t length, std::int64_t head_dim, double theta,
-                              const at::TensorOptions& options) {
-  const at::TensorOptions precise = options.dtype(at::kDouble);
-  const at::Tensor exponents = at::arange(0, head_dim, 2, precise) / static_cast<double>(head_dim);
-  const at::Tensor angles = at::arange(length, precise).unsqueeze(1) * at::pow(theta, exponents).reciprocal();
-  const at::Tensor both = at::cat({angles, angles}, -1);
-  return {both.cos().to(options), both.sin().to(options)};
-}
-
-at::Tensor bidirectional_layer(const LlamaLayer& layer, const at::Tensor& x, const RotaryTable& rotary) {
+at::Tensor bidirectional_layer(const LlamaLayer& layer, const at::Tensor& x, const RotaryTable& table) {
   const SelfAttention& attention = layer.self_attn;
   const at::Tensor normed = rms_norm(layer.input_layernorm, x);
   const auto heads = [&](const at::Tensor& weight) {
-    return split_heads(project(normed, weight), attention.num_heads).transpose(1, 2);  // [M, H, P, D]
+    return split_heads(project(normed, weight), attention.num_heads);  // [M, P, H, D]
   };
-  const at::Tensor mixed = at::scaled_dot_product_attention(
-      rotate(heads(attention.q_proj), rotary), rotate(heads(attention.k_proj), rotary), heads(attention.v_proj));
+  const at::Tensor mixed = at::scaled_dot_product_attention(rotary(heads(attention.q_proj), table).transpose(1, 2),
+                                                            rotary(heads(attention.k_proj), table).transpose(1, 2),
+                                                            heads(attention.v_proj).transpose(1, 2));
   const at::Tensor attended = x + project(mixed.transpose(1, 2).flatten(-2), attention.o_proj);
   return mlp_block(layer, attended, attended);
 }

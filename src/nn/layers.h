@@ -9,6 +9,7 @@
 #include <string>
 
 #include "nn/parameters.h"
+#include "ops/rotary.h"
 
 namespace lookback {
 
@@ -73,14 +74,7 @@ at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x
 // x + swiglu(norm(y)): with y = x a Llama layer's second half; DRT's upper layers give y = x + GCA(x).
 at::Tensor mlp_block(const LlamaLayer& layer, const at::Tensor& x, const at::Tensor& y);
 
-// The cosines and sines of rotary positions 0..length-1, [length, D] each, rotate-half (arXiv 2104.09864).
-struct RotaryTable {
-  at::Tensor cosine, sine;
-};
-RotaryTable make_rotary_table(std::int64_t length, std::int64_t head_dim, double theta,
-                              const at::TensorOptions& options);
-
 // A whole bidirectional Llama layer with rotary positions over x [M, P, d]: each of the M rows attends to itself.
-at::Tensor bidirectional_layer(const LlamaLayer& layer, const at::Tensor& x, const RotaryTable& rotary);
+at::Tensor bidirectional_layer(const LlamaLayer& layer, const at::Tensor& x, const RotaryTable& table);
 
 }  // namespace lookback

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "kernels/cross_entropy.h"
+#include "ops/kernel_tensors.h"
 #include "ops/tensor_checks.h"
 
 namespace lookback {
@@ -16,16 +18,41 @@ using torch::autograd::variable_list;
 constexpr std::int64_t max_logit_bytes = std::int64_t{32} << 20;
 constexpr std::int64_t ignored = -100;
 
+// Fills losses [M]; with factors [M] the logits [M, V] become the loss's gradient, factor (softmax - one-hot of the
+// label), else they are used up.
+void composed_rows(at::Tensor& logits, const at::Tensor& labels, const at::Tensor& factors, at::Tensor& losses) {
+  const at::Tensor counted = labels.ne(ignored);
+  const at::Tensor targets = labels.masked_fill(counted.logical_not(), 0).unsqueeze(1);
+  at::Tensor log_probabilities = at::log_softmax(logits, -1);
+  losses.copy_(log_probabilities.gather(1, targets).squeeze(1).neg_().mul_(counted));
+  if (!factors.defined()) return;
+  const at::Tensor counted_factors = (factors * counted).unsqueeze(1);
+  logits = log_probabilities.exp_().mul_(counted_factors);
+  logits.scatter_add_(1, targets, -counted_factors);
+}
+
+void kernel_rows(const at::Tensor& logits, const at::Tensor& labels, const at::Tensor& factors,
+                 const at::Tensor& losses) {
+  // An exponential and four passes count for more than their name.
+  constexpr double flops_per_element = 32;
+  const CrossEntropyParams params{.num_classes = logits.size(1),
+                                  .logits = logits.mutable_data_ptr<float>(),
+                                  .labels = labels.const_data_ptr<std::int64_t>(),
+                                  .losses = losses.mutable_data_ptr<float>(),
+                                  .factors = factors.defined() ? factors.const_data_ptr<float>() : nullptr};
+  parallel_with_scratch(logits.size(0), flops_per_element * static_cast<double>(params.num_classes), 0,
+                        [&](auto first, auto last, float*) { cross_entropy_rows(params, first, last); });
+}
+
 class Operation : public torch::autograd::Function<Operation> {
  public:
   static variable_list forward(AutogradContext* context, const at::Tensor& hidden, const at::Tensor& weight,
                                const at::Tensor& labels, const at::Tensor& loss_weights, bool with_gradients) {
     const at::ScalarType sum_type = hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
     const at::Tensor matrix = weight.to(hidden.scalar_type());
-    const at::Tensor counted = labels.ne(ignored);
-    const at::Tensor targets = labels.masked_fill(counted.logical_not(), 0).unsqueeze(1);
-    const at::Tensor factors = loss_weights.to(sum_type) * counted;
-    at::Tensor token_losses = at::empty({hidden.size(0)}, hidden.options().dtype(sum_type));
+    const at::Tensor all_labels = labels.contiguous();
+    const at::Tensor factors = loss_weights.to(sum_type).contiguous();
+    const at::Tensor token_losses = at::empty({hidden.size(0)}, hidden.options().dtype(sum_type));
     at::Tensor grad_hidden;
     at::Tensor grad_weight;
     if (with_gradients) {
@@ -35,21 +62,24 @@ class Operation : public torch::autograd::Function<Operation> {
     const std::int64_t row_bytes = weight.size(0) * static_cast<std::int64_t>(sizeof(float));
     const std::int64_t step = std::max<std::int64_t>(1, max_logit_bytes / row_bytes);
     for (std::int64_t first = 0; first < hidden.size(0); first += step) {
-      const std::int64_t count = std::min(step, hidden.size(0) - first);
-      const at::Tensor rows = hidden.narrow(0, first, count);
-      const at::Tensor some_targets = targets.narrow(0, first, count);
-      at::Tensor log_probabilities = at::log_softmax(at::matmul(rows, matrix.t()).to(sum_type), -1);
-      token_losses.narrow(0, first, count).copy_(log_probabilities.gather(1, some_targets).squeeze(1).neg_());
+      const auto part = [first, count = std::min(step, hidden.size(0) - first)](const at::Tensor& whole) {
+        return whole.narrow(0, first, count);
+      };
+      const at::Tensor rows = part(hidden);
+      at::Tensor logits = at::matmul(rows, matrix.t()).to(sum_type);
+      at::Tensor losses = part(token_losses);
+      const at::Tensor some_factors = with_gradients ? part(factors) : at::Tensor();
+      if (has_row_kernel(logits)) {
+        kernel_rows(logits, part(all_labels), some_factors, losses);
+      } else {
+        composed_rows(logits, part(all_labels), some_factors, losses);
+      }
       if (!with_gradients) continue;
-      // d loss / d logits = factor (softmax - one-hot of the label).
-      const at::Tensor some_factors = factors.narrow(0, first, count).unsqueeze(1);
-      at::Tensor grad_logits = log_probabilities.exp_().mul_(some_factors);
-      grad_logits.scatter_add_(1, some_targets, -some_factors);
-      grad_logits = grad_logits.to(hidden.scalar_type());
-      grad_hidden.narrow(0, first, count).copy_(at::matmul(grad_logits, matrix));
+      const at::Tensor grad_logits = logits.to(hidden.scalar_type());
+      at::Tensor some_grad_hidden = part(grad_hidden);
+      at::matmul_out(some_grad_hidden, grad_logits, matrix);
       grad_weight.add_(at::matmul(grad_logits.t(), rows));
     }
-    token_losses.mul_(counted);
     if (with_gradients) context->save_for_backward({grad_hidden, grad_weight.to(weight.scalar_type())});
     context->mark_non_differentiable({token_losses});
     return {(token_losses * factors).sum(), token_losses};

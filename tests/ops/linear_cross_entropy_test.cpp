@@ -1,5 +1,6 @@
 #include "ops/linear_cross_entropy.h"
 
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include "core/error.h"
@@ -41,6 +42,27 @@ TEST_P(LinearCrossEntropyRows, AgreesWithFullLogits) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Rows, LinearCrossEntropyRows, testing::Values(2, 418, 419, 420, 900));
+
+// float32 takes the kernel: the same within its rounding.
+TEST(LinearCrossEntropy, AgreesInFloat32) {
+  const at::Tensor hidden = normal_leaf({300, 16}, 1);
+  const at::Tensor weight = normal_leaf({1003, 16}, 2);
+  at::Generator generator = at::detail::createCPUGenerator(3);
+  const at::Tensor labels = at::randint(0, 1003, {300}, generator, at::kLong);
+  labels.slice(0, 10, 20).fill_(-100);
+  const at::Tensor factors = at::rand({300}, generator, at::kDouble);
+  const LinearCrossEntropy expected = linear_cross_entropy(hidden, weight, labels, factors);
+  expected.loss.backward();
+  const at::Tensor rows = hidden.detach().to(at::kFloat).set_requires_grad(true);
+  const at::Tensor matrix = weight.detach().to(at::kFloat).set_requires_grad(true);
+  const LinearCrossEntropy found = linear_cross_entropy(rows, matrix, labels, factors.to(at::kFloat));
+  found.loss.backward();
+  EXPECT_LT(largest_difference(found.token_losses, expected.token_losses), 2e-5);
+  EXPECT_LT(largest_difference(rows.grad(), hidden.grad()), 2e-5);
+  EXPECT_LT(largest_difference(matrix.grad(), weight.grad()), 2e-5);
+  const at::NoGradGuard no_gradients;
+  EXPECT_TRUE(linear_cross_entropy(rows, matrix, labels).token_losses.equal(found.token_losses));
+}
 
 TEST(LinearCrossEntropy, IsTheMeanOverLabelsByDefault) {
   const at::Tensor hidden = normal_leaf({5, 3}, 1);

@@ -5,6 +5,10 @@
 
 #include "kernels/chunk_attention_params.h"
 #include "kernels/chunk_readers.h"
+#include "kernels/cross_entropy_params.h"
+#include "kernels/rms_norm_params.h"
+#include "kernels/rotary_params.h"
+#include "kernels/silu_and_mul_params.h"
 #include "kernels/simd_level.h"
 #include "kernels/sliding_window_params.h"
 
@@ -25,6 +29,14 @@ struct KernelTable {
                                           std::int64_t last, float* scratch);
   void (*sliding_window_backward_keys)(const SlidingWindowParams&, const SlidingWindowGradients&, std::int64_t first,
                                        std::int64_t last, float* scratch);
+  void (*rms_norm_forward)(const RmsNormParams&, std::int64_t first_row, std::int64_t last_row);
+  void (*rms_norm_backward)(const RmsNormParams&, const RmsNormGradients&, std::int64_t first_block,
+                            std::int64_t last_block);
+  void (*silu_and_mul_forward)(const SiluAndMulParams&, float* output, std::int64_t first, std::int64_t last);
+  void (*silu_and_mul_backward)(const SiluAndMulParams&, const SiluAndMulGradients&, std::int64_t first,
+                                std::int64_t last);
+  void (*rotary_rows)(const RotaryParams&, std::int64_t first, std::int64_t last);
+  void (*cross_entropy_rows)(const CrossEntropyParams&, std::int64_t first, std::int64_t last);
 };
 
 extern const KernelTable portable_kernels;

@@ -1,6 +1,10 @@
 #include "kernels/cpu/chunk_attention_backward.h"
 #include "kernels/cpu/chunk_attention_forward.h"
+#include "kernels/cpu/cross_entropy.h"
 #include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/rms_norm.h"
+#include "kernels/cpu/rotary.h"
+#include "kernels/cpu/silu_and_mul.h"
 #include "kernels/cpu/sliding_window_backward.h"
 #include "kernels/cpu/sliding_window_forward.h"
 
@@ -23,6 +27,12 @@ const KernelTable avx512_kernels = {
     .sliding_window_backward_heads = sliding_window_backward_heads<Avx512>,
     .sliding_window_backward_queries = sliding_window_backward_queries<Avx512>,
     .sliding_window_backward_keys = sliding_window_backward_keys<Avx512>,
+    .rms_norm_forward = rms_norm_forward<Avx512>,
+    .rms_norm_backward = rms_norm_backward<Avx512>,
+    .silu_and_mul_forward = silu_and_mul_forward<Avx512>,
+    .silu_and_mul_backward = silu_and_mul_backward<Avx512>,
+    .rotary_rows = rotary_rows<Avx512>,
+    .cross_entropy_rows = cross_entropy_rows<Avx512>,
 };
 
 }  // namespace lookback::simd

@@ -1,6 +1,10 @@
 #include "kernels/cpu/chunk_attention_backward.h"
 #include "kernels/cpu/chunk_attention_forward.h"
+#include "kernels/cpu/cross_entropy.h"
 #include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/rms_norm.h"
+#include "kernels/cpu/rotary.h"
+#include "kernels/cpu/silu_and_mul.h"
 #include "kernels/cpu/sliding_window_backward.h"
 #include "kernels/cpu/sliding_window_forward.h"
 
@@ -23,6 +27,12 @@ const KernelTable portable_kernels = {
     .sliding_window_backward_heads = sliding_window_backward_heads<Portable>,
     .sliding_window_backward_queries = sliding_window_backward_queries<Portable>,
     .sliding_window_backward_keys = sliding_window_backward_keys<Portable>,
+    .rms_norm_forward = rms_norm_forward<Portable>,
+    .rms_norm_backward = rms_norm_backward<Portable>,
+    .silu_and_mul_forward = silu_and_mul_forward<Portable>,
+    .silu_and_mul_backward = silu_and_mul_backward<Portable>,
+    .rotary_rows = rotary_rows<Portable>,
+    .cross_entropy_rows = cross_entropy_rows<Portable>,
 };
 
 }  // namespace lookback::simd

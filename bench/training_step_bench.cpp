@@ -1,0 +1,75 @@
+// A training step (forward, backward, clipping, AdamW) with the kernels against the same step composed of tensor
+// operations.
+#include <ATen/CPUGeneratorImpl.h>
+#include <benchmark/benchmark.h>
+
+#include <random>
+
+#include "eval/demo_plan.h"
+#include "models/model.h"
+#include "ops/composed_operators.h"
+#include "side_by_side.h"
+#include "train/clipping.h"
+#include "train/flops.h"
+#include "train/optimizer.h"
+#include "train/training_step.h"
+
+namespace lookback {
+namespace {
+
+// 7 million parameters.
+ModelConfig seven_million() {
+  ModelConfig config;
+  config.vocab_size = 512;
+  config.landmark_id = 511;
+  return config;
+}
+
+TokenBatch random_batch(const ModelConfig& config, std::int64_t num_sequences, std::int64_t length,
+                        std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::uniform_int_distribution<std::int64_t> id(0, 255);
+  TokenBatch batch;
+  batch.num_sequences = num_sequences;
+  batch.length = length;
+  for (std::int64_t i = 0; i < num_sequences * length; ++i) {
+    batch.input_ids.push_back(id(random));
+    batch.labels.push_back(id(random) % config.vocab_size);
+  }
+  return batch;
+}
+
+void BM_TrainingStep(benchmark::State& state, const ModelConfig& config, std::int64_t num_sequences,
+                     std::int64_t length) {
+  const std::unique_ptr<Model> model = make_model(config, at::kCPU, 1);
+  AdamW optimizer(model->parameters(), TrainConfig{});
+  const TokenBatch batch = random_batch(config, num_sequences, length, 1);
+  ForwardOptions options;
+  options.training = true;
+  options.generator = at::detail::createCPUGenerator(1);
+  const auto step = [&] {
+    benchmark::DoNotOptimize(accumulate_gradients(*model, {&batch, 1}, options));
+    clip_gradients(model->parameters(), 1);
+    optimizer.step(0);
+    model->parameters().zero_gradients();
+  };
+  run_contest(state, {.ours = step,
+                      .rivals = {{"composed",
+                                  [&] {
+                                    const ComposedOperators composed;
+                                    step();
+                                  }}},
+                      .flops = static_cast<double>(num_sequences) * training_flops(config, length)});
+}
+// `lookback demo`'s model, at the last stage of its curriculum.
+BENCHMARK_CAPTURE(BM_TrainingStep, demo, make_demo_plan(256, 0, demo_default_steps, false).drt, 6, 496)
+    ->Iterations(20)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_TrainingStep, seven_million, seven_million(), 1, 4032)
+    ->Iterations(3)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace lookback
