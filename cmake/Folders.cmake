@@ -34,7 +34,7 @@ if(LOOKBACK_SANITIZE)
 endif()
 if(LOOKBACK_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # In its eyes a source file that is compiled with others is a header.
-  add_compile_options(-Wno-subobject-linkage)
+  add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>)
 endif()
 
 # lookback_folder(<name> [TENSORS] DEPENDS <folders or libraries...>): src/<name>/*.cpp, and those of its folder cpu/, as
@@ -63,22 +63,23 @@ function(lookback_folder name)
 endfunction()
 
 # lookback_tests(<folder> [TENSORS] DEPENDS <libraries...>): tests/<folder>/*_test.cpp as one program,
-# tests/<folder>/*_slow_test.cpp as another whose tests carry the label `slow` instead of `unit`.
+# tests/<folder>/*_slow_test.cpp as another whose tests carry the label `slow` instead of `unit`; with a CUDA
+# compiler tests/<folder>/*_gpu_test.cpp as a third, `gpu`.
 function(lookback_tests name)
   cmake_parse_arguments(arg "TENSORS" "" "DEPENDS" ${ARGN})
   file(GLOB all CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_test.cpp)
   file(GLOB helpers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
   list(FILTER helpers EXCLUDE REGEX "_test\\.cpp$")
-  foreach(label unit slow)
+  foreach(label unit slow gpu)
     set(sources ${all})
-    if(label STREQUAL "slow")
-      list(FILTER sources INCLUDE REGEX "_slow_test\\.cpp$")
-      set(target ${name}_slow_tests)
-    else()
-      list(FILTER sources EXCLUDE REGEX "_slow_test\\.cpp$")
+    if(label STREQUAL "unit")
+      list(FILTER sources EXCLUDE REGEX "_(slow|gpu)_test\\.cpp$")
       set(target ${name}_tests)
+    else()
+      list(FILTER sources INCLUDE REGEX "_${label}_test\\.cpp$")
+      set(target ${name}_${label}_tests)
     endif()
-    if(NOT sources)
+    if(NOT sources OR (label STREQUAL "gpu" AND NOT CMAKE_CUDA_COMPILER))
       continue()
     endif()
     add_executable(${target} ${sources} ${helpers})

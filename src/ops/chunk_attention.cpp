@@ -9,6 +9,7 @@
 
 #include "kernels/chunk_attention.h"
 #include "ops/chunk_attention_composed.h"
+#include "ops/cuda_attention.h"
 #include "ops/kernel_tensors.h"
 #include "ops/tensor_checks.h"
 
@@ -103,6 +104,15 @@ at::Tensor run_forward(const Arguments& arguments) {
   return output;
 }
 
+at::Tensor forward_by_kernel(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                             const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
+                             bool softmax_plus_one) {
+  if (has_cuda_kernel(query)) {
+    return cuda_chunk_attention_forward(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
+  }
+  return run_forward(make_arguments(query, key, value, indices, weights, softmax_scale, softmax_plus_one));
+}
+
 void backward_by_heads(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients) {
   parallel_with_scratch(params.batch_size * params.num_kv_heads,
                         2.5 * item_flops(params) * static_cast<double>(params.num_chunks),
@@ -140,7 +150,7 @@ class ChunkAttention : public torch::autograd::Function<ChunkAttention> {
     context->save_for_backward({query, key, value, indices, weights});
     context->saved_data["scale"] = softmax_scale;
     context->saved_data["plus_one"] = softmax_plus_one;
-    return run_forward(make_arguments(query, key, value, indices, weights, softmax_scale, softmax_plus_one));
+    return forward_by_kernel(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
   }
 
   static variable_list backward(AutogradContext* context, variable_list grad_outputs) {
@@ -178,6 +188,9 @@ void check_shapes(const at::Tensor& query, const at::Tensor& key, const at::Tens
           fmt::join(indices.sizes(), ", "), fmt::join(weights.sizes(), ", "));
   require(indices.scalar_type() == at::kLong, "indices: expected int64, found {}",
           c10::toString(indices.scalar_type()));
+  require(indices.device() == query.device() && weights.device() == query.device(),
+          "indices and weights: expected on the device of query ({}), found on {} and {}", query.device().str(),
+          indices.device().str(), weights.device().str());
   require(key.size(3) > 0 && query.size(3) % key.size(3) == 0, "key: its {} heads must divide the query's {}",
           key.size(3), query.size(3));
   require(key.size(1) > 0 && key.size(2) > 0, "key: expected at least one chunk of at least one position");
@@ -215,9 +228,9 @@ at::Tensor chunk_attention(const at::Tensor& query, const at::Tensor& key, const
   } else {
     check_same_kind(key, query, "key", "query");
   }
-  if (has_kernel(query)) {
+  if (has_kernel(query) || has_cuda_kernel(query)) {
     if (!gradient) {
-      return run_forward(make_arguments(query, key, value, indices, weights, softmax_scale, softmax_plus_one));
+      return forward_by_kernel(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
     }
     return ChunkAttention::apply(query, key, value, indices, weights, softmax_scale, softmax_plus_one);
   }
@@ -233,6 +246,10 @@ ChunkAttentionGrads chunk_attention_backward(const at::Tensor& grad_output, cons
   check_same_kind(grad_output, query, "grad_output", "query");
   require(grad_output.sizes() == query.sizes(), "grad_output: expected the shape of query [{}], found [{}]",
           fmt::join(query.sizes(), ", "), fmt::join(grad_output.sizes(), ", "));
+  if (has_cuda_kernel(query)) {
+    return cuda_chunk_attention_backward(grad_output, query, key, value, indices, weights, softmax_scale,
+                                         softmax_plus_one, chunks);
+  }
   if (!has_kernel(query)) {
     return chunk_attention_composed_backward(grad_output, query, key, value, indices, weights, softmax_scale,
                                              softmax_plus_one);

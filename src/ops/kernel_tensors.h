@@ -10,12 +10,18 @@
 #include <functional>
 #include <initializer_list>
 
+#include "ops/composed_operators.h"
+
 namespace lookback {
 
-// Whether the kernels take such a query [..., D].
+// Whether the kernels that work row by row or element by element take such a tensor.
+inline bool has_row_kernel(const at::Tensor& x) {
+  return x.is_cpu() && x.scalar_type() == at::kFloat && x.numel() > 0 && !ComposedOperators::active();
+}
+
+// Whether attention's kernels take such a query [..., D].
 inline bool has_kernel(const at::Tensor& query) {
-  return query.is_cpu() && query.scalar_type() == at::kFloat && query.numel() > 0 && query.size(-1) % 8 == 0 &&
-         query.size(-1) <= 256;
+  return has_row_kernel(query) && query.size(-1) % 8 == 0 && query.size(-1) <= 256;
 }
 
 // The tensor itself where its last dimension is contiguous, else a copy.

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "kernels/sliding_window.h"
+#include "ops/cuda_attention.h"
 #include "ops/kernel_tensors.h"
 #include "ops/sliding_window_attention_composed.h"
 #include "ops/tensor_checks.h"
@@ -48,6 +49,7 @@ double product_flops(const SlidingWindowParams& params) {
 
 SlidingWindowForward run_forward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                  std::int64_t window_size) {
+  if (has_cuda_kernel(query)) return cuda_sliding_window_forward(query, key, value, window_size);
   SlidingWindowForward result{at::empty(query.sizes(), query.options()),
                               at::empty({query.size(0), query.size(2), query.size(1)}, query.options())};
   const at::Tensor query_rows = with_contiguous_rows(query);
@@ -132,7 +134,9 @@ void check_arguments(const at::Tensor& query, const at::Tensor& key, const at::T
 at::Tensor sliding_window_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                     std::int64_t window_size) {
   check_arguments(query, key, value, window_size);
-  if (!has_kernel(query)) return sliding_window_attention_composed(query, key, value, window_size);
+  if (!has_kernel(query) && !has_cuda_kernel(query)) {
+    return sliding_window_attention_composed(query, key, value, window_size);
+  }
   if (!needs_gradient({query, key, value})) return run_forward(query, key, value, window_size).output;
   return SlidingWindowAttention::apply(query, key, value, window_size);
 }
@@ -140,7 +144,7 @@ at::Tensor sliding_window_attention(const at::Tensor& query, const at::Tensor& k
 SlidingWindowForward sliding_window_attention_forward(const at::Tensor& query, const at::Tensor& key,
                                                       const at::Tensor& value, std::int64_t window_size) {
   check_arguments(query, key, value, window_size);
-  if (has_kernel(query)) return run_forward(query, key, value, window_size);
+  if (has_kernel(query) || has_cuda_kernel(query)) return run_forward(query, key, value, window_size);
   const at::NoGradGuard no_gradients;
   return {sliding_window_attention_composed(query, key, value, window_size),
           at::zeros({query.size(0), query.size(2), query.size(1)}, query.options().dtype(at::kFloat))};
@@ -154,6 +158,9 @@ SlidingWindowGrads sliding_window_attention_backward(const at::Tensor& grad_outp
   check_same_kind(grad_output, query, "grad_output", "query");
   require(grad_output.sizes() == query.sizes(), "grad_output: expected the shape of query [{}], found [{}]",
           fmt::join(query.sizes(), ", "), fmt::join(grad_output.sizes(), ", "));
+  if (has_cuda_kernel(query)) {
+    return cuda_sliding_window_backward(grad_output, query, key, value, forward, window_size, keys);
+  }
   if (!has_kernel(query)) {
     return sliding_window_attention_composed_backward(grad_output, query, key, value, window_size);
   }

@@ -8,39 +8,13 @@
 #include "kernels/aligned_floats.h"
 #include "kernels/chunk_attention.h"
 #include "kernels/chunk_attention_twin.h"
+#include "kernels/half_numbers.h"
 
 namespace lookback {
 namespace {
 
 using Sizes = ChunkAttentionSizes;
 using Inputs = ChunkAttentionInputs;
-
-std::string describe(const Sizes& z) {
-  return size_text("N", z.batch) + size_text("C", z.chunks) + size_text("P", z.positions) + size_text("H", z.heads) +
-         size_text("Hkv", z.kv_heads) + size_text("D", z.head_dim) + size_text("E", z.stored) +
-         size_text("S", z.chunk_size) + size_text("K", z.top_k) + (z.plus_one ? "+1 " : "");
-}
-
-Inputs make_inputs(const Sizes& z, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> normal;
-  const auto draw = [&](std::int64_t count) {
-    std::vector<float> values(count);
-    for (float& value : values) value = normal(random);
-    return values;
-  };
-  Inputs in;
-  in.query = draw(z.batch * z.chunks * z.positions * z.heads * z.head_dim);
-  in.key = draw(z.batch * z.stored * z.chunk_size * z.kv_heads * z.head_dim);
-  in.value = draw(static_cast<std::int64_t>(in.key.size()));
-  in.grad_output = draw(static_cast<std::int64_t>(in.query.size()));
-  in.weights = draw(z.batch * z.chunks * z.top_k);
-  in.indices.resize(in.weights.size());
-  for (std::int64_t& index : in.indices) index = std::uniform_int_distribution<std::int64_t>(-1, z.stored - 1)(random);
-  for (float& weight : in.weights) weight = random() % 8 == 0 ? 0 : weight;
-  in.softmax_scale = 1 / std::sqrt(static_cast<double>(z.head_dim));
-  return in;
-}
 
 // The tensors of a kernel call.
 struct Call {
@@ -179,13 +153,6 @@ struct Compressed {
   const void* data() const { return bytes.empty() ? static_cast<const void*>(halves.data()) : bytes.data(); }
 };
 
-float float_of_half(std::uint16_t half) {
-  const int exponent = half >> 10 & 31;
-  const int fraction = half & 1023;
-  const double size = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
-  return static_cast<float>((half & 0x8000) != 0 ? -size : size);
-}
-
 Compressed compress(const std::vector<float>& values, ElementType type, std::int64_t head_dim) {
   Compressed result;
   result.floats.resize(values.size());
@@ -203,7 +170,7 @@ Compressed compress(const std::vector<float>& values, ElementType type, std::int
       const auto bits = static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(values[i]) >> 7);
       const unsigned exponent = i % 16 == 0 ? 0 : 12 + i % 4;
       result.halves.push_back(static_cast<std::uint16_t>((bits & 0x83ff) | exponent << 10));
-      result.floats[i] = float_of_half(result.halves[i]);
+      result.floats[i] = HalfNumbers<cuda::Float16>::to_float(result.halves[i]);
     }
   }
   return result;
@@ -255,7 +222,7 @@ TEST(ChunkAttentionKernel, EveryFloat16IsReadExactly) {
     run_forward(call, level);
     for (std::size_t i = 0; i < halves.size(); ++i) {
       if ((i & 0x7c00) != 0x7c00) {
-        ASSERT_EQ(call.output[i], float_of_half(halves[i])) << i;
+        ASSERT_EQ(call.output[i], HalfNumbers<cuda::Float16>::to_float(halves[i])) << i;
       } else if ((i & 0x3ff) == 0) {
         ASSERT_TRUE(std::isinf(call.output[i])) << i;
       } else {
@@ -265,26 +232,8 @@ TEST(ChunkAttentionKernel, EveryFloat16IsReadExactly) {
   }
 }
 
-Sizes random_sizes(std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  const auto draw = [&](std::int64_t low, std::int64_t high) {
-    return std::uniform_int_distribution<std::int64_t>(low, high)(random);
-  };
-  const std::int64_t kv_heads = draw(1, 3);
-  return {.batch = draw(1, 3),
-          .chunks = draw(1, 4),
-          .positions = draw(1, 40),
-          .heads = kv_heads * draw(1, 4),
-          .kv_heads = kv_heads,
-          .head_dim = 8 * draw(2, 9),
-          .stored = draw(1, 6),
-          .chunk_size = draw(1, 40),
-          .top_k = draw(1, 5),
-          .plus_one = draw(0, 1) == 1};
-}
-
 TEST(ChunkAttentionKernel, RandomShapes) {
-  for (std::uint64_t seed = 100; seed < 160; ++seed) compare(random_sizes(seed), seed);
+  for (std::uint64_t seed = 100; seed < 160; ++seed) compare(random_chunk_attention_sizes(seed), seed);
 }
 
 TEST(ChunkAttentionKernel, HugeScoresStayFinite) {

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
+
+#include "kernels/normal_numbers.h"
 
 namespace lookback {
 namespace {
@@ -48,6 +51,46 @@ void add_row(const ChunkAttentionSizes& z, const ChunkAttentionInputs& in, const
 }
 
 }  // namespace
+
+std::string describe(const ChunkAttentionSizes& z) {
+  return size_text("N", z.batch) + size_text("C", z.chunks) + size_text("P", z.positions) + size_text("H", z.heads) +
+         size_text("Hkv", z.kv_heads) + size_text("D", z.head_dim) + size_text("E", z.stored) +
+         size_text("S", z.chunk_size) + size_text("K", z.top_k) + (z.plus_one ? "+1 " : "");
+}
+
+ChunkAttentionInputs make_inputs(const ChunkAttentionSizes& z, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto draw = [&](std::int64_t count) { return normal_numbers(random, count); };
+  ChunkAttentionInputs in;
+  in.query = draw(z.batch * z.chunks * z.positions * z.heads * z.head_dim);
+  in.key = draw(z.batch * z.stored * z.chunk_size * z.kv_heads * z.head_dim);
+  in.value = draw(static_cast<std::int64_t>(in.key.size()));
+  in.grad_output = draw(static_cast<std::int64_t>(in.query.size()));
+  in.weights = draw(z.batch * z.chunks * z.top_k);
+  in.indices.resize(in.weights.size());
+  for (std::int64_t& index : in.indices) index = std::uniform_int_distribution<std::int64_t>(-1, z.stored - 1)(random);
+  for (float& weight : in.weights) weight = random() % 8 == 0 ? 0 : weight;
+  in.softmax_scale = 1 / std::sqrt(static_cast<double>(z.head_dim));
+  return in;
+}
+
+ChunkAttentionSizes random_chunk_attention_sizes(std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto draw = [&](std::int64_t low, std::int64_t high) {
+    return std::uniform_int_distribution<std::int64_t>(low, high)(random);
+  };
+  const std::int64_t kv_heads = draw(1, 3);
+  return {.batch = draw(1, 3),
+          .chunks = draw(1, 4),
+          .positions = draw(1, 40),
+          .heads = kv_heads * draw(1, 4),
+          .kv_heads = kv_heads,
+          .head_dim = 8 * draw(2, 9),
+          .stored = draw(1, 6),
+          .chunk_size = draw(1, 40),
+          .top_k = draw(1, 5),
+          .plus_one = draw(0, 1) == 1};
+}
 
 ChunkAttentionTwin chunk_attention_twin(const ChunkAttentionSizes& sizes, const ChunkAttentionInputs& inputs) {
   const std::int64_t query_count = sizes.batch * sizes.chunks * sizes.positions * sizes.heads * sizes.head_dim;

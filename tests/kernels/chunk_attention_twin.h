@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "kernels/sums.h"
@@ -26,6 +27,14 @@ struct ChunkAttentionTwin {
   Sums grad_weights;               // [N, C, K, Hkv]
   double largest_score_terms = 0;  // the largest scale * sum_d |q_d k_d|: rounding of a score is relative to it
 };
+
+std::string describe(const ChunkAttentionSizes& z);
+
+// Normal numbers, any retrieved chunks, some of none, some of weight 0.
+ChunkAttentionInputs make_inputs(const ChunkAttentionSizes& z, std::uint64_t seed);
+
+// Of a few tens at most.
+ChunkAttentionSizes random_chunk_attention_sizes(std::uint64_t seed);
 
 ChunkAttentionTwin chunk_attention_twin(const ChunkAttentionSizes& sizes, const ChunkAttentionInputs& inputs);
 

@@ -13,24 +13,6 @@ namespace {
 using Sizes = SlidingWindowSizes;
 using Inputs = SlidingWindowInputs;
 
-std::string describe(const Sizes& z) {
-  return size_text("N", z.batch) + size_text("L", z.queries) + size_text("M", z.past) + size_text("H", z.heads) +
-         size_text("Hkv", z.kv_heads) + size_text("D", z.head_dim) + size_text("W", z.window);
-}
-
-Inputs make_inputs(const Sizes& z, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> normal;
-  const auto draw = [&](std::int64_t count) {
-    std::vector<float> values(count);
-    for (float& value : values) value = normal(random);
-    return values;
-  };
-  const std::int64_t query_count = z.batch * z.queries * z.heads * z.head_dim;
-  const std::int64_t key_count = z.batch * (z.past + z.queries) * z.kv_heads * z.head_dim;
-  return {draw(query_count), draw(key_count), draw(key_count), draw(query_count)};
-}
-
 // The tensors of a kernel call.
 struct Call {
   std::vector<float> output, lse, grad_query, grad_key, grad_value;

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
+
+#include "kernels/normal_numbers.h"
 
 namespace lookback {
 namespace {
@@ -51,6 +54,19 @@ void add_row(const SlidingWindowSizes& z, const SlidingWindowInputs& in, const P
 }
 
 }  // namespace
+
+std::string describe(const SlidingWindowSizes& z) {
+  return size_text("N", z.batch) + size_text("L", z.queries) + size_text("M", z.past) + size_text("H", z.heads) +
+         size_text("Hkv", z.kv_heads) + size_text("D", z.head_dim) + size_text("W", z.window);
+}
+
+SlidingWindowInputs make_inputs(const SlidingWindowSizes& z, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto draw = [&](std::int64_t count) { return normal_numbers(random, count); };
+  const std::int64_t query_count = z.batch * z.queries * z.heads * z.head_dim;
+  const std::int64_t key_count = z.batch * (z.past + z.queries) * z.kv_heads * z.head_dim;
+  return {draw(query_count), draw(key_count), draw(key_count), draw(query_count)};
+}
 
 SlidingWindowTwin sliding_window_twin(const SlidingWindowSizes& sizes, const SlidingWindowInputs& inputs) {
   const std::int64_t query_count = sizes.batch * sizes.queries * sizes.heads * sizes.head_dim;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "kernels/sums.h"
@@ -23,6 +24,11 @@ struct SlidingWindowTwin {
   double largest_dot_terms = 0;  // the largest sum_d |q_d k_d| / sqrt(D)
   double largest_score = 0;      // the same with ALiBi's term: its own rounding is relative to that
 };
+
+std::string describe(const SlidingWindowSizes& z);
+
+// Normal numbers.
+SlidingWindowInputs make_inputs(const SlidingWindowSizes& z, std::uint64_t seed);
 
 SlidingWindowTwin sliding_window_twin(const SlidingWindowSizes& sizes, const SlidingWindowInputs& inputs);
 

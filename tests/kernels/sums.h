@@ -36,12 +36,13 @@ inline Dot dot(const float* a, const float* b, std::int64_t count) {
 
 constexpr double unit_roundoff = 0x1p-24;
 
-// Each sum's error is at most `relative` times the sum of its terms' absolute values.
-inline void expect_within(const std::vector<float>& found, const Sums& expected, double relative, const char* name) {
+// Each sum's error is at most `relative` times the sum of its terms' absolute values, and `absolute`, which at the
+// least stands for what exp flushes to 0.
+inline void expect_within(const std::vector<float>& found, const Sums& expected, double relative, const char* name,
+                          double absolute = 1e-30) {
   ASSERT_EQ(found.size(), expected.values.size()) << name;
   for (std::size_t i = 0; i < found.size(); ++i) {
-    // The constant stands for what exp flushes to 0.
-    const double bound = relative * expected.magnitudes[i] + 1e-30;
+    const double bound = relative * expected.magnitudes[i] + absolute;
     // Written so that NaN fails.
     if (!(std::abs(found[i] - expected.values[i]) <= bound)) {
       FAIL() << name << "[" << i << "] is " << found[i] << ", expected " << expected.values[i] << " within " << bound;

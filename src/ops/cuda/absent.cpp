@@ -1,0 +1,42 @@
+// What a build without a CUDA compiler has in place of cuda_attention.cpp: has_cuda_kernel() keeps everyone from the
+// rest.
+#include "core/error.h"
+#include "ops/cuda_attention.h"
+
+namespace lookback {
+namespace {
+
+[[noreturn]] void fail_absent() { fail("the GPU's attention kernels are not in this build: it had no CUDA compiler"); }
+
+}  // namespace
+
+bool has_cuda_kernel(const at::Tensor& /*query*/) { return false; }
+
+at::Tensor cuda_chunk_attention_forward(const at::Tensor& /*query*/, const at::Tensor& /*key*/,
+                                        const at::Tensor& /*value*/, const at::Tensor& /*indices*/,
+                                        const at::Tensor& /*weights*/, double /*softmax_scale*/,
+                                        bool /*softmax_plus_one*/) {
+  fail_absent();
+}
+
+ChunkAttentionGrads cuda_chunk_attention_backward(const at::Tensor& /*grad_output*/, const at::Tensor& /*query*/,
+                                                  const at::Tensor& /*key*/, const at::Tensor& /*value*/,
+                                                  const at::Tensor& /*indices*/, const at::Tensor& /*weights*/,
+                                                  double /*softmax_scale*/, bool /*softmax_plus_one*/,
+                                                  bool /*chunks*/) {
+  fail_absent();
+}
+
+SlidingWindowForward cuda_sliding_window_forward(const at::Tensor& /*query*/, const at::Tensor& /*key*/,
+                                                 const at::Tensor& /*value*/, std::int64_t /*window_size*/) {
+  fail_absent();
+}
+
+SlidingWindowGrads cuda_sliding_window_backward(const at::Tensor& /*grad_output*/, const at::Tensor& /*query*/,
+                                                const at::Tensor& /*key*/, const at::Tensor& /*value*/,
+                                                const SlidingWindowForward& /*forward*/, std::int64_t /*window_size*/,
+                                                bool /*keys*/) {
+  fail_absent();
+}
+
+}  // namespace lookback
