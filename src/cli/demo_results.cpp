@@ -5,6 +5,7 @@
 #include <string>
 #include <thread>
 
+#include "cli/program_path.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/progress.h"
@@ -157,10 +158,10 @@ DemoReport make_demo_report(const DemoState& state, const DemoPlan& plan, const 
   report.peak_memory_bytes = state.peak_memory_bytes();
   report.settings = settings_of(report, plan);
   report.next_commands = fmt::format(
-      "lookback generate --model {0} --prompt-file {1} --max-new-tokens 6 --greedy\n"
-      "lookback eval needle --model {0} --task recipe --lengths 1K,16K --depths 0,50,100\n"
-      "lookback score --model {0} --text {1} --json",
-      report.drt.folder, prompt.string());
+      "{2} generate --model {0} --prompt-file {1} --max-new-tokens 6 --greedy\n"
+      "{2} eval needle --model {0} --task recipe --lengths 1K,16K --depths 0,50,100\n"
+      "{2} score --model {0} --text {1} --json",
+      report.drt.folder, prompt.string(), program_path());
   report.version = version;
   return report;
 }

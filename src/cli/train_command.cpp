@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/program_path.h"
 #include "cli/run_config_flags.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -107,15 +108,15 @@ void report(const TrainResult& result, const TrainFlags& flags) {
       fmt::print("; validation loss {:.4f}, perplexity {:.4g}", *result.validation_loss,
                  std::exp(*result.validation_loss));
     }
-    fmt::print("\n{} tokens in {} ({:.0f} tokens/s, {:.0f}% of the matrix-multiply peak)\n",
+    fmt::print("\n{} tokens in all; this time {} ({:.0f} tokens/s, {:.0f}% of the matrix-multiply peak)\n",
                format_count(static_cast<double>(result.tokens)), format_duration(result.seconds),
                result.tokens_per_second, 100 * result.peak_fraction);
     if (result.best_step > 0)
       fmt::print("best: step {} (loss {:.4f}) in {}/best\n", result.best_step, result.best_loss, flags.out);
   }
   if (result.interrupted) {
-    fmt::print(stderr, "stopped after step {}; go on with:\n  lookback train --out {} --resume\n", result.steps,
-               flags.out);
+    fmt::print(stderr, "stopped after step {}; go on with:\n  {} train --out {} --resume\n", result.steps,
+               program_path(), flags.out);
   }
 }
 

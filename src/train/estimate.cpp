@@ -114,6 +114,9 @@ void measure(const RunConfig& config, TrainingEstimate& estimate) {
   const auto median = step_seconds.begin() + static_cast<std::ptrdiff_t>(step_seconds.size() / 2);
   std::nth_element(step_seconds.begin(), median, step_seconds.end());
   estimate.seconds_per_step = *median;
+  // Again, since other work on the machine may have slowed the first measurement.
+  estimate.machine_peak_flops =
+      std::max(estimate.machine_peak_flops, measure_machine_peak(at::kCPU, config.train.dtype));
   estimate.utilisation =
       estimate.flops_per_token * estimate.tokens_per_step / estimate.seconds_per_step / estimate.machine_peak_flops;
   estimate.measured = true;

@@ -1,0 +1,16 @@
+#include "cli/program_path.h"
+
+#include <filesystem>
+#include <system_error>
+
+namespace lookback {
+
+std::string program_path() {
+  std::error_code error;
+  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
+  if (error) return "lookback";
+  const std::filesystem::path relative = std::filesystem::relative(program, error);
+  return error || relative.empty() || *relative.begin() == ".." ? program.string() : relative.string();
+}
+
+}  // namespace lookback
