@@ -20,8 +20,11 @@ struct Shape {
 
 constexpr Shape paper{1, 256, 64, 12, 64, 256, 64, 8};
 constexpr Shape demo{6, 16, 32, 4, 16, 16, 31, 4};
-// The 7M model's (d = 256), over a memory of 16 million tokens.
+// The 7M model's (d = 256), over a memory of 16 million tokens; the same memory among 16 sequences.
 constexpr Shape decode{1, 1, 1, 4, 64, 250'000, 63, 8};
+constexpr Shape decode_batch{16, 1, 1, 4, 64, 15'625, 63, 8};
+// Next to nothing to read: what an operator's start takes when its own code has to come from memory too.
+constexpr Shape decode_start{1, 1, 1, 4, 64, 250'000, 1, 8};
 
 struct Inputs {
   at::Tensor query, key, value, indices, weights;
@@ -131,7 +134,7 @@ BENCHMARK_CAPTURE(BM_ChunkAttentionTraining, demo, demo)
 // Every turn retrieves other chunks, so that they come from memory. Only those that are ever retrieved are filled: the
 // others' pages are never touched, and need not exist.
 void BM_ChunkAttentionDecode(benchmark::State& state, const Shape& shape) {
-  constexpr std::int64_t num_filled = 512;
+  const std::int64_t num_filled = 512 / shape.batch;
   Inputs in = make_inputs(
       {shape.batch, shape.chunks, shape.positions, shape.heads, shape.head_dim, 1, shape.chunk_size, shape.top_k},
       false);
@@ -139,11 +142,12 @@ void BM_ChunkAttentionDecode(benchmark::State& state, const Shape& shape) {
   in.value = at::empty_like(in.key);
   const at::Tensor filled = at::randint(shape.stored, {num_filled}, at::kLong);
   for (std::int64_t i = 0; i < num_filled; ++i) {
-    in.key[0][filled[i].item<std::int64_t>()].normal_();
-    in.value[0][filled[i].item<std::int64_t>()].normal_();
+    in.key.select(1, filled[i].item<std::int64_t>()).normal_();
+    in.value.select(1, filled[i].item<std::int64_t>()).normal_();
   }
   const auto choose_chunks = [&] {
-    in.indices = filled.index_select(0, at::randint(num_filled, {shape.top_k}, at::kLong)).view({1, 1, -1});
+    in.indices = filled.index_select(0, at::randint(num_filled, {shape.batch * shape.top_k}, at::kLong))
+                     .view({shape.batch, 1, shape.top_k});
   };
   run_contest(state,
               {.prepare = choose_chunks,
@@ -156,6 +160,14 @@ void BM_ChunkAttentionDecode(benchmark::State& state, const Shape& shape) {
 }
 BENCHMARK_CAPTURE(BM_ChunkAttentionDecode, memory_of_250000, decode)
     ->Iterations(200)
+    ->UseManualTime()
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(BM_ChunkAttentionDecode, start, decode_start)
+    ->Iterations(200)
+    ->UseManualTime()
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(BM_ChunkAttentionDecode, sixteen_sequences, decode_batch)
+    ->Iterations(50)
     ->UseManualTime()
     ->Unit(benchmark::kMicrosecond);
 

@@ -9,7 +9,6 @@ std::int64_t chunk_attention_forward_items(const ChunkAttentionParams& params) {
 }
 
 std::int64_t chunk_attention_forward_scratch(const ChunkAttentionParams& params) {
-  if (params.chunk_positions == 1) return params.num_heads * (params.head_dim + simd::in_eights(params.chunk_size));
   const std::int64_t columns = simd::block_rows_of(simd::group_rows(params), params.head_dim);
   return 2 * (columns + params.chunk_size) * params.head_dim + (params.chunk_size + 1) * columns;
 }
@@ -17,6 +16,20 @@ std::int64_t chunk_attention_forward_scratch(const ChunkAttentionParams& params)
 void chunk_attention_forward(const ChunkAttentionParams& params, std::int64_t first, std::int64_t last, float* scratch,
                              SimdLevel level) {
   simd::kernels_of(level).chunk_attention_forward(params, first, last, scratch);
+}
+
+std::int64_t chunk_attention_decode_scratch(const ChunkAttentionParams& params) {
+  return params.num_heads * (params.head_dim + simd::in_eights(params.chunk_size));
+}
+
+void chunk_attention_decode(const ChunkAttentionParams& params, std::int64_t first, std::int64_t last, float* partials,
+                            float* scratch, SimdLevel level) {
+  simd::kernels_of(level).chunk_attention_decode(params, first, last, partials, scratch);
+}
+
+void chunk_attention_sum_partials(const ChunkAttentionParams& params, std::int64_t first, std::int64_t last,
+                                  const float* partials, SimdLevel level) {
+  simd::kernels_of(level).chunk_attention_sum_partials(params, first, last, partials);
 }
 
 std::int64_t chunk_attention_backward_scratch(const ChunkAttentionParams& params) {

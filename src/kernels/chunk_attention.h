@@ -21,6 +21,17 @@ std::int64_t chunk_attention_forward_scratch(const ChunkAttentionParams& params)
 void chunk_attention_forward(const ChunkAttentionParams& params, std::int64_t first, std::int64_t last, float* scratch,
                              SimdLevel level = best_simd_level());
 
+// Forward where every chunk of queries has a single position (P = 1: decoding), so few that a thread of its own for
+// each would leave threads without work: items are the N * C * K retrieved chunks. Writes what item first + i adds to
+// the output to partials [last - first, H, D]; then sum_partials adds them up, always in the same order.
+std::int64_t chunk_attention_decode_scratch(const ChunkAttentionParams& params);
+void chunk_attention_decode(const ChunkAttentionParams& params, std::int64_t first, std::int64_t last, float* partials,
+                            float* scratch, SimdLevel level = best_simd_level());
+
+// Output of query chunks [first, last) of N * C, whose items' partials [last - first, K, H, D] are.
+void chunk_attention_sum_partials(const ChunkAttentionParams& params, std::int64_t first, std::int64_t last,
+                                  const float* partials, SimdLevel level = best_simd_level());
+
 // Backward is offered in two ways whose results are the same to the last bit. By heads: items are the N * Hkv key
 // heads of the sequences, each done by one thread in 5 matrix products a tile. In two passes: first queries and
 // weights, with forward's items, then stored chunks, N * Hkv * E items which find their queries through the inverted

@@ -94,10 +94,38 @@ double item_flops(const ChunkAttentionParams& params) {
   return 4.0 * static_cast<double>(rows) * static_cast<double>(params.head_dim * params.chunk_size * params.top_k);
 }
 
+// A single position a chunk leaves nothing but to read keys and values once, so it is the retrieved chunks that threads
+// divide among themselves.
+void decode(const ChunkAttentionParams& params, std::int64_t element_bytes) {
+  constexpr std::int64_t chunks_at_a_time = 64;  // bounds the memory of what they add to the output
+  constexpr double flops_a_byte = 8;             // that take as long as reading a byte
+  const std::int64_t num_chunks = params.batch_size * params.num_chunks;
+  const std::int64_t output_size = params.num_heads * params.head_dim;
+  const double item_bytes =
+      2.0 * static_cast<double>(params.chunk_size * params.num_kv_heads * params.head_dim * element_bytes);
+  const at::DataPtr memory = at::getCPUAllocator()->allocate(std::min(num_chunks, chunks_at_a_time) * params.top_k *
+                                                             output_size * sizeof(float));
+  auto* const partials = static_cast<float*>(memory.get());
+  for (std::int64_t start = 0; start < num_chunks; start += chunks_at_a_time) {
+    const std::int64_t end = std::min(start + chunks_at_a_time, num_chunks);
+    const std::int64_t first_item = start * params.top_k;
+    parallel_with_scratch(end * params.top_k - first_item, flops_a_byte * item_bytes,
+                          chunk_attention_decode_scratch(params), [&](auto first, auto last, float* scratch) {
+                            chunk_attention_decode(params, first_item + first, first_item + last,
+                                                   partials + first * output_size, scratch);
+                          });
+    chunk_attention_sum_partials(params, start, end, partials);
+  }
+}
+
 at::Tensor run_forward(const Arguments& arguments) {
   at::Tensor output = at::empty(arguments.query.sizes(), arguments.query.options());
   ChunkAttentionParams params = arguments.params();
   params.output = output.mutable_data_ptr<float>();
+  if (params.chunk_positions == 1) {
+    decode(params, arguments.key.element_size());
+    return output;
+  }
   parallel_with_scratch(
       chunk_attention_forward_items(params), item_flops(params), chunk_attention_forward_scratch(params),
       [&](auto first, auto last, float* scratch) { chunk_attention_forward(params, first, last, scratch); });

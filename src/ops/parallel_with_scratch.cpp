@@ -10,9 +10,11 @@ void parallel_with_scratch(std::int64_t num_items, double item_flops, std::int64
   // Every thread's part begins on a cache line.
   constexpr std::int64_t line = 64 / sizeof(float);
   const std::int64_t part = (scratch_size + line - 1) / line * line;
-  const at::Tensor scratch = at::empty({at::get_num_threads(), part}, at::kFloat);
+  // Not a tensor: making one takes as long as a decoding step's arithmetic.
+  const at::DataPtr memory = at::getCPUAllocator()->allocate(at::get_num_threads() * part * sizeof(float));
+  auto* const scratch = static_cast<float*>(memory.get());
   at::parallel_for(0, num_items, grain, [&](std::int64_t first, std::int64_t last) {
-    work(first, last, scratch.mutable_data_ptr<float>() + at::get_thread_num() * part);
+    work(first, last, scratch + at::get_thread_num() * part);
   });
 }
 

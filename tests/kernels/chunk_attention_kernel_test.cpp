@@ -70,6 +70,20 @@ void run_forward(Call& call, SimdLevel level) {
   chunk_attention_forward(call.params, 0, chunk_attention_forward_items(call.params), scratch.get(), level);
 }
 
+// items_at_a_time: in ranges of so many, last first, since items must not depend on each other.
+void run_decode(Call& call, SimdLevel level, std::int64_t items_at_a_time) {
+  const ChunkAttentionParams& p = call.params;
+  const auto scratch = aligned_floats(chunk_attention_decode_scratch(p));
+  const std::int64_t num_chunks = p.batch_size * p.num_chunks;
+  const std::int64_t num_items = num_chunks * p.top_k;
+  std::vector<float> partials(num_items * p.num_heads * p.head_dim, NAN);
+  for (std::int64_t last = num_items; last > 0; last -= items_at_a_time) {
+    const std::int64_t first = std::max<std::int64_t>(0, last - items_at_a_time);
+    chunk_attention_decode(p, first, last, partials.data() + first * p.num_heads * p.head_dim, scratch.get(), level);
+  }
+  chunk_attention_sum_partials(p, 0, num_chunks, partials.data(), level);
+}
+
 void run_backward_by_heads(Call& call, SimdLevel level) {
   const auto scratch = aligned_floats(chunk_attention_backward_scratch(call.params));
   chunk_attention_backward_heads(call.params, call.gradients, 0, call.params.batch_size * call.params.num_kv_heads,
@@ -110,6 +124,14 @@ void compare(const Sizes& z, std::uint64_t seed) {
     Call call = make_call(z, in);
     run_forward(call, level);
     expect_within(call.output, twin.output, output_error, "output");
+    if (z.positions == 1) {
+      Call decoding = make_call(z, in);
+      run_decode(decoding, level, 1);
+      expect_within(decoding.output, twin.output, output_error, "decoded output");
+      Call together = make_call(z, in);
+      run_decode(together, level, 5);
+      EXPECT_EQ(decoding.output, together.output);
+    }
     run_backward_by_heads(call, level);
     expect_within(call.grad_query, twin.grad_query, query_error, "grad_query");
     expect_within(call.grad_weights, twin.grad_weights, gain_error + static_cast<double>(rows) * unit_roundoff,
@@ -192,9 +214,14 @@ void compare_compressed(const Sizes& z, ElementType type) {
     call.params.value.data = value.data();
     call.params.key.scales = key.scales.data();
     call.params.value.scales = value.scales.data();
+    const double error = probability_error(z, twin) + (z.chunk_size + z.top_k + 8) * unit_roundoff;
     run_forward(call, level);
-    expect_within(call.output, twin.output, probability_error(z, twin) + (z.chunk_size + z.top_k + 8) * unit_roundoff,
-                  "output");
+    expect_within(call.output, twin.output, error, "output");
+    if (z.positions == 1) {
+      std::ranges::fill(call.output, NAN);
+      run_decode(call, level, 4);
+      expect_within(call.output, twin.output, error, "decoded output");
+    }
   }
 }
 
@@ -219,7 +246,7 @@ TEST(ChunkAttentionKernel, EveryFloat16IsReadExactly) {
     call.params.key.type = call.params.value.type = ElementType::float16;
     call.params.key.data = zeros.data();
     call.params.value.data = halves.data();
-    run_forward(call, level);
+    run_decode(call, level, 3);
     for (std::size_t i = 0; i < halves.size(); ++i) {
       if ((i & 0x7c00) != 0x7c00) {
         ASSERT_EQ(call.output[i], HalfNumbers<cuda::Float16>::to_float(halves[i])) << i;

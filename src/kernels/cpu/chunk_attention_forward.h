@@ -1,8 +1,8 @@
 // Chunk attention, forward, for one SIMD level.
 #pragma once
 
-#include "kernels/cpu/chunk_attention_decode.h"
 #include "kernels/cpu/pack_chunk.h"
+#include "kernels/cpu/query_block.h"
 #include "kernels/cpu/softmax_tile.h"
 
 namespace lookback::simd {
@@ -39,7 +39,6 @@ void attend_block(const ChunkAttentionParams& p, const ChunkItem& item, const Qu
 
 template <class Level>
 void chunk_attention_forward(const ChunkAttentionParams& p, std::int64_t first, std::int64_t last, float* scratch) {
-  if (p.chunk_positions == 1) return chunk_attention_decode<Level>(p, first, last, scratch);
   for (std::int64_t i = first; i < last; ++i) {
     const ChunkItem item = item_at(i, p.num_kv_heads, p.num_chunks);
     for_each_query_block(p, [&](const QueryBlock& block) { attend_block<Level>(p, item, block, scratch); });

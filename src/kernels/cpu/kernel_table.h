@@ -16,6 +16,10 @@ namespace lookback::simd {
 
 struct KernelTable {
   void (*chunk_attention_forward)(const ChunkAttentionParams&, std::int64_t first, std::int64_t last, float* scratch);
+  void (*chunk_attention_decode)(const ChunkAttentionParams&, std::int64_t first, std::int64_t last, float* partials,
+                                 float* scratch);
+  void (*chunk_attention_sum_partials)(const ChunkAttentionParams&, std::int64_t first, std::int64_t last,
+                                       const float* partials);
   void (*chunk_attention_backward_heads)(const ChunkAttentionParams&, const ChunkAttentionGradients&,
                                          std::int64_t first, std::int64_t last, float* scratch);
   void (*chunk_attention_backward_queries)(const ChunkAttentionParams&, const ChunkAttentionGradients&,

@@ -1,4 +1,5 @@
 #include "kernels/cpu/chunk_attention_backward.h"
+#include "kernels/cpu/chunk_attention_decode.h"
 #include "kernels/cpu/chunk_attention_forward.h"
 #include "kernels/cpu/cross_entropy.h"
 #include "kernels/cpu/kernel_table.h"
@@ -20,6 +21,8 @@ struct Avx512 {
 
 const KernelTable avx512_kernels = {
     .chunk_attention_forward = chunk_attention_forward<Avx512>,
+    .chunk_attention_decode = chunk_attention_decode<Avx512>,
+    .chunk_attention_sum_partials = sum_partials<Avx512>,
     .chunk_attention_backward_heads = chunk_attention_backward_heads<Avx512>,
     .chunk_attention_backward_queries = chunk_attention_backward_queries<Avx512>,
     .chunk_attention_backward_chunks = chunk_attention_backward_chunks<Avx512>,

@@ -1,4 +1,5 @@
 #include "kernels/cpu/chunk_attention_backward.h"
+#include "kernels/cpu/chunk_attention_decode.h"
 #include "kernels/cpu/chunk_attention_forward.h"
 #include "kernels/cpu/cross_entropy.h"
 #include "kernels/cpu/kernel_table.h"
@@ -20,6 +21,8 @@ struct Portable {
 
 const KernelTable portable_kernels = {
     .chunk_attention_forward = chunk_attention_forward<Portable>,
+    .chunk_attention_decode = chunk_attention_decode<Portable>,
+    .chunk_attention_sum_partials = sum_partials<Portable>,
     .chunk_attention_backward_heads = chunk_attention_backward_heads<Portable>,
     .chunk_attention_backward_queries = chunk_attention_backward_queries<Portable>,
     .chunk_attention_backward_chunks = chunk_attention_backward_chunks<Portable>,
