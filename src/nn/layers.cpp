@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "ops/matrix_product.h"
 #include "ops/rms_norm.h"
 #include "ops/silu_and_mul.h"
 #include "ops/sliding_window_attention.h"
@@ -15,7 +16,9 @@ at::Tensor split_heads(const at::Tensor& x, std::int64_t num_heads) {
 
 }  // namespace
 
-at::Tensor project(const at::Tensor& x, const at::Tensor& weight) { return at::linear(x, weight.to(x.scalar_type())); }
+at::Tensor project(const at::Tensor& x, const at::Tensor& weight) {
+  return linear_projection(x, weight.to(x.scalar_type()));
+}
 
 at::Tensor make_linear(ParameterSet& parameters, const std::string& name, std::int64_t out, std::int64_t in,
                        double initializer_range) {

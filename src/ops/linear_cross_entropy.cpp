@@ -7,6 +7,7 @@
 
 #include "kernels/cross_entropy.h"
 #include "ops/kernel_tensors.h"
+#include "ops/matrix_product.h"
 #include "ops/tensor_checks.h"
 
 namespace lookback {
@@ -66,7 +67,7 @@ class Operation : public torch::autograd::Function<Operation> {
         return whole.narrow(0, first, count);
       };
       const at::Tensor rows = part(hidden);
-      at::Tensor logits = at::matmul(rows, matrix.t()).to(sum_type);
+      at::Tensor logits = matrix_product(rows, matrix.t()).to(sum_type);
       at::Tensor losses = part(token_losses);
       const at::Tensor some_factors = with_gradients ? part(factors) : at::Tensor();
       if (has_row_kernel(logits)) {
@@ -77,8 +78,8 @@ class Operation : public torch::autograd::Function<Operation> {
       if (!with_gradients) continue;
       const at::Tensor grad_logits = logits.to(hidden.scalar_type());
       at::Tensor some_grad_hidden = part(grad_hidden);
-      at::matmul_out(some_grad_hidden, grad_logits, matrix);
-      grad_weight.add_(at::matmul(grad_logits.t(), rows));
+      matrix_product_out(some_grad_hidden, grad_logits, matrix);
+      grad_weight.add_(matrix_product(grad_logits.t(), rows));
     }
     if (with_gradients) context->save_for_backward({grad_hidden, grad_weight.to(weight.scalar_type())});
     context->mark_non_differentiable({token_losses});
