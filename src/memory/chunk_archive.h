@@ -1,0 +1,24 @@
+// Chunks that were read before, wherever they lie: what a session retrieves from beside its own.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+
+namespace lookback {
+
+class ChunkArchive {
+ public:
+  virtual ~ChunkArchive() = default;
+
+  virtual std::int64_t num_chunks() const = 0;
+
+  // Of all chunks [E, d], float32 on the CPU.
+  virtual at::Tensor landmarks() const = 0;
+
+  // Copies the keys and values of a chunk, 0 <= chunk < num_chunks(), to key and value [S, H, D] of any floating type
+  // and device. Throws Error when what is stored is damaged. May be called from several threads at once.
+  virtual void read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const = 0;
+};
+
+}  // namespace lookback

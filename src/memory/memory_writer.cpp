@@ -1,0 +1,180 @@
+#include "memory/memory_writer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+
+namespace lookback {
+namespace {
+
+void append(const at::Tensor& tensor, std::vector<std::byte>& bytes) {
+  const at::Tensor contiguous = tensor.contiguous();
+  const auto* const begin = static_cast<const std::byte*>(contiguous.const_data_ptr());
+  bytes.insert(bytes.end(), begin, begin + contiguous.nbytes());
+}
+
+std::vector<std::byte> chunks_value(const ChunkBlock& block, MemoryElements elements) {
+  std::vector<std::byte> bytes;
+  std::vector<std::uint64_t> sums;
+  for (std::int64_t i = 0; i < block.key.size(0); ++i) {
+    const std::vector<std::byte> chunk = encode_chunk(block.key[i], block.value[i], elements);
+    sums.push_back(checksum(chunk));
+    bytes.insert(bytes.end(), chunk.begin(), chunk.end());
+  }
+  const std::span<const std::byte> sum_bytes = std::as_bytes(std::span(sums));
+  bytes.insert(bytes.end(), sum_bytes.begin(), sum_bytes.end());
+  return bytes;
+}
+
+std::vector<std::byte> landmarks_value(const ChunkBlock& block) {
+  std::vector<std::byte> bytes;
+  append(block.landmarks.to(at::kCPU, at::kFloat), bytes);
+  append_checksum(bytes);
+  return bytes;
+}
+
+std::vector<std::byte> text_value(const ChunkBlock& block) {
+  std::vector<std::byte> bytes;
+  append(block.token_ids.to(at::kCPU, at::kInt), bytes);
+  const std::span<const std::byte> begins = std::as_bytes(std::span(block.text_begins));
+  bytes.insert(bytes.end(), begins.begin(), begins.end());
+  append_checksum(bytes);
+  return bytes;
+}
+
+}  // namespace
+
+MemoryWriter::MemoryWriter(const std::filesystem::path& path, const MemoryFormat& format)
+    : file_(path, LmdbFile::Mode::write), format_(format) {
+  check_format(format);
+  read_documents();
+}
+
+LmdbTransaction& MemoryWriter::transaction() {
+  if (transaction_) return *transaction_;
+  auto transaction = std::make_unique<LmdbTransaction>(file_);
+  tables_ = {transaction->table(info_table).value(), transaction->table(documents_table).value(),
+             transaction->table(chunks_table).value(), transaction->table(landmarks_table).value(),
+             transaction->table(text_table).value()};
+  transaction_ = std::move(transaction);
+  return *transaction_;
+}
+
+void MemoryWriter::check_format(const MemoryFormat& format) {
+  const std::string source = file_.path().string();
+  const auto found = transaction().get(tables_.info, as_bytes(format_key));
+  if (!found) {
+    transaction().put(tables_.info, as_bytes(format_key), as_bytes(to_json(format).dump()));
+    commit();
+    return;
+  }
+  const Json before = parse_json(as_text(*found), source);
+  parse_memory_format(before, source);
+  const Json now = to_json(format);
+  for (const auto& [key, value] : now.items()) {
+    require(before.at(key) == value, "{}: was made with {} {}, not {}; write to another file", source, key,
+            before.at(key).dump(), value.dump());
+  }
+}
+
+void MemoryWriter::read_documents() {
+  documents_.clear();
+  const std::string source = file_.path().string();
+  transaction().for_each(tables_.documents, {}, [&](auto key, auto value) {
+    documents_.push_back(
+        parse_memory_document(parse_json(as_text(value), source), parse_document_key(key, source), source));
+    return true;
+  });
+}
+
+std::vector<MemoryDocument> MemoryWriter::documents() const { return documents_; }
+
+void MemoryWriter::put(MDB_dbi MemoryWriter::Tables::* table, std::span<const std::byte> key,
+                       std::span<const std::byte> value) {
+  LmdbTransaction& writes = transaction();
+  try {
+    writes.put(tables_.*table, key, value);
+  } catch (...) {
+    undo();
+    throw;
+  }
+}
+
+void MemoryWriter::put(const MemoryDocument& document) {
+  put(&Tables::documents, document_key(document.id), as_bytes(to_json(document).dump()));
+}
+
+void MemoryWriter::undo() {
+  transaction_.reset();
+  read_documents();
+}
+
+MemoryDocument& MemoryWriter::find(std::uint64_t document) {
+  const auto found = std::ranges::find(documents_, document, &MemoryDocument::id);
+  require(found != documents_.end(), "{}: holds no document {}", file_.path().string(), document);
+  return *found;
+}
+
+std::uint64_t MemoryWriter::begin_document(const std::string& name) {
+  const std::uint64_t id = documents_.empty() ? 0 : documents_.back().id + 1;
+  documents_.push_back({.id = id, .name = name, .finished = false});
+  put(documents_.back());
+  return id;
+}
+
+void MemoryWriter::append(std::uint64_t document, const ChunkBlock& block, std::int64_t num_tokens,
+                          std::int64_t text_bytes) {
+  MemoryDocument& record = find(document);
+  require(!record.finished, "{}: document {} is finished", file_.path().string(), document);
+  const std::int64_t count = block.key.size(0);
+  const std::vector<std::int64_t> shape = {count, format_.chunk_size, format_.num_heads, format_.head_dim};
+  require(block.key.sizes() == shape && block.value.sizes() == shape &&
+              block.landmarks.sizes() == at::IntArrayRef({count, format_.hidden_size}) &&
+              block.token_ids.sizes() == at::IntArrayRef({count, format_.chunk_size}) &&
+              block.text_begins.size() == static_cast<std::size_t>(count),
+          "{}: chunks of other sizes than the memory's", file_.path().string());
+  const BlockKey key = block_key(document, record.num_chunks);
+  put(&Tables::chunks, key, chunks_value(block, format_.elements));
+  put(&Tables::landmarks, key, landmarks_value(block));
+  put(&Tables::text, key, text_value(block));
+  record.num_chunks += count;
+  record.num_tokens += num_tokens;
+  record.text_bytes += text_bytes;
+  put(record);
+}
+
+void MemoryWriter::finish_document(std::uint64_t document) {
+  MemoryDocument& record = find(document);
+  record.finished = true;
+  put(record);
+}
+
+void MemoryWriter::remove_document(std::uint64_t document) {
+  find(document);
+  LmdbTransaction& writes = transaction();
+  std::vector<BlockKey> keys;
+  writes.for_each(tables_.landmarks, block_key(document, 0), [&](auto key, auto) {
+    if (parse_block_key(key, file_.path().string()).document != document) return false;
+    std::ranges::copy(key, keys.emplace_back().begin());
+    return true;
+  });
+  for (const BlockKey& key : keys) {
+    for (const MDB_dbi table : {tables_.chunks, tables_.landmarks, tables_.text}) writes.erase(table, key);
+  }
+  writes.erase(tables_.documents, document_key(document));
+  std::erase_if(documents_, [document](const MemoryDocument& record) { return record.id == document; });
+}
+
+void MemoryWriter::commit() {
+  if (!transaction_) return;
+  try {
+    transaction_->commit();
+  } catch (...) {
+    undo();
+    throw;
+  }
+  transaction_.reset();
+}
+
+}  // namespace lookback

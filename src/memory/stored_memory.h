@@ -1,0 +1,68 @@
+// Reads a memory file: the disk tier of chunk memory. Keys and values stay mapped until they are asked for; landmarks
+// are held.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "memory/chunk_archive.h"
+#include "memory/lmdb.h"
+#include "memory/memory_format.h"
+#include "memory/memory_tables.h"
+
+namespace lookback {
+
+// Where a chunk comes from.
+struct ChunkOrigin {
+  std::uint64_t document = 0;
+  std::int64_t chunk = 0;               // in its document
+  std::uint64_t text_begin = 0;         // of its text in that of the document, in bytes
+  std::vector<std::int64_t> token_ids;  // S
+};
+
+// The memory as it was when it was opened: what a writer adds or removes meanwhile is not seen.
+class StoredMemory : public ChunkArchive {
+ public:
+  // Throws Error for a file that is missing, no memory, cut short, of another version, or damaged in what is read here
+  // (all but keys, values and texts).
+  explicit StoredMemory(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const { return file_.path(); }
+  const MemoryFormat& format() const { return format_; }
+  const std::vector<MemoryDocument>& documents() const { return documents_; }
+
+  // Chunks of all documents one after another.
+  std::int64_t num_chunks() const override { return num_chunks_; }
+  at::Tensor landmarks() const override { return landmarks_; }
+  void read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const override;
+
+  ChunkOrigin origin(std::int64_t chunk) const;
+
+  // Reads everything. Throws Error naming the first document and chunk that is damaged.
+  void verify() const;
+
+ private:
+  // Chunks [first_chunk, first_chunk + num_chunks) of all, where they lie.
+  struct Block {
+    std::int64_t first_chunk, num_chunks;
+    BlockPlace place;
+    std::span<const std::byte> chunks;
+  };
+  void read_documents();
+  void read_blocks();
+  const Block& block_of(std::int64_t chunk) const;
+  std::span<const std::byte> checked_chunk(const Block& block, std::int64_t index) const;
+
+  LmdbFile file_;
+  std::unique_ptr<LmdbTransaction> snapshot_;
+  MDB_dbi text_table_ = 0;
+  MemoryFormat format_;
+  std::vector<MemoryDocument> documents_;
+  std::vector<Block> blocks_;
+  at::Tensor landmarks_;
+  std::int64_t num_chunks_ = 0;
+};
+
+}  // namespace lookback
