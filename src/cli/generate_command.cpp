@@ -14,6 +14,7 @@
 #include "core/progress.h"
 #include "generate/generator.h"
 #include "generate/token_ids.h"
+#include "ingest/open_memory.h"
 
 namespace lookback {
 namespace {
@@ -21,6 +22,7 @@ namespace {
 struct GenerateFlags {
   InferenceFlags inference;
   std::string prompt, prompt_file, prompt_ids;
+  std::vector<std::string> memories;
   bool prompt_given = false;
   GenerateConfig config;
   bool ignore_end_of_text = false;
@@ -96,6 +98,9 @@ void run_generate(GenerateFlags& flags) {
   check_sampling_config(flags.config.sampling);
   const InferenceModel opened = open_model(flags.inference);
   flags.config.dtype = opened.dtype;
+  for (const std::string& path : flags.memories) {
+    flags.config.memories.push_back(open_memory(path, *opened.model, opened.fingerprint, opened.tokenizer.get()));
+  }
   const std::vector<std::int64_t> prompt_ids = read_prompt(flags, opened);
 
   const auto total = static_cast<double>(prompt_ids.size());
@@ -141,6 +146,11 @@ void add_generate_command(CLI::App& app) {
       ->type_name("F.json");
   prompt->require_option(1);
 
+  command
+      ->add_option("--memory", flags->memories,
+                   "A memory made by `lookback memory build` to retrieve from; may be given several times")
+      ->type_name("NAME.memory")
+      ->allow_extra_args(false);
   command->add_option("--max-new-tokens", flags->config.max_new_tokens, "Tokens to add at most")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
@@ -173,6 +183,7 @@ void add_generate_command(CLI::App& app) {
       "0.8\n"
       "  lookback generate --model runs/books --prompt-file book.txt --greedy --stop $'\\n\\n'\n"
       "  cat book.txt | lookback generate --model runs/books --prompt-file - --top-p 0.95 --seed 7\n"
+      "  lookback generate --model runs/books --memory books.memory --prompt \"Who is Ahab?\"\n"
       "  lookback generate --model golden/drt-one-hop --prompt-ids ids.json --greedy --json");
   command->callback([flags, prompt_text] {
     flags->prompt_given = prompt_text->count() > 0;

@@ -131,6 +131,7 @@ GenerateResult generate(Model& model, const Tokenizer* tokenizer, std::span<cons
   const at::Device device = model.parameters().device();
   const std::vector<std::int64_t> forbidden = forbidden_ids(model.config(), tokenizer);
   const auto session = model.new_session(1, config.dtype);
+  for (const auto& memory : config.memories) session->attach_memory(memory);
   std::optional<TextStream> text;
   if (tokenizer != nullptr) text.emplace(*tokenizer, config.stop_strings);
   Random random(config.seed);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,6 +25,7 @@ struct GenerateConfig {
   bool stop_at_end_of_text = true;        // with a tokenizer
   std::int64_t segment_tokens = 4096;     // of the prompt read in one step; bounds the memory of reading
   at::ScalarType dtype = at::kFloat;      // of activations and chunk memory
+  std::vector<std::shared_ptr<const ChunkArchive>> memories;  // to retrieve from, as if they came before the prompt
 };
 
 enum class StopReason { max_new_tokens, end_of_text, stop_string, interrupted };

@@ -1,6 +1,7 @@
 #include "generate/inference_model.h"
 
 #include "core/error.h"
+#include "models/fingerprint.h"
 #include "models/model_folder.h"
 
 namespace lookback {
@@ -10,6 +11,7 @@ InferenceModel load_inference_model(const std::filesystem::path& path, at::Devic
   InferenceModel loaded;
   loaded.dtype = dtype;
   loaded.model = load_model(folder, device);
+  loaded.fingerprint = model_fingerprint(*loaded.model);
   loaded.model->parameters().freeze(dtype);
   if (has_tokenizer(folder)) {
     loaded.tokenizer = load_tokenizer(folder.string());

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "models/model.h"
 #include "text/tokenizer.h"
@@ -15,6 +16,7 @@ struct InferenceModel {
   std::unique_ptr<Model> model;          // frozen: no gradients, elements of `dtype`
   std::unique_ptr<Tokenizer> tokenizer;  // nullptr when the folder has none
   at::ScalarType dtype = at::kFloat;
+  std::string fingerprint;  // of the model (models/fingerprint.h)
 };
 
 // Opens a model folder or a training run's folder (its best checkpoint). Throws Error naming what is missing

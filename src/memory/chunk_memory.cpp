@@ -19,10 +19,16 @@ at::Tensor like_block(const at::Tensor& chunks) {
 
 }  // namespace
 
+void ChunkMemory::attach(std::shared_ptr<const ChunkArchive> archive) {
+  require(num_own_ == 0, "a stored memory is attached before the text begins");
+  num_archived_ += archive->num_chunks();
+  archives_.push_back(std::move(archive));
+}
+
 void ChunkMemory::append(const at::Tensor& key, const at::Tensor& value, const at::Tensor& landmarks) {
   std::int64_t done = 0;
   while (done < key.size(1)) {
-    const std::int64_t filled = num_chunks_ % chunks_a_block;
+    const std::int64_t filled = num_own_ % chunks_a_block;
     if (filled == 0) blocks_.push_back({like_block(key), like_block(value), like_block(landmarks)});
     Block& block = blocks_.back();
     const std::int64_t count = std::min(key.size(1) - done, chunks_a_block - filled);
@@ -30,7 +36,7 @@ void ChunkMemory::append(const at::Tensor& key, const at::Tensor& value, const a
     block.value.narrow(1, filled, count).copy_(value.narrow(1, done, count));
     block.landmarks.narrow(1, filled, count).copy_(landmarks.narrow(1, done, count));
     done += count;
-    num_chunks_ += count;
+    num_own_ += count;
   }
 }
 
@@ -38,19 +44,42 @@ std::int64_t ChunkMemory::bytes() const {
   if (blocks_.empty()) return 0;
   const Block& block = blocks_.front();
   const std::size_t block_bytes = block.key.nbytes() + block.value.nbytes() + block.landmarks.nbytes();
-  return static_cast<std::int64_t>(block_bytes) / chunks_a_block * num_chunks_;
+  return static_cast<std::int64_t>(block_bytes) / chunks_a_block * num_own_;
 }
 
-at::Tensor ChunkMemory::landmarks() const {
-  require(num_chunks_ > 0, "the chunk memory is empty");
+std::vector<at::Tensor> ChunkMemory::landmarks() const {
+  require(num_own_ > 0, "the chunk memory is empty");
+  std::vector<at::Tensor> own;
+  own.reserve(blocks_.size());
+  for (const Block& block : blocks_) own.push_back(block.landmarks);
   std::vector<at::Tensor> parts;
-  parts.reserve(blocks_.size());
-  for (const Block& block : blocks_) parts.push_back(block.landmarks);
-  return at::cat(parts, 1).narrow(1, 0, num_chunks_);
+  for (const auto& archive : archives_) {
+    if (archive->num_chunks() == 0) continue;
+    parts.push_back(archive->landmarks().to(own.front().options()).unsqueeze(0).expand({own.front().size(0), -1, -1}));
+  }
+  parts.push_back(at::cat(own, 1).narrow(1, 0, num_own_));
+  return parts;
+}
+
+void ChunkMemory::fetch_archived(std::int64_t chunk, std::vector<at::Tensor>& keys,
+                                 std::vector<at::Tensor>& values) const {
+  for (const auto& archive : archives_) {
+    if (chunk >= archive->num_chunks()) {
+      chunk -= archive->num_chunks();
+      continue;
+    }
+    const at::Tensor& like = blocks_.front().key;  // [N, chunks_a_block, S, H, D]
+    at::Tensor key = at::empty(like.sizes().slice(2), like.options());
+    at::Tensor value = at::empty_like(key);
+    archive->read(chunk, key, value);
+    keys.push_back(key.expand_as(like.select(1, 0)).unsqueeze(1));
+    values.push_back(value.expand_as(like.select(1, 0)).unsqueeze(1));
+    return;
+  }
 }
 
 FetchedChunks ChunkMemory::fetch(const at::Tensor& indices) const {
-  require(num_chunks_ > 0, "the chunk memory is empty");
+  require(num_own_ > 0, "the chunk memory is empty");
   // Sorted. A batch fetches the union of what its sequences ask for, so that one index serves all of them.
   const at::Tensor wanted = std::get<0>(at::_unique(indices.clamp_min(0)));
   const at::Tensor position = at::searchsorted(wanted, indices.clamp_min(0).contiguous());
@@ -58,12 +87,17 @@ FetchedChunks ChunkMemory::fetch(const at::Tensor& indices) const {
   const auto* const wanted_chunks = wanted_on_host.const_data_ptr<std::int64_t>();
   std::vector<at::Tensor> keys;
   std::vector<at::Tensor> values;
-  for (std::int64_t begin = 0; begin < wanted.size(0);) {
-    const std::int64_t block = wanted_chunks[begin] / chunks_a_block;
+  std::int64_t begin = 0;
+  for (; begin < wanted.size(0) && wanted_chunks[begin] < num_archived_; ++begin) {
+    fetch_archived(wanted_chunks[begin], keys, values);
+  }
+  while (begin < wanted.size(0)) {
+    const std::int64_t block = (wanted_chunks[begin] - num_archived_) / chunks_a_block;
+    const std::int64_t block_begin = num_archived_ + block * chunks_a_block;
     const auto* const end =
-        std::lower_bound(wanted_chunks + begin, wanted_chunks + wanted.size(0), (block + 1) * chunks_a_block);
+        std::lower_bound(wanted_chunks + begin, wanted_chunks + wanted.size(0), block_begin + chunks_a_block);
     const std::int64_t count = end - (wanted_chunks + begin);
-    const at::Tensor rows = wanted.narrow(0, begin, count) - block * chunks_a_block;
+    const at::Tensor rows = wanted.narrow(0, begin, count) - block_begin;
     keys.push_back(blocks_[static_cast<std::size_t>(block)].key.index_select(1, rows));
     values.push_back(blocks_[static_cast<std::size_t>(block)].value.index_select(1, rows));
     begin += count;

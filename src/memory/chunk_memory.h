@@ -4,7 +4,10 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <memory>
 #include <vector>
+
+#include "memory/chunk_archive.h"
 
 namespace lookback {
 
@@ -16,15 +19,21 @@ struct FetchedChunks {
 
 class ChunkMemory {
  public:
+  // Chunks read before, which come before all that is appended. Only while the memory holds no chunk of its own;
+  // several archives follow one another. Every sequence retrieves from them.
+  void attach(std::shared_ptr<const ChunkArchive> archive);
+
   // Appends chunks: key, value [N, C, S, H, D], landmarks [N, C, d]. All appends agree in all sizes but C.
   void append(const at::Tensor& key, const at::Tensor& value, const at::Tensor& landmarks);
 
-  std::int64_t num_chunks() const { return num_chunks_; }
-  // Of the chunks held; the last block's unused rest, which an operating system lends lazily, is not counted.
+  // Those of the archives included.
+  std::int64_t num_chunks() const { return num_archived_ + num_own_; }
+  // Of the chunks appended; the last block's unused rest, which an operating system lends lazily, is not counted.
   std::int64_t bytes() const;
 
-  // All landmarks [N, E, d], E = num_chunks() >= 1.
-  at::Tensor landmarks() const;
+  // All landmarks in their order, in parts [N, E_i, d] whose sizes E_i sum up to num_chunks() >= 1. Those of archives
+  // are not copied where they have the type and device of the chunks appended, of which there must be some.
+  std::vector<at::Tensor> landmarks() const;
 
   // The keys and values of the chunks in indices [N, ...] (-1: none); each distinct chunk is copied once.
   FetchedChunks fetch(const at::Tensor& indices) const;
@@ -33,8 +42,12 @@ class ChunkMemory {
   struct Block {
     at::Tensor key, value, landmarks;  // [N, chunks_a_block, ...]
   };
+  void fetch_archived(std::int64_t chunk, std::vector<at::Tensor>& keys, std::vector<at::Tensor>& values) const;
+
+  std::vector<std::shared_ptr<const ChunkArchive>> archives_;
+  std::int64_t num_archived_ = 0;
   std::vector<Block> blocks_;
-  std::int64_t num_chunks_ = 0;
+  std::int64_t num_own_ = 0;
 };
 
 }  // namespace lookback

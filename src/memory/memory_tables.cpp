@@ -23,6 +23,7 @@ std::uint64_t load_big_endian(const std::byte* from) {
 
 Json to_json(const MemoryDocument& document) {
   return {{"name", document.name},
+          {"source", document.source},
           {"num_chunks", document.num_chunks},
           {"num_tokens", document.num_tokens},
           {"text_bytes", document.text_bytes},
@@ -33,6 +34,7 @@ MemoryDocument parse_memory_document(const Json& value, std::uint64_t id, const 
   MemoryDocument document;
   document.id = id;
   document.name = json_field<std::string>(value, "name", source);
+  document.source = json_field<std::string>(value, "source", source);
   document.num_chunks = json_field<std::int64_t>(value, "num_chunks", source);
   document.num_tokens = json_field<std::int64_t>(value, "num_tokens", source);
   document.text_bytes = json_field<std::int64_t>(value, "text_bytes", source);

@@ -27,6 +27,7 @@ namespace lookback {
 struct MemoryDocument {
   std::uint64_t id = 0;  // documents lie in the order of their ids
   std::string name;
+  std::string source;  // tells whether the text has changed since: its file's size and time
   std::int64_t num_chunks = 0;
   std::int64_t num_tokens = 0;  // without those that fill the last chunk
   std::int64_t text_bytes = 0;
@@ -38,11 +39,11 @@ struct MemoryDocument {
 Json to_json(const MemoryDocument& document);
 MemoryDocument parse_memory_document(const Json& value, std::uint64_t id, const std::string& source);
 
-inline constexpr const char* info_table = "info";
-inline constexpr const char* documents_table = "documents";
-inline constexpr const char* chunks_table = "chunks";
-inline constexpr const char* landmarks_table = "landmarks";
-inline constexpr const char* text_table = "text";
+inline constexpr const char* memory_info_table = "info";
+inline constexpr const char* memory_documents_table = "documents";
+inline constexpr const char* memory_chunks_table = "chunks";
+inline constexpr const char* memory_landmarks_table = "landmarks";
+inline constexpr const char* memory_text_table = "text";
 inline constexpr std::string_view format_key = "format";
 
 using DocumentKey = std::array<std::byte, 8>;

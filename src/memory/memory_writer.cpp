@@ -54,9 +54,9 @@ MemoryWriter::MemoryWriter(const std::filesystem::path& path, const MemoryFormat
 LmdbTransaction& MemoryWriter::transaction() {
   if (transaction_) return *transaction_;
   auto transaction = std::make_unique<LmdbTransaction>(file_);
-  tables_ = {transaction->table(info_table).value(), transaction->table(documents_table).value(),
-             transaction->table(chunks_table).value(), transaction->table(landmarks_table).value(),
-             transaction->table(text_table).value()};
+  tables_ = {transaction->table(memory_info_table).value(), transaction->table(memory_documents_table).value(),
+             transaction->table(memory_chunks_table).value(), transaction->table(memory_landmarks_table).value(),
+             transaction->table(memory_text_table).value()};
   transaction_ = std::move(transaction);
   return *transaction_;
 }
@@ -116,9 +116,9 @@ MemoryDocument& MemoryWriter::find(std::uint64_t document) {
   return *found;
 }
 
-std::uint64_t MemoryWriter::begin_document(const std::string& name) {
+std::uint64_t MemoryWriter::begin_document(const std::string& name, const std::string& source) {
   const std::uint64_t id = documents_.empty() ? 0 : documents_.back().id + 1;
-  documents_.push_back({.id = id, .name = name, .finished = false});
+  documents_.push_back({.id = id, .name = name, .source = source, .finished = false});
   put(documents_.back());
   return id;
 }

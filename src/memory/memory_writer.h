@@ -35,7 +35,7 @@ class MemoryWriter {
   std::vector<MemoryDocument> documents() const;
 
   // Adds an unfinished document without chunks, behind all others; returns its id.
-  std::uint64_t begin_document(const std::string& name);
+  std::uint64_t begin_document(const std::string& name, const std::string& source);
   // Appends chunks to an unfinished document. num_tokens, text_bytes: what they hold.
   void append(std::uint64_t document, const ChunkBlock& block, std::int64_t num_tokens, std::int64_t text_bytes);
   void finish_document(std::uint64_t document);

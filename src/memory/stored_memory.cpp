@@ -26,17 +26,17 @@ std::uint64_t load_number(std::span<const std::byte> bytes, std::int64_t index) 
 StoredMemory::StoredMemory(const std::filesystem::path& path)
     : file_(path, LmdbFile::Mode::read), snapshot_(std::make_unique<LmdbTransaction>(file_)) {
   const std::string source = path.string();
-  const auto format = snapshot_->get(need_table(*snapshot_, info_table, source), as_bytes(format_key));
+  const auto format = snapshot_->get(need_table(*snapshot_, memory_info_table, source), as_bytes(format_key));
   require(format.has_value(), "{}: it is no memory of lookback: it has no format", source);
   format_ = parse_memory_format(parse_json(as_text(*format), source), source);
-  text_table_ = need_table(*snapshot_, text_table, source);
+  text_table_ = need_table(*snapshot_, memory_text_table, source);
   read_documents();
   read_blocks();
 }
 
 void StoredMemory::read_documents() {
   const std::string source = path().string();
-  snapshot_->for_each(need_table(*snapshot_, documents_table, source), {}, [&](auto key, auto value) {
+  snapshot_->for_each(need_table(*snapshot_, memory_documents_table, source), {}, [&](auto key, auto value) {
     documents_.push_back(
         parse_memory_document(parse_json(as_text(value), source), parse_document_key(key, source), source));
     return true;
@@ -45,13 +45,13 @@ void StoredMemory::read_documents() {
 
 void StoredMemory::read_blocks() {
   const std::string source = path().string();
-  const MDB_dbi chunks = need_table(*snapshot_, chunks_table, source);
+  const MDB_dbi chunks = need_table(*snapshot_, memory_chunks_table, source);
   const std::int64_t chunk_bytes = format_.chunk_bytes() + static_cast<std::int64_t>(sizeof(std::uint64_t));
   const std::int64_t landmark_bytes = format_.hidden_size * static_cast<std::int64_t>(sizeof(float));
   std::vector<at::Tensor> landmarks;
   std::vector<std::int64_t> found(documents_.size());
   std::size_t document = 0;
-  snapshot_->for_each(need_table(*snapshot_, landmarks_table, source), {}, [&](auto key, auto value) {
+  snapshot_->for_each(need_table(*snapshot_, memory_landmarks_table, source), {}, [&](auto key, auto value) {
     const BlockPlace place = parse_block_key(key, source);
     while (document < documents_.size() && documents_[document].id < place.document) ++document;
     require(document < documents_.size() && documents_[document].id == place.document &&

@@ -1,5 +1,8 @@
 #include "models/drt.h"
 
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -115,11 +118,17 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
   }
 
   const auto by_chunk = [num_chunks](const at::Tensor& rows) { return rows.unflatten(1, {num_chunks, -1}); };
-  const EncodedChunks encoded = encode_chunks(by_chunk(x), options.gradient_checkpointing);
+  EncodedChunks encoded = encode_chunks(by_chunk(x), options.gradient_checkpointing);
+  std::int64_t first_chunk = 0;
+  if (options.memory != nullptr) {
+    first_chunk = options.memory->landmarks.size(1);
+    encoded = {at::cat({options.memory->key, encoded.key}, 1), at::cat({options.memory->value, encoded.value}, 1),
+               at::cat({options.memory->landmarks, encoded.landmarks}, 1)};
+  }
 
   for (const UpperGroup& group : upper_groups_) {
     const at::Tensor query = retrieval_query(group, by_chunk(x).select(2, config_.chunk_size));
-    const at::Tensor scores = causal_chunk_scores(query, encoded.landmarks, 0);
+    const at::Tensor scores = causal_chunk_scores(query, encoded.landmarks, first_chunk);
     const TopK retrieved = causal_top_k(scores, config_.top_k, noisy ? options.generator : std::nullopt);
     if (options.retrievals != nullptr) options.retrievals->push_back({scores, retrieved.indices, retrieved.weights});
     // What chunk c retrieves serves chunk c + 1; chunk 0 has nothing and gets 0.
@@ -142,6 +151,31 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
   }
   const at::Tensor text = by_chunk(rms_norm(norm_, x)).narrow(2, 0, positions - 1).flatten(1, 2);
   return text.narrow(1, 0, length);
+}
+
+std::int64_t Drt::reading_halo_chunks() const {
+  const std::int64_t positions = config_.decoder_layers[0] * config_.window_size;
+  return (positions + positions_per_chunk() - 1) / positions_per_chunk();
+}
+
+EncodedChunks Drt::read_chunks(const at::Tensor& input_ids, std::int64_t halo_chunks, at::ScalarType dtype) {
+  const at::NoGradGuard no_gradients;
+  check_input_ids(input_ids);
+  const std::int64_t num_chunks = input_ids.size(1) / config_.chunk_size - halo_chunks;
+  require(input_ids.size(1) % config_.chunk_size == 0 && halo_chunks >= 0 && num_chunks >= 1,
+          "input_ids: expected whole chunks of {} tokens, more than the {} before, found {} tokens", config_.chunk_size,
+          halo_chunks, input_ids.size(1));
+  at::Tensor x = at::embedding(embedding_, insert_landmarks(input_ids)).to(dtype);
+  const std::int64_t positions = num_chunks * positions_per_chunk();
+  for (std::size_t i = 0; i < lower_layers_.size(); ++i) {
+    const at::Tensor attended = windowed_attention_block(lower_layers_[i], x, config_.window_size, nullptr);
+    // Of what lies before, the layers that follow see a window each.
+    const auto layers_left = static_cast<std::int64_t>(lower_layers_.size() - 1 - i);
+    const std::int64_t kept = std::min(attended.size(1), positions + layers_left * config_.window_size);
+    const at::Tensor seen = attended.narrow(1, attended.size(1) - kept, kept);
+    x = mlp_block(lower_layers_[i], seen, seen);
+  }
+  return encode_chunks(x.unflatten(1, {num_chunks, -1}), false);
 }
 
 std::unique_ptr<Session> Drt::new_session(std::int64_t batch_size, at::ScalarType dtype) {

@@ -9,12 +9,6 @@
 
 namespace lookback {
 
-// What the encoder makes of chunks: the unit of memory.
-struct EncodedChunks {
-  at::Tensor key, value;  // [N, C, S, H, D]
-  at::Tensor landmarks;   // [N, C, d]
-};
-
 // What an upper layer's chunk attention reads.
 struct RetrievedChunks {
   at::Tensor key, value;  // [N, E, S, H, D]
@@ -28,6 +22,8 @@ class Drt : public Model {
 
   at::Tensor hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) override;
   std::unique_ptr<Session> new_session(std::int64_t batch_size, at::ScalarType dtype) override;
+  std::int64_t reading_halo_chunks() const override;
+  EncodedChunks read_chunks(const at::Tensor& input_ids, std::int64_t halo_chunks, at::ScalarType dtype) override;
 
  private:
   friend class DrtSession;

@@ -20,6 +20,11 @@ DrtSession::DrtSession(const Drt& model, std::int64_t batch_size, at::ScalarType
   forget_upper_layers();
 }
 
+void DrtSession::attach_memory(std::shared_ptr<const ChunkArchive> archive) {
+  require(num_tokens_ == 0, "a stored memory is attached before the text begins");
+  memory_.attach(std::move(archive));
+}
+
 void DrtSession::forget_upper_layers() {
   for (std::size_t g = 0; g < groups_.size(); ++g) {
     groups_[g] = GroupState{std::vector<WindowCache>(model_.upper_groups_[g].layers.size()), {}, {}};
@@ -84,8 +89,14 @@ RetrievedChunks DrtSession::retrieve(const Drt::UpperGroup& group, GroupState& s
   const at::Tensor landmark_rows =
       at::arange(span.num_full_chunks, index_options) * positions + (model_.config_.chunk_size - span.first_slot);
   const at::Tensor query = model_.retrieval_query(group, x.index_select(1, landmark_rows));
-  const at::Tensor scores =
-      causal_chunk_scores(query, memory_.landmarks(), memory_.num_chunks() - span.num_full_chunks);
+  // Chunks are scored part by part, since landmarks of a large memory are not copied together.
+  std::int64_t first_chunk = memory_.num_chunks() - span.num_full_chunks;
+  std::vector<at::Tensor> parts;
+  for (const at::Tensor& landmarks : memory_.landmarks()) {
+    parts.push_back(causal_chunk_scores(query, landmarks, first_chunk));
+    first_chunk -= landmarks.size(1);
+  }
+  const at::Tensor scores = at::cat(parts, 2);
   const TopK best = causal_top_k(scores, model_.config_.top_k);
 
   // Row j of `indices` serves the span's chunk j; row num_full_chunks is left for what follows.

@@ -37,6 +37,16 @@ Model::Model(ModelConfig config, at::Device device, std::uint64_t seed)
 
 at::Tensor Model::logits(const at::Tensor& hidden) const { return project(hidden, embedding_).to(at::kFloat); }
 
+void Session::attach_memory(std::shared_ptr<const ChunkArchive>) {
+  fail("this kind of model retrieves nothing, so no memory can be attached");
+}
+
+std::int64_t Model::reading_halo_chunks() const { fail("a {} model keeps no memory of chunks", config_.kind); }
+
+EncodedChunks Model::read_chunks(const at::Tensor&, std::int64_t, at::ScalarType) {
+  fail("a {} model keeps no memory of chunks", config_.kind);
+}
+
 void Model::check_input_ids(const at::Tensor& input_ids) const {
   require(input_ids.dim() == 2 && input_ids.scalar_type() == at::kLong && input_ids.size(1) >= 1,
           "input_ids: expected int64 [N, L] with L >= 1, found {} [{}]", c10::toString(input_ids.scalar_type()),

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "memory/chunk_archive.h"
 #include "models/config.h"
 #include "nn/parameters.h"
 
@@ -22,12 +23,19 @@ struct Retrieval {
   at::Tensor weights;  // [N, C, K]
 };
 
+// What is remembered of chunks.
+struct EncodedChunks {
+  at::Tensor key, value;  // [N, C, S, H, D]
+  at::Tensor landmarks;   // [N, C, d]
+};
+
 struct ForwardOptions {
   bool training = false;                         // Gumbel noise on the selection
   std::optional<at::Generator> generator;        // its source, on the model's device; needed when training with noise
   bool gradient_checkpointing = false;           // keep only each layer's input, compute the rest again in backward
   at::ScalarType dtype = at::kFloat;             // of activations and matrix products; norms and losses stay float32
   std::vector<Retrieval>* retrievals = nullptr;  // if set, filled with one entry a group, scores included
+  const EncodedChunks* memory = nullptr;         // chunks [N, E, ...] to retrieve from beside the text's, before them
 };
 
 struct PrefillOptions {
@@ -41,6 +49,10 @@ struct PrefillOptions {
 class Session {
  public:
   virtual ~Session() = default;
+
+  // Lets every sequence retrieve from chunks that were read before as if they came before the text: before its first
+  // token, any number of times. Throws Error for models that retrieve nothing.
+  virtual void attach_memory(std::shared_ptr<const ChunkArchive> archive);
 
   // Appends input_ids [N, T], T >= 1, and returns the final hidden states of exactly these tokens [N, T, d].
   virtual at::Tensor append(const at::Tensor& input_ids) = 0;
@@ -75,6 +87,15 @@ class Model {
 
   // An empty state for batch_size sequences. Gradients are off inside.
   virtual std::unique_ptr<Session> new_session(std::int64_t batch_size, at::ScalarType dtype) = 0;
+
+  // Chunks before a chunk on which its memory depends: a text may be read in parts that begin so much earlier.
+  // Throws Error for models that remember no chunks.
+  virtual std::int64_t reading_halo_chunks() const;
+
+  // What is remembered of input_ids [N, C * S] without its first halo_chunks chunks: lower layers and encoder only.
+  // Exact when the text begins here (halo_chunks = 0) or halo_chunks >= reading_halo_chunks(). Gradients are off
+  // inside.
+  virtual EncodedChunks read_chunks(const at::Tensor& input_ids, std::int64_t halo_chunks, at::ScalarType dtype);
 
   // hidden [..., d] -> float32 logits [..., vocab_size] by the tied embedding.
   at::Tensor logits(const at::Tensor& hidden) const;

@@ -44,7 +44,7 @@ inline ChunkBlock random_block(const MemoryFormat& format, std::uint64_t seed, s
 // A document of `blocks` blocks of `chunks` chunks each, finished but not committed.
 inline std::uint64_t write_document(MemoryWriter& writer, const MemoryFormat& format, const std::string& name,
                                     std::int64_t blocks, std::int64_t chunks) {
-  const std::uint64_t id = writer.begin_document(name);
+  const std::uint64_t id = writer.begin_document(name, "source of " + name);
   for (std::int64_t b = 0; b < blocks; ++b) {
     writer.append(id, random_block(format, id, b * chunks, chunks), chunks * format.chunk_size, 7 * chunks);
   }

@@ -65,8 +65,8 @@ TEST_F(StoredMemoryTest, GivesBackWhatWasWritten) {
   EXPECT_EQ(memory.format(), format_);
   ASSERT_EQ(memory.num_chunks(), 14);
   ASSERT_EQ(memory.documents().size(), 2U);
-  EXPECT_EQ(memory.documents()[0], (MemoryDocument{0, "first", 12, 60, 84, true}));
-  EXPECT_EQ(memory.documents()[1], (MemoryDocument{1, "second", 2, 10, 14, true}));
+  EXPECT_EQ(memory.documents()[0], (MemoryDocument{0, "first", "source of first", 12, 60, 84, true}));
+  EXPECT_EQ(memory.documents()[1], (MemoryDocument{1, "second", "source of second", 2, 10, 14, true}));
   for (std::int64_t chunk = 0; chunk < 12; ++chunk) expect_chunk(memory, chunk, 0, chunk);
   for (std::int64_t chunk = 12; chunk < 14; ++chunk) expect_chunk(memory, chunk, 1, chunk - 12);
   memory.verify();
@@ -81,7 +81,7 @@ TEST_F(StoredMemoryTest, RoundedElementsAreAsNearAsTheirTypeAllows) {
     block.key[1][2][1].zero_();
     {
       MemoryWriter writer(file, format);
-      const std::uint64_t id = writer.begin_document("rounded");
+      const std::uint64_t id = writer.begin_document("rounded", "");
       writer.append(id, block, 15, 21);
       writer.finish_document(id);
       writer.commit();
@@ -118,7 +118,7 @@ TEST_F(StoredMemoryTest, AnUnfinishedDocumentGoesOn) {
   std::uint64_t id = 0;
   {
     MemoryWriter writer(path(), format_);
-    id = writer.begin_document("long");
+    id = writer.begin_document("long", "");
     writer.append(id, random_block(format_, id, 0, 2), 10, 14);
     writer.commit();
   }
@@ -188,7 +188,7 @@ TEST_F(StoredMemoryTest, ANewerVersionIsRefused) {
     LmdbTransaction change(file);
     Json format = to_json(format_);
     format["version"] = 2;
-    change.put(change.table(info_table).value(), as_bytes(format_key), as_bytes(format.dump()));
+    change.put(change.table(memory_info_table).value(), as_bytes(format_key), as_bytes(format.dump()));
     change.commit();
   }
   EXPECT_THAT([this] { StoredMemory{path()}; }, ThrowsMessage<Error>(HasSubstr("version 2, this program knows 1")));
@@ -277,7 +277,7 @@ TEST_F(StoredMemoryTest, AFullDiskLosesNothingThatWasCommitted) {
 
 TEST_F(StoredMemoryTest, MisuseIsNamed) {
   MemoryWriter writer(path(), format_);
-  const std::uint64_t id = writer.begin_document("a");
+  const std::uint64_t id = writer.begin_document("a", "");
   ChunkBlock block = random_block(format_, id, 0, 2);
   block.landmarks = block.landmarks.narrow(0, 0, 1);
   EXPECT_THAT([&] { writer.append(id, block, 10, 10); }, ThrowsMessage<Error>(HasSubstr("chunks of other sizes")));

@@ -1,0 +1,212 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "cli/commands.h"
+#include "cli/inference_flags.h"
+#include "cli/program_path.h"
+#include "core/error.h"
+#include "core/interrupt.h"
+#include "core/json.h"
+#include "core/progress.h"
+#include "ingest/build_memory.h"
+#include "memory/memory_writer.h"
+#include "memory/stored_memory.h"
+
+namespace lookback {
+namespace {
+
+constexpr int exit_interrupted = 130;
+constexpr std::int64_t most_skipped_shown = 20;
+
+struct BuildFlags {
+  InferenceFlags inference;
+  std::vector<std::string> inputs;
+  std::string out;
+  std::string elements = "float32";
+  BuildMemoryConfig config;
+  bool json = false, quiet = false;
+};
+
+struct FileFlags {
+  std::string path;
+  std::vector<std::string> documents;
+  bool json = false;
+};
+
+std::string progress_text(const BuildMemoryProgress& progress, double seconds) {
+  const auto done = static_cast<double>(progress.disk_bytes);
+  const auto total = static_cast<double>(std::max<std::int64_t>(progress.disk_bytes_total, 1));
+  return fmt::format("memory {:.0f}% | ETA {} | {} tokens | {} tok/s | {} documents", 100 * done / total,
+                     eta_text(done, total, seconds), format_count(static_cast<double>(progress.num_tokens)),
+                     format_count(static_cast<double>(progress.num_tokens) / std::max(seconds, 1e-9)),
+                     format_count(static_cast<double>(progress.num_documents)));
+}
+
+Json to_json(const BuildMemoryResult& result, const std::string& out) {
+  return {{"memory", out},
+          {"interrupted", result.interrupted},
+          {"num_documents", result.num_documents},
+          {"num_known", result.num_known},
+          {"num_skipped", result.num_skipped},
+          {"num_tokens", result.num_tokens},
+          {"seconds", result.seconds},
+          {"tokens_per_second", result.seconds > 0 ? static_cast<double>(result.num_tokens) / result.seconds : 0.0}};
+}
+
+int run_build(BuildFlags& flags) {
+  catch_interrupts();
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  flags.config.num_threads = flags.inference.threads > 0 ? flags.inference.threads : std::max(1, cores);
+  const InferenceModel opened = open_model(flags.inference);
+  require(opened.tokenizer != nullptr, "{}: this model folder has no tokenizer, which reading texts needs",
+          flags.inference.model);
+  flags.config.inputs.assign(flags.inputs.begin(), flags.inputs.end());
+  flags.config.out = flags.out;
+  flags.config.elements = parse_memory_elements(flags.elements);
+  flags.config.dtype = opened.dtype;
+  ProgressLine line(flags.quiet || flags.json);
+  std::int64_t num_shown = 0;
+  BuildMemoryListener listener;
+  listener.stop = interrupted;
+  listener.progress = [&](const BuildMemoryProgress& progress) {
+    if (line.due()) line.show(progress_text(progress, line.elapsed_seconds()));
+  };
+  listener.skipped = [&](const std::string& text) {
+    line.finish();
+    if (++num_shown <= most_skipped_shown) fmt::print(stderr, "left out: {}\n", text);
+    if (num_shown == most_skipped_shown) fmt::print(stderr, "left out: ... further ones are only counted\n");
+  };
+  const BuildMemoryResult result =
+      build_memory(flags.config, *opened.model, opened.fingerprint, *opened.tokenizer, listener);
+  line.finish();
+  if (flags.json) fmt::print("{}\n", dump_line(to_json(result, flags.out)));
+  if (result.interrupted) {
+    fmt::print(stderr, "Interrupted; what was read is kept in {}. The same command goes on from there.\n", flags.out);
+    return exit_interrupted;
+  }
+  if (flags.json) return 0;
+  fmt::print("{}: {} documents added, {} tokens in {} ({} tokens/s)\n", flags.out, result.num_documents,
+             format_count(static_cast<double>(result.num_tokens)), format_duration(result.seconds),
+             format_count(static_cast<double>(result.num_tokens) / std::max(result.seconds, 1e-9)));
+  if (result.num_known > 0) fmt::print("{} documents were there already\n", result.num_known);
+  if (result.num_skipped > 0) fmt::print("{} documents were left out as broken or empty\n", result.num_skipped);
+  fmt::print("ask it:\n  {} generate --model {} --memory {} --prompt \"...\"\n", program_path(), flags.inference.model,
+             flags.out);
+  return 0;
+}
+
+void run_info(const FileFlags& flags) {
+  const StoredMemory memory(flags.path);
+  const auto file_bytes = static_cast<double>(std::filesystem::file_size(flags.path));
+  std::int64_t num_tokens = 0;
+  for (const MemoryDocument& document : memory.documents()) num_tokens += document.num_tokens;
+  if (flags.json) {
+    Json documents = Json::array();
+    for (const MemoryDocument& document : memory.documents()) {
+      Json entry = to_json(document);
+      entry["id"] = document.id;
+      documents.push_back(entry);
+    }
+    fmt::print("{}\n", dump_line({{"memory", flags.path},
+                                  {"format", to_json(memory.format())},
+                                  {"num_chunks", memory.num_chunks()},
+                                  {"num_tokens", num_tokens},
+                                  {"file_bytes", file_bytes},
+                                  {"documents", documents}}));
+    return;
+  }
+  fmt::print("{}: {} documents, {} tokens in {} chunks, {} ({:.0f} bytes a token), {}\n", flags.path,
+             memory.documents().size(), format_count(static_cast<double>(num_tokens)), memory.num_chunks(),
+             format_bytes(file_bytes), file_bytes / static_cast<double>(std::max<std::int64_t>(num_tokens, 1)),
+             memory_elements_name(memory.format().elements));
+  for (const MemoryDocument& document : memory.documents()) {
+    fmt::print("  {:>6}  {:>8} tokens  {}{}\n", document.id, format_count(static_cast<double>(document.num_tokens)),
+               document.name, document.finished ? "" : "  (unfinished: `memory build` goes on)");
+  }
+}
+
+void run_verify(const FileFlags& flags) {
+  const StoredMemory memory(flags.path);
+  memory.verify();
+  fmt::print("{}: {} chunks of {} documents are as they were written\n", flags.path, memory.num_chunks(),
+             memory.documents().size());
+}
+
+void run_remove(const FileFlags& flags) {
+  MemoryWriter writer(flags.path, StoredMemory(flags.path).format());
+  const std::vector<MemoryDocument> documents = writer.documents();
+  for (const std::string& name : flags.documents) {
+    const auto found = std::ranges::find_if(documents, [&name](const MemoryDocument& document) {
+      return document.name == name || std::to_string(document.id) == name;
+    });
+    require(found != documents.end(), "{}: holds no document \"{}\"; `memory info` lists them", flags.path, name);
+    writer.remove_document(found->id);
+  }
+  writer.commit();
+  fmt::print("{}: {} documents removed, {} left\n", flags.path, flags.documents.size(), writer.documents().size());
+}
+
+void add_build(CLI::App& memory) {
+  const auto flags = std::make_shared<BuildFlags>();
+  CLI::App* command = memory.add_subcommand("build", "Read texts into a memory, or add them to one");
+  command
+      ->add_option("inputs", flags->inputs,
+                   "Files .txt, .md (a document each), .jsonl (a document a line), each also .zst or .gz; folders, "
+                   "recursively")
+      ->required();
+  command->add_option("--out", flags->out, "The memory's file")->required()->type_name("NAME.memory");
+  add_inference_flags(*command, flags->inference);
+  command
+      ->add_option("--elements", flags->elements,
+                   "Of stored keys and values: float32, bfloat16 or int8 (a scale for each position and head)")
+      ->capture_default_str();
+  command->add_option("--field", flags->config.field, "Field of a JSON line that holds the text")
+      ->capture_default_str();
+  command->add_flag("--strict", flags->config.strict, "Stop at the first broken document instead of leaving it out");
+  command->add_option("--segment-tokens", flags->config.segment_tokens, "Tokens that one thread reads in one step")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_flag("--json", flags->json, "Print the result as one line of JSON");
+  command->add_flag("--quiet", flags->quiet, "No progress line");
+  command->footer(
+      "Examples:\n"
+      "  lookback memory build --model runs/books library/ --out library.memory\n"
+      "  lookback memory build --model runs/books more.jsonl.zst --out library.memory --elements int8\n"
+      "Killed or stopped (Ctrl-C), the same command goes on where it was.");
+  command->callback([flags] {
+    const int code = run_build(*flags);
+    if (code != 0) throw CLI::RuntimeError(code);
+  });
+}
+
+CLI::App* add_on_file(CLI::App& memory, const std::string& name, const std::string& description,
+                      const std::shared_ptr<FileFlags>& flags, void (*run)(const FileFlags&)) {
+  CLI::App* command = memory.add_subcommand(name, description);
+  command->add_option("memory", flags->path, "The memory's file")->required()->type_name("NAME.memory");
+  command->callback([flags, run] { run(*flags); });
+  return command;
+}
+
+}  // namespace
+
+void add_memory_command(CLI::App& app) {
+  CLI::App* memory = app.add_subcommand("memory", "Read texts once, keep what is remembered of them");
+  memory->require_subcommand(1);
+  add_build(*memory);
+  const auto info = std::make_shared<FileFlags>();
+  add_on_file(*memory, "info", "What a memory holds", info, run_info)
+      ->add_flag("--json", info->json, "One line of JSON");
+  const auto verify = std::make_shared<FileFlags>();
+  add_on_file(*memory, "verify", "Read all of a memory and compare its checksums", verify, run_verify);
+  const auto remove = std::make_shared<FileFlags>();
+  add_on_file(*memory, "remove", "Take documents out of a memory", remove, run_remove)
+      ->add_option("documents", remove->documents, "Names or ids, as `memory info` lists them")
+      ->required();
+}
+
+}  // namespace lookback

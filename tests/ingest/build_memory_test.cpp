@@ -1,0 +1,294 @@
+#include "ingest/build_memory.h"
+
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "core/error.h"
+#include "core/files.h"
+#include "ingest/open_memory.h"
+#include "models/fingerprint.h"
+#include "models/small_models.h"
+
+namespace lookback {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+ModelConfig byte_model_config() {
+  ModelConfig config = small_drt_config();
+  config.vocab_size = 300;
+  config.landmark_id = 299;
+  return config;
+}
+
+std::string some_text(std::size_t size, unsigned seed) {
+  std::string text;
+  while (text.size() < size) {
+    seed = seed * 1'103'515'245U + 12'345U;
+    text.push_back(static_cast<char>('a' + (seed >> 16) % 26));
+  }
+  return text;
+}
+
+class BuildMemoryTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const testing::TestInfo& info = *testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = fs::temp_directory_path() / ("lookback_" + std::string(info.name()) + std::to_string(::getpid()));
+    fs::create_directories(folder_ / "texts");
+    model_->parameters().freeze(at::kFloat);
+    // Of many segments; one that ends at a chunk's end; one shorter than a chunk.
+    write_file_atomic(folder_ / "texts" / "a.txt", some_text(1003, 1));
+    write_file_atomic(folder_ / "texts" / "b.txt", some_text(80, 2));
+    write_file_atomic(folder_ / "texts" / "c.md", "short");
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  BuildMemoryConfig config(const std::string& out) const {
+    BuildMemoryConfig config;
+    config.inputs = {folder_ / "texts"};
+    config.out = folder_ / out;
+    config.segment_tokens = 100;
+    return config;
+  }
+  BuildMemoryResult build(const BuildMemoryConfig& config, const BuildMemoryListener& listener = {}) {
+    return build_memory(config, *model_, fingerprint_, *tokenizer_, listener);
+  }
+  std::shared_ptr<const StoredMemory> open(const std::string& name) {
+    return open_memory(folder_ / name, *model_, fingerprint_, tokenizer_.get());
+  }
+  // A text's tokens with the last chunk filled up [1, L].
+  at::Tensor ids_of(const std::string& text) const {
+    const std::vector<std::int32_t> ids = tokenizer_->encode(text);
+    std::vector<std::int64_t> padded(ids.begin(), ids.end());
+    padded.resize((padded.size() + 7) / 8 * 8, '\n');
+    return at::tensor(padded, at::kLong).unsqueeze(0);
+  }
+
+  fs::path folder_;
+  std::unique_ptr<Model> model_ = make_model(byte_model_config(), at::kCPU, 5);
+  std::unique_ptr<Tokenizer> tokenizer_ = load_tokenizer("bytes");
+  std::string fingerprint_ = model_fingerprint(*model_);
+};
+
+struct Chunks {
+  at::Tensor key, value, landmarks;  // [E, S, H, D], [E, d]
+};
+
+Chunks read_all(const StoredMemory& memory) {
+  const MemoryFormat& format = memory.format();
+  Chunks chunks{at::empty({memory.num_chunks(), format.chunk_size, format.num_heads, format.head_dim}), at::Tensor(),
+                memory.landmarks()};
+  chunks.value = at::empty_like(chunks.key);
+  for (std::int64_t i = 0; i < memory.num_chunks(); ++i) {
+    at::Tensor key = chunks.key[i];
+    at::Tensor value = chunks.value[i];
+    memory.read(i, key, value);
+  }
+  return chunks;
+}
+
+bool identical(const Chunks& a, const Chunks& b) {
+  return a.key.equal(b.key) && a.value.equal(b.value) && a.landmarks.equal(b.landmarks);
+}
+
+TEST_F(BuildMemoryTest, HoldsWhatReadingEachTextWholeGives) {
+  for (const std::int64_t segment_tokens : {8, 100, 5000}) {
+    const std::string name = std::to_string(segment_tokens);
+    BuildMemoryConfig some = config(name);
+    some.segment_tokens = segment_tokens;
+    const BuildMemoryResult result = build(some);
+    EXPECT_EQ(result.num_documents, 3);
+    EXPECT_EQ(result.num_tokens, 1003 + 80 + 5);
+    const auto memory = open(name);
+    const Chunks found = read_all(*memory);
+    std::int64_t first = 0;
+    for (const MemoryDocument& document : memory->documents()) {
+      const std::string text = read_file(document.name);
+      EXPECT_EQ(document.num_tokens, static_cast<std::int64_t>(text.size()));
+      EXPECT_EQ(document.text_bytes, static_cast<std::int64_t>(text.size()));
+      EXPECT_TRUE(document.finished);
+      const at::Tensor ids = ids_of(text);
+      const EncodedChunks whole = model_->read_chunks(ids, 0, at::kFloat);
+      const std::int64_t count = whole.key.size(1);
+      ASSERT_EQ(document.num_chunks, count);
+      EXPECT_TRUE(found.key.narrow(0, first, count).allclose(whole.key[0], 1e-5, 1e-5));
+      EXPECT_TRUE(found.value.narrow(0, first, count).allclose(whole.value[0], 1e-5, 1e-5));
+      EXPECT_TRUE(found.landmarks.narrow(0, first, count).allclose(whole.landmarks[0], 1e-5, 1e-5));
+      for (std::int64_t chunk = 0; chunk < count; ++chunk) {
+        const ChunkOrigin origin = memory->origin(first + chunk);
+        EXPECT_EQ(origin.document, document.id);
+        EXPECT_EQ(origin.text_begin, static_cast<std::uint64_t>(8 * chunk));
+        EXPECT_TRUE(at::tensor(origin.token_ids, at::kLong).equal(ids[0].narrow(0, 8 * chunk, 8)));
+      }
+      first += count;
+    }
+    EXPECT_EQ(first, memory->num_chunks());
+  }
+}
+
+TEST_F(BuildMemoryTest, IsTheSameBitByBitForAnyNumberOfThreads) {
+  build(config("one"));
+  BuildMemoryConfig many = config("many");
+  many.num_threads = 3;
+  build(many);
+  EXPECT_TRUE(identical(read_all(*open("one")), read_all(*open("many"))));
+}
+
+TEST_F(BuildMemoryTest, GoesOnBitByBitWhereItWasStopped) {
+  build(config("whole"));
+  int num_stops = 0;
+  bool stopped = true;
+  while (stopped) {
+    // Stops after the third step, so that some are done each time.
+    int num_steps = 0;
+    BuildMemoryListener listener;
+    listener.progress = [&](const BuildMemoryProgress&) { ++num_steps; };
+    listener.stop = [&] { return num_steps >= 3; };
+    stopped = build(config("stopped"), listener).interrupted;
+    num_stops += stopped ? 1 : 0;
+    ASSERT_LT(num_stops, 20);
+  }
+  EXPECT_GE(num_stops, 2);
+  const auto memory = open("stopped");
+  EXPECT_TRUE(identical(read_all(*open("whole")), read_all(*memory)));
+  EXPECT_EQ(memory->documents(), open("whole")->documents());
+}
+
+TEST_F(BuildMemoryTest, AddsWhatIsNewAndKnowsWhatIsThere) {
+  build(config("library"));
+  write_file_atomic(folder_ / "texts" / "d.jsonl",
+                    "{\"text\": \"the first\"}\nbroken\n\n{\"text\": \"the second one\"}\n");
+  std::vector<std::string> skipped;
+  BuildMemoryListener listener;
+  listener.skipped = [&](const std::string& reason) { skipped.push_back(reason); };
+  const BuildMemoryResult result = build(config("library"), listener);
+  EXPECT_EQ(result.num_known, 3);
+  EXPECT_EQ(result.num_documents, 2);
+  EXPECT_EQ(result.num_skipped, 1);
+  EXPECT_THAT(skipped, ElementsAre(HasSubstr("d.jsonl:2: not valid JSON")));
+  const auto memory = open("library");
+  ASSERT_EQ(memory->documents().size(), 5U);
+  EXPECT_EQ(memory->documents()[3].name, (folder_ / "texts" / "d.jsonl").string() + ":1");
+  EXPECT_EQ(memory->documents()[4].num_tokens, 14);
+}
+
+TEST_F(BuildMemoryTest, AChangedFileIsNotReadTwice) {
+  build(config("library"));
+  write_file_atomic(folder_ / "texts" / "b.txt", some_text(99, 3));
+  EXPECT_THAT([this] { build(config("library")); }, ThrowsMessage<Error>(HasSubstr("b.txt: has changed since")));
+}
+
+TEST_F(BuildMemoryTest, ATextThatBreaksLaterLeavesNothing) {
+  std::string broken = some_text((1U << 20) + 40'000, 4);  // more than one piece
+  broken.back() = '\xff';
+  write_file_atomic(folder_ / "texts" / "b.txt", broken);
+  BuildMemoryConfig some = config("library");
+  some.segment_tokens = 50'000;
+  // A million tokens: with the smallest of models.
+  ModelConfig tiny = byte_model_config();
+  tiny.hidden_size = 16;
+  tiny.intermediate_size = 16;
+  tiny.num_heads = tiny.num_kv_heads = 1;
+  tiny.decoder_layers = {1, 1};
+  model_ = make_model(tiny, at::kCPU, 5);
+  fingerprint_ = model_fingerprint(*model_);
+  const BuildMemoryResult result = build(some);
+  EXPECT_EQ(result.num_skipped, 1);
+  const auto memory = open("library");
+  ASSERT_EQ(memory->documents().size(), 2U);
+  EXPECT_THAT(memory->documents()[1].name, HasSubstr("c.md"));
+  memory->verify();
+  some.strict = true;
+  some.out = folder_ / "strict";
+  EXPECT_THAT([&] { build(some); }, ThrowsMessage<Error>(HasSubstr("(--strict)")));
+}
+
+TEST_F(BuildMemoryTest, AnotherModelOrTokenizerIsRefused) {
+  build(config("library"));
+  const auto other = make_model(byte_model_config(), at::kCPU, 6);
+  EXPECT_THAT([&] { open_memory(folder_ / "library", *other, model_fingerprint(*other), tokenizer_.get()); },
+              ThrowsMessage<Error>(HasSubstr("the weights of another model")));
+  EXPECT_THAT([&] { build_memory(config("library"), *other, model_fingerprint(*other), *tokenizer_, {}); },
+              ThrowsMessage<Error>(HasSubstr("was made with model_fingerprint")));
+  const auto no_memory = make_model(small_sliding_window_config(), at::kCPU, 1);
+  EXPECT_THAT([&] { build_memory(config("none"), *no_memory, "", *tokenizer_, {}); },
+              ThrowsMessage<Error>(HasSubstr("a sliding-window model keeps no memory")));
+}
+
+// The definition: the whole forward, with the memory's chunks before the text's.
+TEST_F(BuildMemoryTest, SessionsRetrieveFromItAsTheWholeForwardDoes) {
+  build(config("first"));
+  write_file_atomic(folder_ / "more.txt", some_text(333, 9));
+  BuildMemoryConfig more = config("second");
+  more.inputs = {folder_ / "more.txt"};
+  build(more);
+  const auto first = open("first");
+  const auto second = open("second");
+
+  const at::Tensor prompt = at::stack({ids_of(some_text(200, 10))[0], ids_of(some_text(200, 11))[0]}).narrow(1, 0, 197);
+  const Chunks one = read_all(*first);
+  const Chunks two = read_all(*second);
+  const auto both = [](const at::Tensor& a, const at::Tensor& b) {
+    const at::Tensor all = at::cat({a, b}).unsqueeze(0);
+    return at::cat({all, all});
+  };
+  const EncodedChunks memory{both(one.key, two.key), both(one.value, two.value), both(one.landmarks, two.landmarks)};
+  ForwardOptions options;
+  options.memory = &memory;
+  const at::Tensor whole = model_->logits(model_->hidden_states(prompt, options));
+  // It matters: without the memory the logits are others, from the second chunk on.
+  const at::Tensor without = model_->logits(model_->hidden_states(prompt, {}));
+  EXPECT_TRUE(whole.narrow(1, 0, 8).equal(without.narrow(1, 0, 8)));
+  EXPECT_GT((whole - without).narrow(1, 16, 100).abs().max().item<double>(), 0.01);
+
+  const auto session = [&] {
+    auto result = model_->new_session(2, at::kFloat);
+    result->attach_memory(first);
+    result->attach_memory(second);
+    return result;
+  };
+  const auto by_token = session();
+  for (std::int64_t i = 0; i < prompt.size(1); ++i) {
+    const at::Tensor logits = model_->logits(by_token->append(prompt.narrow(1, i, 1)));
+    ASSERT_LT((logits - whole.narrow(1, i, 1)).abs().max().item<double>(), 2e-4) << i;
+  }
+  for (const std::int64_t segment_tokens : {8, 64, 1000}) {
+    PrefillOptions prefill;
+    prefill.segment_tokens = segment_tokens;
+    const at::Tensor logits = model_->logits(session()->prefill(prompt, prefill));
+    EXPECT_LT((logits - whole.narrow(1, 196, 1)).abs().max().item<double>(), 2e-4);
+  }
+  EXPECT_THAT([&] { by_token->attach_memory(first); }, ThrowsMessage<Error>(HasSubstr("before the text begins")));
+}
+
+TEST(ReadChunks, APartReadWithItsHaloIsThatOfTheWhole) {
+  const auto model = make_model(byte_model_config(), at::kCPU, 5);
+  const at::Tensor ids = random_ids(2, 8 * 40, 250, 1);
+  const EncodedChunks whole = model->read_chunks(ids, 0, at::kFloat);
+  const std::int64_t halo = model->reading_halo_chunks();
+  EXPECT_EQ(halo, 4);  // 2 layers see 17 positions each, a chunk has 9
+  for (const std::int64_t first : {5, 17, 39}) {
+    const auto part_with = [&](std::int64_t before) {
+      const std::int64_t begin = first - before;
+      return model->read_chunks(ids.narrow(1, 8 * begin, 8 * (40 - begin)), before, at::kFloat);
+    };
+    const EncodedChunks part = part_with(halo);
+    const auto wanted = [&](const at::Tensor& chunks) { return chunks.narrow(1, first, 40 - first); };
+    EXPECT_TRUE(part.key.allclose(wanted(whole.key), 1e-5, 1e-5));
+    EXPECT_TRUE(part.value.allclose(wanted(whole.value), 1e-5, 1e-5));
+    EXPECT_TRUE(part.landmarks.allclose(wanted(whole.landmarks), 1e-5, 1e-5));
+    // One chunk fewer, and the first chunk misses what it would have seen.
+    EXPECT_GT((part_with(halo - 1).landmarks - wanted(whole.landmarks)).abs().max().item<double>(), 1e-4);
+  }
+  EXPECT_THAT([&] { model->read_chunks(ids.narrow(1, 0, 20), 0, at::kFloat); },
+              ThrowsMessage<Error>(HasSubstr("expected whole chunks of 8 tokens")));
+}
+
+}  // namespace
+}  // namespace lookback
