@@ -60,7 +60,7 @@ void run_contest(benchmark::State& state, const Contest& contest) {
     state.counters["speedup_over_" + contest.rivals[i].name] = rival_seconds[i] / our_seconds;
   }
   state.counters["speedup"] = *std::ranges::min_element(rival_seconds) / our_seconds;
-  state.counters["fraction_of_peak"] = contest.flops / our_seconds / product_rate;
+  if (contest.flops > 0) state.counters["fraction_of_peak"] = contest.flops / our_seconds / product_rate;
   if (contest.gather_bytes > 0) {
     state.counters["extra_memory_ratio"] =
         (peak_bytes - static_cast<double>(contest.result_bytes)) / static_cast<double>(contest.gather_bytes);

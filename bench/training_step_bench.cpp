@@ -5,6 +5,7 @@
 
 #include <random>
 
+#include "bench_models.h"
 #include "eval/demo_plan.h"
 #include "models/model.h"
 #include "ops/composed_operators.h"
@@ -16,14 +17,6 @@
 
 namespace lookback {
 namespace {
-
-// 7 million parameters.
-ModelConfig seven_million() {
-  ModelConfig config;
-  config.vocab_size = 512;
-  config.landmark_id = 511;
-  return config;
-}
 
 TokenBatch random_batch(const ModelConfig& config, std::int64_t num_sequences, std::int64_t length,
                         std::uint64_t seed) {

@@ -20,9 +20,9 @@ DrtSession::DrtSession(const Drt& model, std::int64_t batch_size, at::ScalarType
   forget_upper_layers();
 }
 
-void DrtSession::attach_memory(std::shared_ptr<const ChunkArchive> archive) {
+void DrtSession::attach_memory(const std::shared_ptr<const ChunkArchive>& archive) {
   require(num_tokens_ == 0, "a stored memory is attached before the text begins");
-  memory_.attach(std::move(archive));
+  memory_.attach(archive);
 }
 
 void DrtSession::forget_upper_layers() {

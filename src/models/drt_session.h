@@ -15,7 +15,7 @@ class DrtSession : public Session {
   // The model must outlive the session.
   DrtSession(const Drt& model, std::int64_t batch_size, at::ScalarType dtype);
 
-  void attach_memory(std::shared_ptr<const ChunkArchive> archive) override;
+  void attach_memory(const std::shared_ptr<const ChunkArchive>& archive) override;
   at::Tensor append(const at::Tensor& input_ids) override;
   at::Tensor prefill(const at::Tensor& input_ids, const PrefillOptions& options) override;
   std::int64_t num_tokens() const override { return num_tokens_; }

@@ -52,7 +52,7 @@ class Session {
 
   // Lets every sequence retrieve from chunks that were read before as if they came before the text: before its first
   // token, any number of times. Throws Error for models that retrieve nothing.
-  virtual void attach_memory(std::shared_ptr<const ChunkArchive> archive);
+  virtual void attach_memory(const std::shared_ptr<const ChunkArchive>& archive);
 
   // Appends input_ids [N, T], T >= 1, and returns the final hidden states of exactly these tokens [N, T, d].
   virtual at::Tensor append(const at::Tensor& input_ids) = 0;

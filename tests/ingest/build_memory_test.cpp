@@ -269,7 +269,7 @@ TEST_F(BuildMemoryTest, SessionsRetrieveFromItAsTheWholeForwardDoes) {
 
 TEST(ReadChunks, APartReadWithItsHaloIsThatOfTheWhole) {
   const auto model = make_model(byte_model_config(), at::kCPU, 5);
-  const at::Tensor ids = random_ids(2, 8 * 40, 250, 1);
+  const at::Tensor ids = random_ids(2, 320, 250, 1);
   const EncodedChunks whole = model->read_chunks(ids, 0, at::kFloat);
   const std::int64_t halo = model->reading_halo_chunks();
   EXPECT_EQ(halo, 4);  // 2 layers see 17 positions each, a chunk has 9

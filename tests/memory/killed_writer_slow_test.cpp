@@ -5,9 +5,9 @@
 
 #include <chrono>
 #include <csignal>
-#include <random>
 #include <thread>
 
+#include "core/random.h"
 #include "memory/memory_blocks.h"
 
 namespace lookback {
@@ -31,7 +31,7 @@ TEST(KilledWriter, TwoHundredKillsLoseNothingCommitted) {
   fs::create_directories(folder);
   const fs::path path = folder / "killed.memory";
   const MemoryFormat format = small_format();
-  std::mt19937_64 random(1);
+  Random random(1);
   std::int64_t num_commits = 0;
   for (int kill = 0; kill < 200; ++kill) {
     int pipe[2];
@@ -39,7 +39,7 @@ TEST(KilledWriter, TwoHundredKillsLoseNothingCommitted) {
     const pid_t child = ::fork();
     if (child == 0) write_until_killed(path, format, pipe[1]);
     ::close(pipe[1]);
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 40'000));
+    std::this_thread::sleep_for(std::chrono::microseconds(random.below(40'000)));
     ::kill(child, SIGKILL);
     int status = 0;
     ASSERT_EQ(::waitpid(child, &status, 0), child);

@@ -8,7 +8,6 @@
 
 #include <csignal>
 #include <fstream>
-#include <random>
 
 #include "core/error.h"
 #include "core/files.h"
