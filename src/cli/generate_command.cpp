@@ -1,8 +1,10 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,7 @@
 #include "generate/generator.h"
 #include "generate/token_ids.h"
 #include "ingest/open_memory.h"
+#include "text/utf8_stream.h"
 
 namespace lookback {
 namespace {
@@ -23,6 +26,7 @@ struct GenerateFlags {
   InferenceFlags inference;
   std::string prompt, prompt_file, prompt_ids;
   std::vector<std::string> memories;
+  std::vector<std::shared_ptr<const StoredMemory>> opened_memories;
   bool prompt_given = false;
   GenerateConfig config;
   bool ignore_end_of_text = false;
@@ -75,6 +79,74 @@ Json to_json(const GenerateResult& result, bool with_text) {
   return json;
 }
 
+std::string text_of(std::span<const std::int64_t> ids, const Tokenizer* tokenizer) {
+  if (tokenizer == nullptr) return fmt::format("{}", fmt::join(ids, " "));
+  std::string bytes;
+  for (const std::int64_t id : ids) tokenizer->decode(static_cast<std::int32_t>(id), bytes);
+  Utf8Stream characters;
+  return characters.push(bytes) + characters.flush();
+}
+
+// Where a retrieved chunk comes from, and what it says.
+Json explain_chunk(const RetrievedChunk& retrieved, const GenerateFlags& flags, std::span<const std::int64_t> text_ids,
+                   const InferenceModel& opened) {
+  Json json = {{"group", retrieved.group}, {"weight", retrieved.weight}};
+  std::int64_t chunk = retrieved.chunk;
+  for (const auto& memory : flags.opened_memories) {
+    if (chunk >= memory->num_chunks()) {
+      chunk -= memory->num_chunks();
+      continue;
+    }
+    const ChunkOrigin origin = memory->origin(chunk);
+    const auto document = std::ranges::find(memory->documents(), origin.document, &MemoryDocument::id);
+    json["memory"] = memory->path().string();
+    json["document"] = document->name;
+    json["chunk"] = origin.chunk;
+    json["text_begin"] = origin.text_begin;
+    json["text"] = text_of(origin.token_ids, opened.tokenizer.get());
+    return json;
+  }
+  const std::int64_t size = opened.model->config().chunk_size;
+  json["memory"] = nullptr;  // the prompt and the answer themselves
+  json["chunk"] = chunk;
+  json["text"] = text_of(text_ids.subspan(static_cast<std::size_t>(chunk * size), static_cast<std::size_t>(size)),
+                         opened.tokenizer.get());
+  return json;
+}
+
+Json explain(const GenerateResult& result, const GenerateFlags& flags, const std::vector<std::int64_t>& prompt_ids,
+             const InferenceModel& opened) {
+  std::vector<std::int64_t> text_ids = prompt_ids;
+  text_ids.insert(text_ids.end(), result.ids.begin(), result.ids.end());
+  Json chunks = Json::array();
+  for (const ExplainedChunk& explained : result.explained) {
+    Json retrieved = Json::array();
+    for (const RetrievedChunk& chunk : explained.retrieved) {
+      retrieved.push_back(explain_chunk(chunk, flags, text_ids, opened));
+    }
+    chunks.push_back({{"first_token", explained.first_token}, {"retrieved", std::move(retrieved)}});
+  }
+  return chunks;
+}
+
+// The same for people.
+std::string explanation_text(const Json& chunks) {
+  std::string text;
+  for (const Json& chunk : chunks) {
+    text += fmt::format("\nfrom new token {} on:\n", chunk["first_token"].get<std::int64_t>());
+    if (chunk["retrieved"].empty()) text += "  nothing retrieved\n";
+    for (const Json& retrieved : chunk["retrieved"]) {
+      const std::string place = retrieved["memory"].is_null()
+                                    ? "this text"
+                                    : fmt::format("{} at byte {}", retrieved["document"].get<std::string>(),
+                                                  retrieved["text_begin"].get<std::uint64_t>());
+      text += fmt::format("  {:5.1f}%  {}  {}\n", 100 * retrieved["weight"].get<double>(), place,
+                          retrieved["text"].dump(-1, ' ', false, Json::error_handler_t::replace));
+    }
+  }
+  return text;
+}
+
 std::string rate_text(double count, double seconds) {
   return count > 0 && seconds > 0 ? format_count(count / seconds) + " tokens/s" : "-";
 }
@@ -99,7 +171,8 @@ void run_generate(GenerateFlags& flags) {
   const InferenceModel opened = open_model(flags.inference);
   flags.config.dtype = opened.dtype;
   for (const std::string& path : flags.memories) {
-    flags.config.memories.push_back(open_memory(path, *opened.model, opened.fingerprint, opened.tokenizer.get()));
+    flags.opened_memories.push_back(open_memory(path, *opened.model, opened.fingerprint, opened.tokenizer.get()));
+    flags.config.memories.push_back(flags.opened_memories.back());
   }
   const std::vector<std::int64_t> prompt_ids = read_prompt(flags, opened);
 
@@ -122,7 +195,15 @@ void run_generate(GenerateFlags& flags) {
   if (!flags.json && !with_text) listener.on_token = [](std::int64_t id) { print_now(fmt::format("{} ", id)); };
 
   const GenerateResult result = generate(*opened.model, opened.tokenizer.get(), prompt_ids, flags.config, listener);
-  print_now(flags.json ? dump_line(to_json(result, with_text)) + "\n" : "\n");
+  Json explanation;
+  if (flags.config.explain) explanation = explain(result, flags, prompt_ids, opened);
+  if (flags.json) {
+    Json json = to_json(result, with_text);
+    if (flags.config.explain) json["explain"] = explanation;
+    print_now(dump_line(json) + "\n");
+  } else {
+    print_now("\n" + explanation_text(explanation));
+  }
   if (!flags.json) progress.finish(summary(result));
 }
 
@@ -175,6 +256,8 @@ void add_generate_command(CLI::App& app) {
   command->add_option("--segment-tokens", flags->config.segment_tokens, "Prompt tokens read in one step")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command->add_flag("--explain", flags->config.explain,
+                    "For each chunk of new tokens: what was retrieved, from where, with which weight");
   command->add_flag("--json", flags->json, "One line of JSON: ids, text, stop_reason, tokens per second, bytes");
   command->add_flag("--quiet", flags->quiet, "No progress and no summary on standard error");
   command->footer(

@@ -185,9 +185,11 @@ void add_build(CLI::App& memory) {
 }
 
 CLI::App* add_on_file(CLI::App& memory, const std::string& name, const std::string& description,
-                      const std::shared_ptr<FileFlags>& flags, void (*run)(const FileFlags&)) {
+                      const std::string& example, const std::shared_ptr<FileFlags>& flags,
+                      void (*run)(const FileFlags&)) {
   CLI::App* command = memory.add_subcommand(name, description);
   command->add_option("memory", flags->path, "The memory's file")->required()->type_name("NAME.memory");
+  command->footer("Examples:\n  lookback memory " + example);
   command->callback([flags, run] { run(*flags); });
   return command;
 }
@@ -199,12 +201,14 @@ void add_memory_command(CLI::App& app) {
   memory->require_subcommand(1);
   add_build(*memory);
   const auto info = std::make_shared<FileFlags>();
-  add_on_file(*memory, "info", "What a memory holds", info, run_info)
+  add_on_file(*memory, "info", "What a memory holds", "info library.memory", info, run_info)
       ->add_flag("--json", info->json, "One line of JSON");
   const auto verify = std::make_shared<FileFlags>();
-  add_on_file(*memory, "verify", "Read all of a memory and compare its checksums", verify, run_verify);
+  add_on_file(*memory, "verify", "Read all of a memory and compare its checksums", "verify library.memory", verify,
+              run_verify);
   const auto remove = std::make_shared<FileFlags>();
-  add_on_file(*memory, "remove", "Take documents out of a memory", remove, run_remove)
+  add_on_file(*memory, "remove", "Take documents out of a memory", "remove library.memory library/draft.txt 17", remove,
+              run_remove)
       ->add_option("documents", remove->documents, "Names or ids, as `memory info` lists them")
       ->required();
 }

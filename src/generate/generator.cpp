@@ -69,6 +69,20 @@ std::span<float> row_of(const at::Tensor& logits) {
   return {logits.mutable_data_ptr<float>(), static_cast<std::size_t>(logits.numel())};
 }
 
+std::vector<RetrievedChunk> retrieved_now(const Session& session) {
+  std::vector<RetrievedChunk> chunks;
+  const std::vector<Retrieval> retrievals = session.current_retrievals();
+  for (std::size_t group = 0; group < retrievals.size(); ++group) {
+    const at::Tensor indices = retrievals[group].indices.flatten().to(at::kCPU);
+    const at::Tensor weights = retrievals[group].weights.flatten().to(at::kCPU, at::kDouble);
+    for (std::int64_t k = 0; k < indices.numel(); ++k) {
+      const auto chunk = indices[k].item<std::int64_t>();
+      if (chunk >= 0) chunks.push_back({static_cast<std::int64_t>(group), chunk, weights[k].item<double>()});
+    }
+  }
+  return chunks;
+}
+
 at::Tensor read_prompt(Session& session, std::span<const std::int64_t> prompt_ids, at::Device device,
                        const GenerateConfig& config, const GenerateListener& listener) {
   PrefillOptions options;
@@ -156,6 +170,10 @@ GenerateResult generate(Model& model, const Tokenizer* tokenizer, std::span<cons
       hidden = session->append(at::full({1, 1}, result.ids.back(), at::TensorOptions(at::kLong).device(device)));
       logits = last_logits(model, hidden);
       ++result.num_decode_steps;
+    }
+    // What the last token of a chunk retrieves serves those of the next.
+    if (config.explain && (result.ids.empty() || session->num_tokens() % model.config().chunk_size == 0)) {
+      result.explained.push_back({static_cast<std::int64_t>(result.ids.size()), retrieved_now(*session)});
     }
     const std::span<float> row = row_of(logits);
     for (const std::int64_t id : forbidden) {

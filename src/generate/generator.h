@@ -25,6 +25,7 @@ struct GenerateConfig {
   bool stop_at_end_of_text = true;        // with a tokenizer
   std::int64_t segment_tokens = 4096;     // of the prompt read in one step; bounds the memory of reading
   at::ScalarType dtype = at::kFloat;      // of activations and chunk memory
+  bool explain = false;                   // keep what was retrieved for each chunk of new tokens
   std::vector<std::shared_ptr<const ChunkArchive>> memories;  // to retrieve from, as if they came before the prompt
 };
 
@@ -41,6 +42,19 @@ struct GenerateListener {
   std::function<bool()> stop_asked;                  // asked after each segment and each token
 };
 
+// A chunk that was retrieved: number `chunk` of those of the memories, in their order, and then of the text's own.
+struct RetrievedChunk {
+  std::int64_t group = 0;  // upper group
+  std::int64_t chunk = 0;
+  double weight = 0;
+};
+
+// What was at work from the new token `first_token` on, until the next of these.
+struct ExplainedChunk {
+  std::int64_t first_token = 0;
+  std::vector<RetrievedChunk> retrieved;  // by group, the weightiest first
+};
+
 struct GenerateResult {
   std::vector<std::int64_t> ids;  // every sampled id, also a final end-of-text and those of a stop string
   std::string text;               // all that on_text got: without end-of-text and stop string; valid UTF-8
@@ -49,8 +63,9 @@ struct GenerateResult {
   double prefill_seconds = 0;
   double decode_seconds = 0;  // of the num_decode_steps model steps after the first token, and sampling
   std::int64_t num_decode_steps = 0;
-  std::int64_t memory_bytes = 0;  // of the session at the end: what grows with the text ...
-  std::int64_t window_bytes = 0;  // ... and what does not
+  std::vector<ExplainedChunk> explained;  // with config.explain
+  std::int64_t memory_bytes = 0;          // of the session at the end: what grows with the text ...
+  std::int64_t window_bytes = 0;          // ... and what does not
 };
 
 // Ids that must never be sampled: a DRT's landmark, and rows of the embedding that no token of the tokenizer

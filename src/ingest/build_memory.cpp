@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <map>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "core/error.h"
 #include "core/worker_threads.h"
@@ -56,7 +58,7 @@ struct Segment {
   std::vector<std::uint64_t> text_begins;
   std::int64_t num_tokens = 0, text_bytes = 0;
   bool ends_document = false;
-  EncodedChunks encoded;
+  std::vector<EncodedBlock> blocks;  // once it is read
 };
 
 // A document's tokens on their way to segments.
@@ -109,6 +111,7 @@ class MemoryBuilder {
       add(*block);
     }
     if (!result_.interrupted) read_segments();
+    write(finish_reading());
     writer_.commit();
     result_.num_tokens = progress_.num_tokens;
     result_.num_documents = progress_.num_documents;
@@ -158,6 +161,7 @@ class MemoryBuilder {
     skipping_ = true;
     if (!open_) return;
     // What was read of a text that turns out to be broken.
+    write(finish_reading());
     std::erase_if(segments_, [this](const Segment& segment) { return segment.document == open_->id; });
     writer_.remove_document(open_->id);
     open_.reset();
@@ -250,48 +254,62 @@ class MemoryBuilder {
     open_->first_held = first;
   }
 
+  // Has the segments read while those before are written.
   void read_segments() {
-    run_on_threads(config_.num_threads, segments_.size(), [this](std::size_t i) {
-      at::set_num_threads(1);
-      Segment& segment = segments_[i];
-      if (segment.num_chunks == 0) return;
-      const at::Tensor ids =
-          at::from_blob(segment.ids.data(), {1, static_cast<std::int64_t>(segment.ids.size())}, at::kLong);
-      segment.encoded = model_.read_chunks(ids.to(model_.parameters().device()), segment.halo_chunks, config_.dtype);
-    });
-    for (Segment& segment : segments_) write(segment);
-    segments_.clear();
+    std::vector<Segment> done = finish_reading();
+    being_read_ = std::exchange(segments_, {});
     segment_tokens_ = 0;
+    reading_ = std::async(std::launch::async, [this] {
+      run_on_threads(config_.num_threads, being_read_.size(), [this](std::size_t i) { read(being_read_[i]); });
+    });
+    write(done);
+    result_.interrupted = stop_asked();
+  }
+
+  // Waits for what is being read.
+  std::vector<Segment> finish_reading() {
+    if (reading_.valid()) reading_.get();
+    return std::exchange(being_read_, {});
+  }
+
+  void read(Segment& segment) const {
+    at::set_num_threads(1);
+    if (segment.num_chunks == 0) return;
+    const at::Tensor ids =
+        at::from_blob(segment.ids.data(), {1, static_cast<std::int64_t>(segment.ids.size())}, at::kLong);
+    const EncodedChunks encoded =
+        model_.read_chunks(ids.to(model_.parameters().device()), segment.halo_chunks, config_.dtype);
+    const at::Tensor text = ids[0].view({-1, chunk_size_}).narrow(0, segment.halo_chunks, segment.num_chunks);
+    for (std::int64_t first = 0; first < segment.num_chunks; first += chunks_a_block) {
+      const std::int64_t count = std::min(chunks_a_block, segment.num_chunks - first);
+      ChunkBlock block;
+      block.key = encoded.key[0].narrow(0, first, count);
+      block.value = encoded.value[0].narrow(0, first, count);
+      block.landmarks = encoded.landmarks[0].narrow(0, first, count);
+      block.token_ids = text.narrow(0, first, count);
+      block.text_begins.assign(segment.text_begins.begin() + first, segment.text_begins.begin() + first + count);
+      segment.blocks.push_back(encode_block(block, format_));
+    }
+  }
+
+  void write(const std::vector<Segment>& segments) {
+    for (const Segment& segment : segments) {
+      for (std::size_t i = 0; i < segment.blocks.size(); ++i) {
+        // A document's counts go with a segment's last block.
+        const bool is_last = i + 1 == segment.blocks.size();
+        writer_.append(segment.document, segment.blocks[i], is_last ? segment.num_tokens : 0,
+                       is_last ? segment.text_bytes : 0);
+      }
+      progress_.num_tokens += segment.num_tokens;
+      if (!segment.ends_document) continue;
+      writer_.finish_document(segment.document);
+      ++progress_.num_documents;
+    }
     if (seconds_since(last_commit_) >= commit_every_seconds) {
       writer_.commit();
       last_commit_ = Clock::now();
     }
-    if (listener_.progress) listener_.progress(progress_);
-    result_.interrupted = stop_asked();
-  }
-
-  void write(const Segment& segment) {
-    const std::int64_t size = segment.num_chunks * chunk_size_;
-    for (std::int64_t first = 0; first < segment.num_chunks; first += chunks_a_block) {
-      const std::int64_t count = std::min(chunks_a_block, segment.num_chunks - first);
-      const bool is_last = first + count == segment.num_chunks;
-      const auto part = [first, count](const at::Tensor& chunks) { return chunks[0].narrow(0, first, count); };
-      ChunkBlock block;
-      block.key = part(segment.encoded.key);
-      block.value = part(segment.encoded.value);
-      block.landmarks = part(segment.encoded.landmarks);
-      block.token_ids = at::tensor(segment.ids)
-                            .narrow(0, static_cast<std::int64_t>(segment.ids.size()) - size, size)
-                            .view({-1, chunk_size_})
-                            .narrow(0, first, count);
-      block.text_begins.assign(segment.text_begins.begin() + first, segment.text_begins.begin() + first + count);
-      // A document's counts go with its last block.
-      writer_.append(segment.document, block, is_last ? segment.num_tokens : 0, is_last ? segment.text_bytes : 0);
-    }
-    progress_.num_tokens += segment.num_tokens;
-    if (!segment.ends_document) return;
-    writer_.finish_document(segment.document);
-    ++progress_.num_documents;
+    if (listener_.progress && !segments.empty()) listener_.progress(progress_);
   }
 
   static constexpr std::int64_t chunks_a_block = 32;
@@ -309,11 +327,13 @@ class MemoryBuilder {
   std::optional<OpenDocument> open_;             // none while what comes is known or broken
   bool skipping_ = false;                        // the rest of a broken text
   std::int64_t numbered_input_ = -1, line_number_ = 0;
-  std::vector<Segment> segments_;    // to be read
+  std::vector<Segment> segments_;  // to be read
+  std::vector<Segment> being_read_;
   std::int64_t segment_tokens_ = 0;  // in them, halos included
   Clock::time_point last_commit_ = Clock::now();
   BuildMemoryProgress progress_;
   BuildMemoryResult result_;
+  std::future<void> reading_;  // last, so that it ends before what it works on goes
 };
 
 }  // namespace

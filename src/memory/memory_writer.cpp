@@ -45,6 +45,17 @@ std::vector<std::byte> text_value(const ChunkBlock& block) {
 
 }  // namespace
 
+EncodedBlock encode_block(const ChunkBlock& block, const MemoryFormat& format) {
+  const std::int64_t count = block.key.size(0);
+  const std::vector<std::int64_t> shape = {count, format.chunk_size, format.num_heads, format.head_dim};
+  require(block.key.sizes() == shape && block.value.sizes() == shape &&
+              block.landmarks.sizes() == at::IntArrayRef({count, format.hidden_size}) &&
+              block.token_ids.sizes() == at::IntArrayRef({count, format.chunk_size}) &&
+              block.text_begins.size() == static_cast<std::size_t>(count),
+          "chunks of other sizes than the memory's");
+  return {count, chunks_value(block, format.elements), landmarks_value(block), text_value(block)};
+}
+
 MemoryWriter::MemoryWriter(const std::filesystem::path& path, const MemoryFormat& format)
     : file_(path, LmdbFile::Mode::write), format_(format) {
   check_format(format);
@@ -123,22 +134,15 @@ std::uint64_t MemoryWriter::begin_document(const std::string& name, const std::s
   return id;
 }
 
-void MemoryWriter::append(std::uint64_t document, const ChunkBlock& block, std::int64_t num_tokens,
+void MemoryWriter::append(std::uint64_t document, const EncodedBlock& block, std::int64_t num_tokens,
                           std::int64_t text_bytes) {
   MemoryDocument& record = find(document);
   require(!record.finished, "{}: document {} is finished", file_.path().string(), document);
-  const std::int64_t count = block.key.size(0);
-  const std::vector<std::int64_t> shape = {count, format_.chunk_size, format_.num_heads, format_.head_dim};
-  require(block.key.sizes() == shape && block.value.sizes() == shape &&
-              block.landmarks.sizes() == at::IntArrayRef({count, format_.hidden_size}) &&
-              block.token_ids.sizes() == at::IntArrayRef({count, format_.chunk_size}) &&
-              block.text_begins.size() == static_cast<std::size_t>(count),
-          "{}: chunks of other sizes than the memory's", file_.path().string());
   const BlockKey key = block_key(document, record.num_chunks);
-  put(&Tables::chunks, key, chunks_value(block, format_.elements));
-  put(&Tables::landmarks, key, landmarks_value(block));
-  put(&Tables::text, key, text_value(block));
-  record.num_chunks += count;
+  put(&Tables::chunks, key, block.chunks);
+  put(&Tables::landmarks, key, block.landmarks);
+  put(&Tables::text, key, block.text);
+  record.num_chunks += block.num_chunks;
   record.num_tokens += num_tokens;
   record.text_bytes += text_bytes;
   put(record);

@@ -25,6 +25,15 @@ struct ChunkBlock {
   std::vector<std::uint64_t> text_begins;  // of each chunk's text in that of the document, in bytes
 };
 
+// The same as it lies in the file.
+struct EncodedBlock {
+  std::int64_t num_chunks = 0;
+  std::vector<std::byte> chunks, landmarks, text;
+};
+
+// Throws Error when the sizes are not the format's. May be called from several threads at once.
+EncodedBlock encode_block(const ChunkBlock& block, const MemoryFormat& format);
+
 class MemoryWriter {
  public:
   // Opens a memory or begins one. Throws Error when another process writes to it, when it was made for something else
@@ -37,7 +46,7 @@ class MemoryWriter {
   // Adds an unfinished document without chunks, behind all others; returns its id.
   std::uint64_t begin_document(const std::string& name, const std::string& source);
   // Appends chunks to an unfinished document. num_tokens, text_bytes: what they hold.
-  void append(std::uint64_t document, const ChunkBlock& block, std::int64_t num_tokens, std::int64_t text_bytes);
+  void append(std::uint64_t document, const EncodedBlock& block, std::int64_t num_tokens, std::int64_t text_bytes);
   void finish_document(std::uint64_t document);
   // Throws Error when there is none.
   void remove_document(std::uint64_t document);

@@ -94,8 +94,9 @@ TEST_F(ProgramTest, EveryCommandHasHelpWithExamples) {
   EXPECT_EQ(lookback("--version").code, 0);
   const Outcome all = lookback("--help");
   EXPECT_EQ(all.code, 0);
-  for (const char* command : {"tokenize", "detokenize", "prepare", "demo", "eval perplexity", "eval needle", "generate",
-                              "score", "train", "estimate"}) {
+  for (const char* command :
+       {"tokenize", "detokenize", "prepare", "demo", "eval perplexity", "eval needle", "generate", "score", "train",
+        "estimate", "memory build", "memory info", "memory verify", "memory remove"}) {
     const Outcome help = lookback(std::string(command) + " --help");
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Examples:")) << command;
@@ -130,6 +131,29 @@ TEST_F(ProgramTest, FromTextToAContinuedPrompt) {
   EXPECT_EQ(json_of("generate --model run --prompt-ids - --greedy --max-new-tokens 2 --json", "[1, 2, 3]")
                 .at("prompt_tokens"),
             3);
+}
+
+TEST_F(ProgramTest, ReadsAMemoryAndAsksIt) {
+  make_run();
+  const Json built = json_of("memory build --model run texts --out a.memory --elements int8 --json");
+  EXPECT_EQ(built.at("num_documents"), 2);
+  EXPECT_EQ(json_of("memory build --model run texts --out a.memory --elements int8 --json").at("num_known"), 2);
+  const Json info = json_of("memory info a.memory --json");
+  EXPECT_EQ(info.at("documents").at(1).at("name"), "texts/short.md");
+  EXPECT_EQ(info.at("num_tokens"), built.at("num_tokens"));
+  EXPECT_EQ(lookback("memory verify a.memory").code, 0);
+  const std::string ask = "generate --model run --memory a.memory --prompt 'Line 4 of' --max-new-tokens 9 --explain";
+  const Json answer = json_of(ask + " --json");
+  const Json& retrieved = answer.at("explain").at(0).at("retrieved");
+  ASSERT_EQ(retrieved.size(), 2U);
+  EXPECT_EQ(retrieved.at(0).at("memory"), "a.memory");
+  EXPECT_THAT(lookback(ask).out, HasSubstr("from new token 0 on:"));
+  const Outcome removed = lookback("memory remove a.memory texts/short.md");
+  EXPECT_EQ(removed.code, 0) << removed.err;
+  EXPECT_EQ(json_of("memory info a.memory --json").at("documents").size(), 1U);
+  const Outcome missing = lookback("memory remove a.memory texts/short.md");
+  EXPECT_EQ(missing.code, exit_failed);
+  EXPECT_THAT(missing.err, HasSubstr("holds no document \"texts/short.md\""));
 }
 
 TEST_F(ProgramTest, ScoresAgree) {

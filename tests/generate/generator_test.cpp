@@ -202,5 +202,47 @@ TEST(Generator, GreedyDecodingOfADrtFollowsTheWholeForward) {
   }
 }
 
+TEST(Generator, ExplainsWithWhatTheWholeForwardRetrieves) {
+  for (const SmallModelCase& small : small_model_cases()) {
+    if (small.config.kind != "drt") continue;
+    SCOPED_TRACE(small.name);
+    const std::unique_ptr<Model> model = make_small_model(small.config);
+    const at::Tensor prompt = random_ids(small.config, 1, 29, 4);
+    const std::span<const std::int64_t> prompt_ids(prompt.const_data_ptr<std::int64_t>(), 29);
+    GenerateConfig config = greedy(20);
+    config.explain = true;
+    const GenerateResult result = generate(*model, nullptr, prompt_ids, config);
+    std::vector<std::int64_t> all(prompt_ids.begin(), prompt_ids.end());
+    all.insert(all.end(), result.ids.begin(), result.ids.end());
+    std::vector<Retrieval> retrievals;
+    ForwardOptions options;
+    options.retrievals = &retrievals;
+    model->hidden_states(at::tensor(all, at::kLong).unsqueeze(0), options);
+
+    // New token t has position 29 + t; chunks hold 8.
+    ASSERT_EQ(result.explained.size(), 4U);
+    for (std::size_t i = 0; i < 4; ++i) {
+      const std::int64_t first = std::vector<std::int64_t>{0, 3, 11, 19}[i];
+      EXPECT_EQ(result.explained[i].first_token, first);
+      const std::int64_t asking_chunk = (29 + first) / 8 - 1;
+      std::vector<RetrievedChunk> wanted;
+      for (std::size_t group = 0; group < retrievals.size(); ++group) {
+        const at::Tensor indices = retrievals[group].indices[0][asking_chunk];
+        for (std::int64_t k = 0; k < indices.numel(); ++k) {
+          if (indices[k].item<std::int64_t>() < 0) continue;
+          wanted.push_back({static_cast<std::int64_t>(group), indices[k].item<std::int64_t>(),
+                            retrievals[group].weights[0][asking_chunk][k].item<double>()});
+        }
+      }
+      ASSERT_EQ(result.explained[i].retrieved.size(), wanted.size());
+      for (std::size_t k = 0; k < wanted.size(); ++k) {
+        EXPECT_EQ(result.explained[i].retrieved[k].group, wanted[k].group);
+        EXPECT_EQ(result.explained[i].retrieved[k].chunk, wanted[k].chunk);
+        EXPECT_NEAR(result.explained[i].retrieved[k].weight, wanted[k].weight, 1e-5);
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace lookback

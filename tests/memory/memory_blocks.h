@@ -46,7 +46,8 @@ inline std::uint64_t write_document(MemoryWriter& writer, const MemoryFormat& fo
                                     std::int64_t blocks, std::int64_t chunks) {
   const std::uint64_t id = writer.begin_document(name, "source of " + name);
   for (std::int64_t b = 0; b < blocks; ++b) {
-    writer.append(id, random_block(format, id, b * chunks, chunks), chunks * format.chunk_size, 7 * chunks);
+    writer.append(id, encode_block(random_block(format, id, b * chunks, chunks), format), chunks * format.chunk_size,
+                  7 * chunks);
   }
   writer.finish_document(id);
   return id;

@@ -81,7 +81,7 @@ TEST_F(StoredMemoryTest, RoundedElementsAreAsNearAsTheirTypeAllows) {
     {
       MemoryWriter writer(file, format);
       const std::uint64_t id = writer.begin_document("rounded", "");
-      writer.append(id, block, 15, 21);
+      writer.append(id, encode_block(block, format), 15, 21);
       writer.finish_document(id);
       writer.commit();
     }
@@ -118,7 +118,7 @@ TEST_F(StoredMemoryTest, AnUnfinishedDocumentGoesOn) {
   {
     MemoryWriter writer(path(), format_);
     id = writer.begin_document("long", "");
-    writer.append(id, random_block(format_, id, 0, 2), 10, 14);
+    writer.append(id, encode_block(random_block(format_, id, 0, 2), format_), 10, 14);
     writer.commit();
   }
   {
@@ -126,10 +126,10 @@ TEST_F(StoredMemoryTest, AnUnfinishedDocumentGoesOn) {
     ASSERT_EQ(writer.documents().size(), 1U);
     EXPECT_FALSE(writer.documents()[0].finished);
     EXPECT_EQ(writer.documents()[0].num_chunks, 2);
-    writer.append(id, random_block(format_, id, 2, 1), 5, 7);
+    writer.append(id, encode_block(random_block(format_, id, 2, 1), format_), 5, 7);
     writer.finish_document(id);
     writer.commit();
-    EXPECT_THAT([&] { writer.append(id, random_block(format_, id, 3, 1), 5, 7); },
+    EXPECT_THAT([&] { writer.append(id, encode_block(random_block(format_, id, 3, 1), format_), 5, 7); },
                 ThrowsMessage<Error>(HasSubstr("document 0 is finished")));
   }
   const StoredMemory memory(path());
@@ -279,8 +279,8 @@ TEST_F(StoredMemoryTest, MisuseIsNamed) {
   const std::uint64_t id = writer.begin_document("a", "");
   ChunkBlock block = random_block(format_, id, 0, 2);
   block.landmarks = block.landmarks.narrow(0, 0, 1);
-  EXPECT_THAT([&] { writer.append(id, block, 10, 10); }, ThrowsMessage<Error>(HasSubstr("chunks of other sizes")));
-  EXPECT_THAT([&] { writer.append(7, block, 10, 10); }, ThrowsMessage<Error>(HasSubstr("holds no document 7")));
+  EXPECT_THAT([&] { encode_block(block, format_); }, ThrowsMessage<Error>(HasSubstr("chunks of other sizes")));
+  EXPECT_THAT([&] { writer.append(7, {}, 10, 10); }, ThrowsMessage<Error>(HasSubstr("holds no document 7")));
   EXPECT_THAT([] { parse_memory_elements("float8"); },
               ThrowsMessage<Error>(HasSubstr("expected float32, bfloat16 or int8")));
   writer.commit();
