@@ -5,6 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/demo_run.h"
+#include "cli/exit_codes.h"
 #include "core/files.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
@@ -17,7 +18,6 @@ namespace lookback {
 namespace {
 
 constexpr int exit_not_learned = 1;
-constexpr int exit_interrupted = 130;
 
 void print_summary(const DemoReport& report, const std::filesystem::path& page) {
   fmt::print("\nRight answers by length of the context (all five digits, chosen greedily)\n\n{}\n",

@@ -6,17 +6,10 @@
 #include <exception>
 
 #include "cli/commands.h"
+#include "cli/exit_codes.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/version.h"
-
-namespace {
-
-constexpr int exit_failed = 1;
-constexpr int exit_misuse = 2;
-constexpr int exit_interrupted = 130;
-
-}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{"Lookback: long-context language models whose retriever is trained by the language-model loss"};
@@ -42,13 +35,13 @@ int main(int argc, char** argv) {
     return error.get_exit_code();
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);
-    return code == 0 ? 0 : exit_misuse;
+    return code == 0 ? 0 : lookback::exit_misuse;
   } catch (const lookback::Error& error) {
     fmt::print(stderr, "lookback: {}\n", error.what());
-    return lookback::interrupted() ? exit_interrupted : exit_failed;
+    return lookback::interrupted() ? lookback::exit_interrupted : lookback::exit_failed;
   } catch (const std::exception& error) {
     fmt::print(stderr, "lookback: internal error: {}\n", error.what());
-    return exit_failed;
+    return lookback::exit_failed;
   }
-  return lookback::interrupted() ? exit_interrupted : 0;
+  return lookback::interrupted() ? lookback::exit_interrupted : 0;
 }

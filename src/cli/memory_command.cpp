@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/exit_codes.h"
 #include "cli/inference_flags.h"
 #include "cli/program_path.h"
 #include "core/error.h"
@@ -15,13 +16,13 @@
 #include "core/progress.h"
 #include "ingest/build_memory.h"
 #include "memory/memory_writer.h"
+#include "memory/merge_memories.h"
 #include "memory/stored_memory.h"
 
 namespace lookback {
 namespace {
 
-constexpr int exit_interrupted = 130;
-constexpr std::int64_t most_skipped_shown = 20;
+constexpr std::int64_t most_left_out_shown = 20;
 
 struct BuildFlags {
   InferenceFlags inference;
@@ -78,8 +79,8 @@ int run_build(BuildFlags& flags) {
   };
   listener.skipped = [&](const std::string& text) {
     line.finish();
-    if (++num_shown <= most_skipped_shown) fmt::print(stderr, "left out: {}\n", text);
-    if (num_shown == most_skipped_shown) fmt::print(stderr, "left out: ... further ones are only counted\n");
+    if (++num_shown <= most_left_out_shown) fmt::print(stderr, "left out: {}\n", text);
+    if (num_shown == most_left_out_shown) fmt::print(stderr, "left out: ... further ones are only counted\n");
   };
   const BuildMemoryResult result =
       build_memory(flags.config, *opened.model, opened.fingerprint, *opened.tokenizer, listener);
@@ -151,6 +152,49 @@ void run_remove(const FileFlags& flags) {
   fmt::print("{}: {} documents removed, {} left\n", flags.path, flags.documents.size(), writer.documents().size());
 }
 
+struct MergeFlags {
+  std::vector<std::string> sources;
+  std::string out;
+  bool quiet = false;
+};
+
+int run_merge(const MergeFlags& flags) {
+  catch_interrupts();
+  ProgressLine line(flags.quiet);
+  const MergeResult result = merge_memories(
+      {flags.sources.begin(), flags.sources.end()}, flags.out, [&](std::int64_t done, std::int64_t total) {
+        if (line.due()) {
+          line.show(
+              fmt::format("merge {} of {} chunks | ETA {}", format_count(static_cast<double>(done)),
+                          format_count(static_cast<double>(total)),
+                          eta_text(static_cast<double>(done), static_cast<double>(total), line.elapsed_seconds())));
+        }
+        return !interrupted();
+      });
+  line.finish();
+  if (result.interrupted) {
+    fmt::print(stderr, "Interrupted; what was copied is kept in {}. The same command goes on from there.\n", flags.out);
+    return exit_interrupted;
+  }
+  fmt::print("{}: {} documents copied, {} were there already\n", flags.out, result.num_documents, result.num_known);
+  return 0;
+}
+
+void add_merge(CLI::App& memory) {
+  const auto flags = std::make_shared<MergeFlags>();
+  CLI::App* command = memory.add_subcommand("merge", "Put the documents of several memories into one");
+  command->add_option("memories", flags->sources, "Memories of one model, tokenizer and element type")
+      ->required()
+      ->type_name("NAME.memory");
+  command->add_option("--out", flags->out, "The file to make, or to add to")->required()->type_name("NAME.memory");
+  command->add_flag("--quiet", flags->quiet, "No progress line");
+  command->footer("Examples:\n  lookback memory merge books.memory letters.memory --out library.memory");
+  command->callback([flags] {
+    const int code = run_merge(*flags);
+    if (code != 0) throw CLI::RuntimeError(code);
+  });
+}
+
 void add_build(CLI::App& memory) {
   const auto flags = std::make_shared<BuildFlags>();
   CLI::App* command = memory.add_subcommand("build", "Read texts into a memory, or add them to one");
@@ -200,6 +244,7 @@ void add_memory_command(CLI::App& app) {
   CLI::App* memory = app.add_subcommand("memory", "Read texts once, keep what is remembered of them");
   memory->require_subcommand(1);
   add_build(*memory);
+  add_merge(*memory);
   const auto info = std::make_shared<FileFlags>();
   add_on_file(*memory, "info", "What a memory holds", "info library.memory", info, run_info)
       ->add_flag("--json", info->json, "One line of JSON");

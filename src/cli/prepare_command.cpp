@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/exit_codes.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/json.h"
@@ -16,7 +17,6 @@
 namespace lookback {
 namespace {
 
-constexpr int exit_interrupted = 130;
 constexpr std::int64_t most_skipped_shown = 20;
 
 struct PrepareFlags {

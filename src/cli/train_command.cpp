@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/exit_codes.h"
 #include "cli/program_path.h"
 #include "cli/run_config_flags.h"
 #include "core/error.h"
@@ -28,8 +29,6 @@ namespace lookback {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int exit_interrupted = 130;
 
 struct TrainFlags {
   std::shared_ptr<RunConfigFlags> run;

@@ -36,17 +36,17 @@ at::ScalarType scalar_type(MemoryElements elements) {
   return at::kFloat;
 }
 
-void append(const at::Tensor& tensor, std::vector<std::byte>& bytes) {
-  const at::Tensor contiguous = tensor.contiguous();
-  const auto* const begin = static_cast<const std::byte*>(contiguous.const_data_ptr());
-  bytes.insert(bytes.end(), begin, begin + contiguous.nbytes());
-}
-
 at::Tensor view(const std::byte* data, at::IntArrayRef sizes, at::ScalarType type) {
   return at::from_blob(const_cast<std::byte*>(data), sizes, type);
 }
 
 }  // namespace
+
+void append_elements(const at::Tensor& tensor, std::vector<std::byte>& bytes) {
+  const at::Tensor contiguous = tensor.contiguous();
+  const auto* const begin = static_cast<const std::byte*>(contiguous.const_data_ptr());
+  bytes.insert(bytes.end(), begin, begin + contiguous.nbytes());
+}
 
 std::string_view memory_elements_name(MemoryElements elements) {
   switch (elements) {
@@ -108,8 +108,8 @@ MemoryFormat parse_memory_format(const Json& value, const std::string& source) {
 std::vector<std::byte> encode_chunk(const at::Tensor& key, const at::Tensor& value, MemoryElements elements) {
   std::vector<std::byte> bytes;
   if (elements != MemoryElements::int8) {
-    append(key.to(at::kCPU, scalar_type(elements)), bytes);
-    append(value.to(at::kCPU, scalar_type(elements)), bytes);
+    append_elements(key.to(at::kCPU, scalar_type(elements)), bytes);
+    append_elements(value.to(at::kCPU, scalar_type(elements)), bytes);
     return bytes;
   }
   std::vector<at::Tensor> scales;
@@ -118,10 +118,10 @@ std::vector<std::byte> encode_chunk(const at::Tensor& key, const at::Tensor& val
     const at::Tensor scale = floats.abs().amax(-1) / 127;
     // A row of zeros has the scale 0, and any elements stand for it.
     const at::Tensor divisor = at::where(scale > 0, scale, at::ones_like(scale));
-    append((floats / divisor.unsqueeze(-1)).round().clamp(-127, 127).to(at::kChar), bytes);
+    append_elements((floats / divisor.unsqueeze(-1)).round().clamp(-127, 127).to(at::kChar), bytes);
     scales.push_back(scale);
   }
-  for (const at::Tensor& scale : scales) append(scale, bytes);
+  for (const at::Tensor& scale : scales) append_elements(scale, bytes);
   return bytes;
 }
 

@@ -43,6 +43,9 @@ Json to_json(const MemoryFormat& format);
 // `source` names the file in errors.
 MemoryFormat parse_memory_format(const Json& value, const std::string& source);
 
+// Appends a CPU tensor's elements as they lie in memory.
+void append_elements(const at::Tensor& tensor, std::vector<std::byte>& bytes);
+
 // The bytes of one chunk: keys [S, H, D], values [S, H, D], with int8 the float32 scales of both [2, S, H]; an int8
 // element stands for element * scale, scale = largest magnitude of its D / 127. Little-endian.
 // key, value [S, H, D] of any floating type.

@@ -46,6 +46,12 @@ inline constexpr const char* memory_landmarks_table = "landmarks";
 inline constexpr const char* memory_text_table = "text";
 inline constexpr std::string_view format_key = "format";
 
+// The values of some chunks of a document, in their order.
+struct EncodedBlock {
+  std::int64_t num_chunks = 0;
+  std::vector<std::byte> chunks, landmarks, text;
+};
+
 using DocumentKey = std::array<std::byte, 8>;
 using BlockKey = std::array<std::byte, 16>;
 DocumentKey document_key(std::uint64_t document);

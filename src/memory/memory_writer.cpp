@@ -8,12 +8,6 @@
 namespace lookback {
 namespace {
 
-void append(const at::Tensor& tensor, std::vector<std::byte>& bytes) {
-  const at::Tensor contiguous = tensor.contiguous();
-  const auto* const begin = static_cast<const std::byte*>(contiguous.const_data_ptr());
-  bytes.insert(bytes.end(), begin, begin + contiguous.nbytes());
-}
-
 std::vector<std::byte> chunks_value(const ChunkBlock& block, MemoryElements elements) {
   std::vector<std::byte> bytes;
   std::vector<std::uint64_t> sums;
@@ -29,14 +23,14 @@ std::vector<std::byte> chunks_value(const ChunkBlock& block, MemoryElements elem
 
 std::vector<std::byte> landmarks_value(const ChunkBlock& block) {
   std::vector<std::byte> bytes;
-  append(block.landmarks.to(at::kCPU, at::kFloat), bytes);
+  append_elements(block.landmarks.to(at::kCPU, at::kFloat), bytes);
   append_checksum(bytes);
   return bytes;
 }
 
 std::vector<std::byte> text_value(const ChunkBlock& block) {
   std::vector<std::byte> bytes;
-  append(block.token_ids.to(at::kCPU, at::kInt), bytes);
+  append_elements(block.token_ids.to(at::kCPU, at::kInt), bytes);
   const std::span<const std::byte> begins = std::as_bytes(std::span(block.text_begins));
   bytes.insert(bytes.end(), begins.begin(), begins.end());
   append_checksum(bytes);

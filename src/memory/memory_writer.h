@@ -25,13 +25,7 @@ struct ChunkBlock {
   std::vector<std::uint64_t> text_begins;  // of each chunk's text in that of the document, in bytes
 };
 
-// The same as it lies in the file.
-struct EncodedBlock {
-  std::int64_t num_chunks = 0;
-  std::vector<std::byte> chunks, landmarks, text;
-};
-
-// Throws Error when the sizes are not the format's. May be called from several threads at once.
+// As it lies in the file. Throws Error when the sizes are not the format's. May be called from several threads at once.
 EncodedBlock encode_block(const ChunkBlock& block, const MemoryFormat& format);
 
 class MemoryWriter {

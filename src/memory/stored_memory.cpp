@@ -29,6 +29,7 @@ StoredMemory::StoredMemory(const std::filesystem::path& path)
   const auto format = snapshot_->get(need_table(*snapshot_, memory_info_table, source), as_bytes(format_key));
   require(format.has_value(), "{}: it is no memory of lookback: it has no format", source);
   format_ = parse_memory_format(parse_json(as_text(*format), source), source);
+  landmarks_table_ = need_table(*snapshot_, memory_landmarks_table, source);
   text_table_ = need_table(*snapshot_, memory_text_table, source);
   read_documents();
   read_blocks();
@@ -51,7 +52,7 @@ void StoredMemory::read_blocks() {
   std::vector<at::Tensor> landmarks;
   std::vector<std::int64_t> found(documents_.size());
   std::size_t document = 0;
-  snapshot_->for_each(need_table(*snapshot_, memory_landmarks_table, source), {}, [&](auto key, auto value) {
+  snapshot_->for_each(landmarks_table_, {}, [&](auto key, auto value) {
     const BlockPlace place = parse_block_key(key, source);
     while (document < documents_.size() && documents_[document].id < place.document) ++document;
     require(document < documents_.size() && documents_[document].id == place.document &&
@@ -127,11 +128,25 @@ ChunkOrigin StoredMemory::origin(std::int64_t chunk) const {
           {ids.begin(), ids.end()}};
 }
 
-void StoredMemory::verify() const {
+void StoredMemory::for_each_block(std::uint64_t document, std::int64_t first_chunk,
+                                  const std::function<void(const EncodedBlock&)>& visit) const {
+  const auto copy_of = [](std::span<const std::byte> bytes) { return std::vector(bytes.begin(), bytes.end()); };
   for (const Block& block : blocks_) {
-    for (std::int64_t i = 0; i < block.num_chunks; ++i) checked_chunk(block, i);
-    origin(block.first_chunk);
+    if (block.place.document != document || block.place.first_chunk < first_chunk) continue;
+    check(block);
+    const BlockKey key = block_key(document, block.place.first_chunk);
+    visit({block.num_chunks, copy_of(block.chunks), copy_of(snapshot_->get(landmarks_table_, key).value()),
+           copy_of(snapshot_->get(text_table_, key).value())});
   }
+}
+
+void StoredMemory::check(const Block& block) const {
+  for (std::int64_t i = 0; i < block.num_chunks; ++i) checked_chunk(block, i);
+  origin(block.first_chunk);
+}
+
+void StoredMemory::verify() const {
+  for (const Block& block : blocks_) check(block);
 }
 
 }  // namespace lookback

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -40,6 +41,11 @@ class StoredMemory : public ChunkArchive {
 
   ChunkOrigin origin(std::int64_t chunk) const;
 
+  // The chunks of a document from its chunk `first_chunk` on, which begins a block, as they lie in the file. Throws
+  // Error when they are damaged.
+  void for_each_block(std::uint64_t document, std::int64_t first_chunk,
+                      const std::function<void(const EncodedBlock&)>& visit) const;
+
   // Reads everything. Throws Error naming the first document and chunk that is damaged.
   void verify() const;
 
@@ -53,11 +59,12 @@ class StoredMemory : public ChunkArchive {
   void read_documents();
   void read_blocks();
   const Block& block_of(std::int64_t chunk) const;
+  void check(const Block& block) const;
   std::span<const std::byte> checked_chunk(const Block& block, std::int64_t index) const;
 
   LmdbFile file_;
   std::unique_ptr<LmdbTransaction> snapshot_;
-  MDB_dbi text_table_ = 0;
+  MDB_dbi landmarks_table_ = 0, text_table_ = 0;
   MemoryFormat format_;
   std::vector<MemoryDocument> documents_;
   std::vector<Block> blocks_;

@@ -96,7 +96,7 @@ TEST_F(ProgramTest, EveryCommandHasHelpWithExamples) {
   EXPECT_EQ(all.code, 0);
   for (const char* command :
        {"tokenize", "detokenize", "prepare", "demo", "eval perplexity", "eval needle", "generate", "score", "train",
-        "estimate", "memory build", "memory info", "memory verify", "memory remove"}) {
+        "estimate", "memory build", "memory merge", "memory info", "memory verify", "memory remove"}) {
     const Outcome help = lookback(std::string(command) + " --help");
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Examples:")) << command;

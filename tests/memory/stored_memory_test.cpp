@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "memory/memory_blocks.h"
+#include "memory/merge_memories.h"
 
 namespace lookback {
 namespace {
@@ -272,6 +273,63 @@ TEST_F(StoredMemoryTest, AFullDiskLosesNothingThatWasCommitted) {
   memory.verify();
   ASSERT_EQ(memory.num_chunks(), 12);
   for (std::int64_t chunk = 0; chunk < 12; ++chunk) expect_chunk(memory, chunk, 0, chunk);
+}
+
+TEST_F(StoredMemoryTest, MergedMemoriesHoldAllDocumentsAsTheyWere) {
+  write_two();
+  const fs::path other = folder_ / "other.memory";
+  {
+    MemoryWriter writer(other, format_);
+    write_document(writer, format_, "to be removed", 1, 1);
+    write_document(writer, format_, "third", 2, 3);  // as document 1
+    writer.remove_document(0);
+    writer.commit();
+  }
+  const fs::path merged = folder_ / "merged.memory";
+  // Stopped after each block, until all is there.
+  int num_stops = 0;
+  while (merge_memories({path(), other}, merged, [](auto, auto) { return false; }).interrupted)
+    ASSERT_LT(++num_stops, 9);
+  EXPECT_GE(num_stops, 5);
+  const StoredMemory memory(merged);
+  memory.verify();
+  ASSERT_EQ(memory.documents().size(), 3U);
+  EXPECT_EQ(memory.documents()[0], (MemoryDocument{0, "first", "source of first", 12, 60, 84, true}));
+  EXPECT_EQ(memory.documents()[2], (MemoryDocument{2, "third", "source of third", 6, 30, 42, true}));
+  const StoredMemory third(other);
+  ASSERT_EQ(memory.num_chunks(), 20);
+  for (std::int64_t chunk = 0; chunk < 12; ++chunk) expect_chunk(memory, chunk, 0, chunk);
+  for (std::int64_t chunk = 0; chunk < 6; ++chunk) {
+    at::Tensor keys = at::empty({4, 5, 2, 8});
+    at::Tensor a = keys[0], b = keys[1], c = keys[2], d = keys[3];
+    memory.read(14 + chunk, a, b);
+    third.read(chunk, c, d);
+    EXPECT_TRUE(a.equal(c) && b.equal(d));
+    EXPECT_EQ(memory.origin(14 + chunk).token_ids, third.origin(chunk).token_ids);
+  }
+  EXPECT_EQ(merge_memories({path(), other}, merged, {}).num_known, 3);
+}
+
+TEST_F(StoredMemoryTest, MemoriesThatDoNotFitAreNotMerged) {
+  write_two();
+  const fs::path other = folder_ / "other.memory";
+  {
+    MemoryWriter writer(other, small_format(MemoryElements::int8));
+    write_document(writer, small_format(MemoryElements::int8), "third", 2, 3);
+    writer.commit();
+  }
+  const fs::path out = folder_ / "merged.memory";
+  EXPECT_THAT([&] { merge_memories({path(), other}, out, {}); }, ThrowsMessage<Error>(HasSubstr("different models")));
+  EXPECT_THAT([&] { merge_memories({path(), other}, other, {}); },
+              ThrowsMessage<Error>(HasSubstr("is both merged and written to")));
+  const fs::path changed = folder_ / "changed.memory";
+  {
+    MemoryWriter writer(changed, format_);
+    writer.finish_document(writer.begin_document("first", "another file"));
+    writer.commit();
+  }
+  EXPECT_THAT([&] { merge_memories({path(), changed}, folder_ / "third.memory", {}); },
+              ThrowsMessage<Error>(HasSubstr("holds another \"first\" already")));
 }
 
 TEST_F(StoredMemoryTest, MisuseIsNamed) {

@@ -1,0 +1,10 @@
+// The program's exit codes; 0: done.
+#pragma once
+
+namespace lookback {
+
+inline constexpr int exit_failed = 1;  // one line says why
+inline constexpr int exit_misuse = 2;  // of flags
+inline constexpr int exit_interrupted = 130;
+
+}  // namespace lookback

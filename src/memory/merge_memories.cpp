@@ -1,0 +1,103 @@
+#include "memory/merge_memories.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "core/error.h"
+#include "memory/memory_writer.h"
+#include "memory/stored_memory.h"
+
+namespace lookback {
+namespace {
+
+constexpr std::size_t commit_every_bytes = std::size_t{1} << 28;
+
+class Merge {
+ public:
+  Merge(const std::vector<std::filesystem::path>& sources, const std::filesystem::path& out,
+        const std::function<bool(std::int64_t, std::int64_t)>& on_progress)
+      : on_progress_(on_progress) {
+    require(!sources.empty(), "merge: no memories given");
+    for (const std::filesystem::path& path : sources) {
+      require(!std::filesystem::exists(out) || !std::filesystem::equivalent(path, out),
+              "{}: is both merged and written to", out.string());
+      sources_.push_back(std::make_unique<StoredMemory>(path));
+      total_ += sources_.back()->num_chunks();
+    }
+    writer_ = std::make_unique<MemoryWriter>(out, sources_.front()->format());
+    for (const auto& source : sources_) {
+      require(source->format() == sources_.front()->format(),
+              "{} and {}: were made with different models, tokenizers or elements", sources_.front()->path().string(),
+              source->path().string());
+    }
+  }
+
+  MergeResult run() {
+    for (const auto& source : sources_) {
+      for (const MemoryDocument& document : source->documents()) {
+        copy(*source, document);
+        if (result_.interrupted) break;
+      }
+      if (result_.interrupted) break;
+    }
+    writer_->commit();
+    return result_;
+  }
+
+ private:
+  void copy(const StoredMemory& source, const MemoryDocument& document) {
+    const std::vector<MemoryDocument> there = writer_->documents();
+    const auto found = std::ranges::find(there, document.name, &MemoryDocument::name);
+    std::int64_t first_chunk = 0;
+    std::uint64_t id = 0;
+    if (found == there.end()) {
+      id = writer_->begin_document(document.name, document.source);
+    } else {
+      require(found->source == document.source, "{}: holds another \"{}\" already; remove one of the two",
+              source.path().string(), document.name);
+      done_ += found->num_chunks;
+      if (found->finished || found->num_chunks >= document.num_chunks) {
+        ++result_.num_known;
+        return;
+      }
+      id = found->id;
+      first_chunk = found->num_chunks;
+    }
+    std::int64_t chunks_left = document.num_chunks - first_chunk;
+    const bool resumed = first_chunk > 0;
+    source.for_each_block(document.id, first_chunk, [&](const EncodedBlock& block) {
+      if (result_.interrupted) return;
+      chunks_left -= block.num_chunks;
+      // A document's counts go with its last block; of one that goes on they were counted in part.
+      const bool is_last = chunks_left == 0;
+      writer_->append(id, block, is_last ? document.num_tokens - (resumed ? found->num_tokens : 0) : 0,
+                      is_last ? document.text_bytes - (resumed ? found->text_bytes : 0) : 0);
+      done_ += block.num_chunks;
+      uncommitted_bytes_ += block.chunks.size();
+      if (uncommitted_bytes_ >= commit_every_bytes) {
+        writer_->commit();
+        uncommitted_bytes_ = 0;
+      }
+      result_.interrupted = on_progress_ && !on_progress_(done_, total_);
+    });
+    if (chunks_left > 0) return;
+    if (document.finished) writer_->finish_document(id);
+    ++result_.num_documents;
+  }
+
+  const std::function<bool(std::int64_t, std::int64_t)>& on_progress_;
+  std::vector<std::unique_ptr<StoredMemory>> sources_;
+  std::unique_ptr<MemoryWriter> writer_;
+  std::int64_t done_ = 0, total_ = 0;
+  std::size_t uncommitted_bytes_ = 0;
+  MergeResult result_;
+};
+
+}  // namespace
+
+MergeResult merge_memories(const std::vector<std::filesystem::path>& sources, const std::filesystem::path& out,
+                           const std::function<bool(std::int64_t, std::int64_t)>& on_progress) {
+  return Merge(sources, out, on_progress).run();
+}
+
+}  // namespace lookback
