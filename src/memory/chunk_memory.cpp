@@ -29,6 +29,12 @@ void ChunkMemory::append(const at::Tensor& key, const at::Tensor& value, const a
   std::int64_t done = 0;
   while (done < key.size(1)) {
     const std::int64_t filled = num_own_ % chunks_a_block;
+    if (num_own_ == 0) {
+      for (const auto& archive : archives_) {
+        if (archive->num_chunks() > 0)
+          archived_landmarks_.push_back(archive->landmarks().to(key.device()).unsqueeze(0));
+      }
+    }
     if (filled == 0) blocks_.push_back({like_block(key), like_block(value), like_block(landmarks)});
     Block& block = blocks_.back();
     const std::int64_t count = std::min(key.size(1) - done, chunks_a_block - filled);
@@ -53,9 +59,8 @@ std::vector<at::Tensor> ChunkMemory::landmarks() const {
   own.reserve(blocks_.size());
   for (const Block& block : blocks_) own.push_back(block.landmarks);
   std::vector<at::Tensor> parts;
-  for (const auto& archive : archives_) {
-    if (archive->num_chunks() == 0) continue;
-    parts.push_back(archive->landmarks().to(own.front().options()).unsqueeze(0).expand({own.front().size(0), -1, -1}));
+  for (const at::Tensor& landmarks : archived_landmarks_) {
+    parts.push_back(landmarks.expand({own.front().size(0), -1, -1}));
   }
   parts.push_back(at::cat(own, 1).narrow(1, 0, num_own_));
   return parts;

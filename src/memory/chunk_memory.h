@@ -31,8 +31,8 @@ class ChunkMemory {
   // Of the chunks appended; the last block's unused rest, which an operating system lends lazily, is not counted.
   std::int64_t bytes() const;
 
-  // All landmarks in their order, in parts [N, E_i, d] whose sizes E_i sum up to num_chunks() >= 1. Those of archives
-  // are not copied where they have the type and device of the chunks appended, of which there must be some.
+  // All landmarks in their order, in parts [N, E_i, d] whose sizes E_i sum up to num_chunks(). Those of archives are
+  // float32, on the device of the chunks appended, of which there must be some, and not copied for each call.
   std::vector<at::Tensor> landmarks() const;
 
   // The keys and values of the chunks in indices [N, ...] (-1: none); each distinct chunk is copied once.
@@ -45,6 +45,7 @@ class ChunkMemory {
   void fetch_archived(std::int64_t chunk, std::vector<at::Tensor>& keys, std::vector<at::Tensor>& values) const;
 
   std::vector<std::shared_ptr<const ChunkArchive>> archives_;
+  std::vector<at::Tensor> archived_landmarks_;  // [1, E_i, d], once the device is known
   std::int64_t num_archived_ = 0;
   std::vector<Block> blocks_;
   std::int64_t num_own_ = 0;

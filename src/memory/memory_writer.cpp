@@ -93,8 +93,6 @@ void MemoryWriter::read_documents() {
   });
 }
 
-std::vector<MemoryDocument> MemoryWriter::documents() const { return documents_; }
-
 void MemoryWriter::put(MDB_dbi MemoryWriter::Tables::* table, std::span<const std::byte> key,
                        std::span<const std::byte> value) {
   LmdbTransaction& writes = transaction();
@@ -116,8 +114,9 @@ void MemoryWriter::undo() {
 }
 
 MemoryDocument& MemoryWriter::find(std::uint64_t document) {
-  const auto found = std::ranges::find(documents_, document, &MemoryDocument::id);
-  require(found != documents_.end(), "{}: holds no document {}", file_.path().string(), document);
+  const auto found = std::ranges::lower_bound(documents_, document, {}, &MemoryDocument::id);
+  require(found != documents_.end() && found->id == document, "{}: holds no document {}", file_.path().string(),
+          document);
   return *found;
 }
 

@@ -34,8 +34,8 @@ class MemoryWriter {
   // than `format` (naming what differs), and for a file that is no memory.
   MemoryWriter(const std::filesystem::path& path, const MemoryFormat& format);
 
-  // All documents, in the order of their ids; changes that are not committed included.
-  std::vector<MemoryDocument> documents() const;
+  // All documents, in the order of their ids; changes that are not committed included. Valid until the next change.
+  const std::vector<MemoryDocument>& documents() const { return documents_; }
 
   // Adds an unfinished document without chunks, behind all others; returns its id.
   std::uint64_t begin_document(const std::string& name, const std::string& source);

@@ -1,7 +1,8 @@
 #include "memory/merge_memories.h"
 
-#include <algorithm>
+#include <map>
 #include <memory>
+#include <string>
 
 #include "core/error.h"
 #include "memory/memory_writer.h"
@@ -16,7 +17,7 @@ class Merge {
  public:
   Merge(const std::vector<std::filesystem::path>& sources, const std::filesystem::path& out,
         const std::function<bool(std::int64_t, std::int64_t)>& on_progress)
-      : on_progress_(on_progress) {
+      : out_(out), on_progress_(on_progress) {
     require(!sources.empty(), "merge: no memories given");
     for (const std::filesystem::path& path : sources) {
       require(!std::filesystem::exists(out) || !std::filesystem::equivalent(path, out),
@@ -30,6 +31,7 @@ class Merge {
               "{} and {}: were made with different models, tokenizers or elements", sources_.front()->path().string(),
               source->path().string());
     }
+    for (const MemoryDocument& document : writer_->documents()) known_.emplace(document.name, document);
   }
 
   MergeResult run() {
@@ -46,32 +48,27 @@ class Merge {
 
  private:
   void copy(const StoredMemory& source, const MemoryDocument& document) {
-    const std::vector<MemoryDocument> there = writer_->documents();
-    const auto found = std::ranges::find(there, document.name, &MemoryDocument::name);
-    std::int64_t first_chunk = 0;
-    std::uint64_t id = 0;
-    if (found == there.end()) {
-      id = writer_->begin_document(document.name, document.source);
+    const auto found = known_.find(document.name);
+    MemoryDocument before;  // what is there of it already
+    if (found == known_.end()) {
+      before.id = writer_->begin_document(document.name, document.source);
     } else {
-      require(found->source == document.source, "{}: holds another \"{}\" already; remove one of the two",
-              source.path().string(), document.name);
-      done_ += found->num_chunks;
-      if (found->finished || found->num_chunks >= document.num_chunks) {
+      before = found->second;
+      require(before.source == document.source, "{}: holds another \"{}\" than {}; remove one of the two",
+              source.path().string(), document.name, out_.string());
+      done_ += before.num_chunks;
+      if (before.finished || before.num_chunks >= document.num_chunks) {
         ++result_.num_known;
         return;
       }
-      id = found->id;
-      first_chunk = found->num_chunks;
     }
-    std::int64_t chunks_left = document.num_chunks - first_chunk;
-    const bool resumed = first_chunk > 0;
-    source.for_each_block(document.id, first_chunk, [&](const EncodedBlock& block) {
-      if (result_.interrupted) return;
+    std::int64_t chunks_left = document.num_chunks - before.num_chunks;
+    source.for_each_block(document.id, before.num_chunks, [&](const EncodedBlock& block) {
       chunks_left -= block.num_chunks;
-      // A document's counts go with its last block; of one that goes on they were counted in part.
+      // A document's counts go with its last block.
       const bool is_last = chunks_left == 0;
-      writer_->append(id, block, is_last ? document.num_tokens - (resumed ? found->num_tokens : 0) : 0,
-                      is_last ? document.text_bytes - (resumed ? found->text_bytes : 0) : 0);
+      writer_->append(before.id, block, is_last ? document.num_tokens - before.num_tokens : 0,
+                      is_last ? document.text_bytes - before.text_bytes : 0);
       done_ += block.num_chunks;
       uncommitted_bytes_ += block.chunks.size();
       if (uncommitted_bytes_ >= commit_every_bytes) {
@@ -79,15 +76,20 @@ class Merge {
         uncommitted_bytes_ = 0;
       }
       result_.interrupted = on_progress_ && !on_progress_(done_, total_);
+      return !result_.interrupted;
     });
     if (chunks_left > 0) return;
-    if (document.finished) writer_->finish_document(id);
+    if (document.finished) writer_->finish_document(before.id);
+    known_[document.name] = document;
+    known_[document.name].id = before.id;
     ++result_.num_documents;
   }
 
+  const std::filesystem::path& out_;
   const std::function<bool(std::int64_t, std::int64_t)>& on_progress_;
   std::vector<std::unique_ptr<StoredMemory>> sources_;
   std::unique_ptr<MemoryWriter> writer_;
+  std::map<std::string, MemoryDocument> known_;  // in `out`, by name
   std::int64_t done_ = 0, total_ = 0;
   std::size_t uncommitted_bytes_ = 0;
   MergeResult result_;

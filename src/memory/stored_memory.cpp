@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "core/error.h"
 
@@ -129,14 +130,18 @@ ChunkOrigin StoredMemory::origin(std::int64_t chunk) const {
 }
 
 void StoredMemory::for_each_block(std::uint64_t document, std::int64_t first_chunk,
-                                  const std::function<void(const EncodedBlock&)>& visit) const {
+                                  const std::function<bool(const EncodedBlock&)>& visit) const {
   const auto copy_of = [](std::span<const std::byte> bytes) { return std::vector(bytes.begin(), bytes.end()); };
-  for (const Block& block : blocks_) {
-    if (block.place.document != document || block.place.first_chunk < first_chunk) continue;
-    check(block);
-    const BlockKey key = block_key(document, block.place.first_chunk);
-    visit({block.num_chunks, copy_of(block.chunks), copy_of(snapshot_->get(landmarks_table_, key).value()),
-           copy_of(snapshot_->get(text_table_, key).value())});
+  auto block = std::ranges::lower_bound(blocks_, std::pair(document, first_chunk), {}, [](const Block& one) {
+    return std::pair(one.place.document, one.place.first_chunk);
+  });
+  for (; block != blocks_.end() && block->place.document == document; ++block) {
+    check(*block);
+    const BlockKey key = block_key(document, block->place.first_chunk);
+    const bool go_on =
+        visit({block->num_chunks, copy_of(block->chunks), copy_of(snapshot_->get(landmarks_table_, key).value()),
+               copy_of(snapshot_->get(text_table_, key).value())});
+    if (!go_on) return;
   }
 }
 

@@ -41,10 +41,10 @@ class StoredMemory : public ChunkArchive {
 
   ChunkOrigin origin(std::int64_t chunk) const;
 
-  // The chunks of a document from its chunk `first_chunk` on, which begins a block, as they lie in the file. Throws
-  // Error when they are damaged.
+  // visit(block) for the chunks of a document from its chunk `first_chunk` on, which begins a block, until it returns
+  // false. Throws Error when they are damaged.
   void for_each_block(std::uint64_t document, std::int64_t first_chunk,
-                      const std::function<void(const EncodedBlock&)>& visit) const;
+                      const std::function<bool(const EncodedBlock&)>& visit) const;
 
   // Reads everything. Throws Error naming the first document and chunk that is damaged.
   void verify() const;

@@ -329,7 +329,7 @@ TEST_F(StoredMemoryTest, MemoriesThatDoNotFitAreNotMerged) {
     writer.commit();
   }
   EXPECT_THAT([&] { merge_memories({path(), changed}, folder_ / "third.memory", {}); },
-              ThrowsMessage<Error>(HasSubstr("holds another \"first\" already")));
+              ThrowsMessage<Error>(HasSubstr("holds another \"first\" than")));
 }
 
 TEST_F(StoredMemoryTest, MisuseIsNamed) {
