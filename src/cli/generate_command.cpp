@@ -88,29 +88,24 @@ std::string text_of(std::span<const std::int64_t> ids, const Tokenizer* tokenize
 }
 
 // Where a retrieved chunk comes from, and what it says.
-Json explain_chunk(const RetrievedChunk& retrieved, const GenerateFlags& flags, std::span<const std::int64_t> text_ids,
-                   const InferenceModel& opened) {
-  Json json = {{"group", retrieved.group}, {"weight", retrieved.weight}};
-  std::int64_t chunk = retrieved.chunk;
-  for (const auto& memory : flags.opened_memories) {
-    if (chunk >= memory->num_chunks()) {
-      chunk -= memory->num_chunks();
-      continue;
-    }
-    const ChunkOrigin origin = memory->origin(chunk);
-    const auto document = std::ranges::find(memory->documents(), origin.document, &MemoryDocument::id);
-    json["memory"] = memory->path().string();
-    json["document"] = document->name;
+Json explain_source(const RetrievalSource& source, const GenerateFlags& flags, std::span<const std::int64_t> text_ids,
+                    const InferenceModel& opened) {
+  Json json = {{"group", source.group}, {"weight", source.weight}};
+  if (source.place.archive < flags.opened_memories.size()) {
+    const StoredMemory& memory = *flags.opened_memories[source.place.archive];
+    const ChunkOrigin origin = memory.origin(source.place.chunk);
+    json["memory"] = memory.path().string();
+    json["document"] = std::ranges::find(memory.documents(), origin.document, &MemoryDocument::id)->name;
     json["chunk"] = origin.chunk;
     json["text_begin"] = origin.text_begin;
     json["text"] = text_of(origin.token_ids, opened.tokenizer.get());
     return json;
   }
-  const std::int64_t size = opened.model->config().chunk_size;
+  const auto size = static_cast<std::size_t>(opened.model->config().chunk_size);
   json["memory"] = nullptr;  // the prompt and the answer themselves
-  json["chunk"] = chunk;
-  json["text"] = text_of(text_ids.subspan(static_cast<std::size_t>(chunk * size), static_cast<std::size_t>(size)),
-                         opened.tokenizer.get());
+  json["chunk"] = source.place.chunk;
+  json["text"] =
+      text_of(text_ids.subspan(static_cast<std::size_t>(source.place.chunk) * size, size), opened.tokenizer.get());
   return json;
 }
 
@@ -119,12 +114,12 @@ Json explain(const GenerateResult& result, const GenerateFlags& flags, const std
   std::vector<std::int64_t> text_ids = prompt_ids;
   text_ids.insert(text_ids.end(), result.ids.begin(), result.ids.end());
   Json chunks = Json::array();
-  for (const ExplainedChunk& explained : result.explained) {
+  for (const Explanation& explanation : result.explanations) {
     Json retrieved = Json::array();
-    for (const RetrievedChunk& chunk : explained.retrieved) {
-      retrieved.push_back(explain_chunk(chunk, flags, text_ids, opened));
+    for (const RetrievalSource& source : explanation.sources) {
+      retrieved.push_back(explain_source(source, flags, text_ids, opened));
     }
-    chunks.push_back({{"first_token", explained.first_token}, {"retrieved", std::move(retrieved)}});
+    chunks.push_back({{"first_token", explanation.first_token}, {"retrieved", std::move(retrieved)}});
   }
   return chunks;
 }

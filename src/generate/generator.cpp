@@ -69,18 +69,20 @@ std::span<float> row_of(const at::Tensor& logits) {
   return {logits.mutable_data_ptr<float>(), static_cast<std::size_t>(logits.numel())};
 }
 
-std::vector<RetrievedChunk> retrieved_now(const Session& session) {
-  std::vector<RetrievedChunk> chunks;
+std::vector<RetrievalSource> current_sources(const Session& session, const GenerateConfig& config) {
+  std::vector<RetrievalSource> sources;
   const std::vector<Retrieval> retrievals = session.current_retrievals();
   for (std::size_t group = 0; group < retrievals.size(); ++group) {
     const at::Tensor indices = retrievals[group].indices.flatten().to(at::kCPU);
     const at::Tensor weights = retrievals[group].weights.flatten().to(at::kCPU, at::kDouble);
     for (std::int64_t k = 0; k < indices.numel(); ++k) {
       const auto chunk = indices[k].item<std::int64_t>();
-      if (chunk >= 0) chunks.push_back({static_cast<std::int64_t>(group), chunk, weights[k].item<double>()});
+      if (chunk < 0) continue;
+      sources.push_back(
+          {static_cast<std::int64_t>(group), locate_chunk(config.memories, chunk), weights[k].item<double>()});
     }
   }
-  return chunks;
+  return sources;
 }
 
 at::Tensor read_prompt(Session& session, std::span<const std::int64_t> prompt_ids, at::Device device,
@@ -173,7 +175,7 @@ GenerateResult generate(Model& model, const Tokenizer* tokenizer, std::span<cons
     }
     // What the last token of a chunk retrieves serves those of the next.
     if (config.explain && (result.ids.empty() || session->num_tokens() % model.config().chunk_size == 0)) {
-      result.explained.push_back({static_cast<std::int64_t>(result.ids.size()), retrieved_now(*session)});
+      result.explanations.push_back({static_cast<std::int64_t>(result.ids.size()), current_sources(*session, config)});
     }
     const std::span<float> row = row_of(logits);
     for (const std::int64_t id : forbidden) {

@@ -42,17 +42,17 @@ struct GenerateListener {
   std::function<bool()> stop_asked;                  // asked after each segment and each token
 };
 
-// A chunk that was retrieved: number `chunk` of those of the memories, in their order, and then of the text's own.
-struct RetrievedChunk {
+// What a chunk of new tokens retrieved.
+struct RetrievalSource {
   std::int64_t group = 0;  // upper group
-  std::int64_t chunk = 0;
+  ArchivedChunk place;     // in config.memories; behind them: of the prompt and the new tokens themselves
   double weight = 0;
 };
 
 // What was at work from the new token `first_token` on, until the next of these.
-struct ExplainedChunk {
+struct Explanation {
   std::int64_t first_token = 0;
-  std::vector<RetrievedChunk> retrieved;  // by group, the weightiest first
+  std::vector<RetrievalSource> sources;  // by group, the weightiest first
 };
 
 struct GenerateResult {
@@ -63,7 +63,7 @@ struct GenerateResult {
   double prefill_seconds = 0;
   double decode_seconds = 0;  // of the num_decode_steps model steps after the first token, and sampling
   std::int64_t num_decode_steps = 0;
-  std::vector<ExplainedChunk> explained;  // with config.explain
+  std::vector<Explanation> explanations;  // with config.explain
   std::int64_t memory_bytes = 0;          // of the session at the end: what grows with the text ...
   std::int64_t window_bytes = 0;          // ... and what does not
 };

@@ -3,7 +3,10 @@
 
 #include <ATen/ATen.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <span>
 
 namespace lookback {
 
@@ -20,5 +23,20 @@ class ChunkArchive {
   // and device. Throws Error when what is stored is damaged. May be called from several threads at once.
   virtual void read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const = 0;
 };
+
+// Chunks of several archives are numbered one after another. `archive` is their number, and `chunk` counts from 0
+// again, for a chunk behind all of them.
+struct ArchivedChunk {
+  std::size_t archive = 0;
+  std::int64_t chunk = 0;
+};
+
+inline ArchivedChunk locate_chunk(std::span<const std::shared_ptr<const ChunkArchive>> archives, std::int64_t chunk) {
+  ArchivedChunk place{0, chunk};
+  while (place.archive < archives.size() && place.chunk >= archives[place.archive]->num_chunks()) {
+    place.chunk -= archives[place.archive++]->num_chunks();
+  }
+  return place;
+}
 
 }  // namespace lookback

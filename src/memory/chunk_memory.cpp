@@ -68,19 +68,13 @@ std::vector<at::Tensor> ChunkMemory::landmarks() const {
 
 void ChunkMemory::fetch_archived(std::int64_t chunk, std::vector<at::Tensor>& keys,
                                  std::vector<at::Tensor>& values) const {
-  for (const auto& archive : archives_) {
-    if (chunk >= archive->num_chunks()) {
-      chunk -= archive->num_chunks();
-      continue;
-    }
-    const at::Tensor& like = blocks_.front().key;  // [N, chunks_a_block, S, H, D]
-    at::Tensor key = at::empty(like.sizes().slice(2), like.options());
-    at::Tensor value = at::empty_like(key);
-    archive->read(chunk, key, value);
-    keys.push_back(key.expand_as(like.select(1, 0)).unsqueeze(1));
-    values.push_back(value.expand_as(like.select(1, 0)).unsqueeze(1));
-    return;
-  }
+  const ArchivedChunk place = locate_chunk(archives_, chunk);
+  const at::Tensor& like = blocks_.front().key;  // [N, chunks_a_block, S, H, D]
+  at::Tensor key = at::empty(like.sizes().slice(2), like.options());
+  at::Tensor value = at::empty_like(key);
+  archives_[place.archive]->read(place.chunk, key, value);
+  keys.push_back(key.expand_as(like.select(1, 0)).unsqueeze(1));
+  values.push_back(value.expand_as(like.select(1, 0)).unsqueeze(1));
 }
 
 FetchedChunks ChunkMemory::fetch(const at::Tensor& indices) const {

@@ -220,25 +220,26 @@ TEST(Generator, ExplainsWithWhatTheWholeForwardRetrieves) {
     model->hidden_states(at::tensor(all, at::kLong).unsqueeze(0), options);
 
     // New token t has position 29 + t; chunks hold 8.
-    ASSERT_EQ(result.explained.size(), 4U);
+    ASSERT_EQ(result.explanations.size(), 4U);
     for (std::size_t i = 0; i < 4; ++i) {
       const std::int64_t first = std::vector<std::int64_t>{0, 3, 11, 19}[i];
-      EXPECT_EQ(result.explained[i].first_token, first);
+      EXPECT_EQ(result.explanations[i].first_token, first);
       const std::int64_t asking_chunk = (29 + first) / 8 - 1;
-      std::vector<RetrievedChunk> wanted;
+      std::vector<RetrievalSource> wanted;
       for (std::size_t group = 0; group < retrievals.size(); ++group) {
         const at::Tensor indices = retrievals[group].indices[0][asking_chunk];
         for (std::int64_t k = 0; k < indices.numel(); ++k) {
           if (indices[k].item<std::int64_t>() < 0) continue;
-          wanted.push_back({static_cast<std::int64_t>(group), indices[k].item<std::int64_t>(),
+          wanted.push_back({static_cast<std::int64_t>(group),
+                            {0, indices[k].item<std::int64_t>()},
                             retrievals[group].weights[0][asking_chunk][k].item<double>()});
         }
       }
-      ASSERT_EQ(result.explained[i].retrieved.size(), wanted.size());
+      ASSERT_EQ(result.explanations[i].sources.size(), wanted.size());
       for (std::size_t k = 0; k < wanted.size(); ++k) {
-        EXPECT_EQ(result.explained[i].retrieved[k].group, wanted[k].group);
-        EXPECT_EQ(result.explained[i].retrieved[k].chunk, wanted[k].chunk);
-        EXPECT_NEAR(result.explained[i].retrieved[k].weight, wanted[k].weight, 1e-5);
+        EXPECT_EQ(result.explanations[i].sources[k].group, wanted[k].group);
+        EXPECT_EQ(result.explanations[i].sources[k].place.chunk, wanted[k].place.chunk);
+        EXPECT_NEAR(result.explanations[i].sources[k].weight, wanted[k].weight, 1e-5);
       }
     }
   }
