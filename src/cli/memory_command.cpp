@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/inference_flags.h"
+#include "cli/left_out_lines.h"
 #include "cli/program_path.h"
 #include "core/error.h"
 #include "core/interrupt.h"
@@ -21,8 +22,6 @@
 
 namespace lookback {
 namespace {
-
-constexpr std::int64_t most_left_out_shown = 20;
 
 struct BuildFlags {
   InferenceFlags inference;
@@ -71,17 +70,13 @@ int run_build(BuildFlags& flags) {
   flags.config.elements = parse_memory_elements(flags.elements);
   flags.config.dtype = opened.dtype;
   ProgressLine line(flags.quiet || flags.json);
-  std::int64_t num_shown = 0;
+  LeftOutLines left_out(line, "further ones are only counted");
   BuildMemoryListener listener;
   listener.stop = interrupted;
   listener.progress = [&](const BuildMemoryProgress& progress) {
     if (line.due()) line.show(progress_text(progress, line.elapsed_seconds()));
   };
-  listener.skipped = [&](const std::string& text) {
-    line.finish();
-    if (++num_shown <= most_left_out_shown) fmt::print(stderr, "left out: {}\n", text);
-    if (num_shown == most_left_out_shown) fmt::print(stderr, "left out: ... further ones are only counted\n");
-  };
+  listener.skipped = [&](const std::string& reason) { left_out.show(reason); };
   const BuildMemoryResult result =
       build_memory(flags.config, *opened.model, opened.fingerprint, *opened.tokenizer, listener);
   line.finish();

@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
+#include "cli/left_out_lines.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/json.h"
@@ -16,8 +17,6 @@
 
 namespace lookback {
 namespace {
-
-constexpr std::int64_t most_skipped_shown = 20;
 
 struct PrepareFlags {
   PrepareConfig config;
@@ -75,20 +74,14 @@ int run(PrepareFlags& flags) {
   flags.config.out = flags.out;
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(flags.tokenizer);
   ProgressLine line(flags.quiet || flags.json);
-  std::int64_t num_shown = 0;
+  LeftOutLines left_out(line,
+                        fmt::format("further ones are named in {}", (flags.config.out / skipped_log_name).string()));
   PrepareListener listener;
   listener.stop = interrupted;
   listener.progress = [&](const PrepareProgress& progress) {
     if (line.due()) line.show(progress_text(progress, line.elapsed_seconds()));
   };
-  listener.skipped = [&](const std::string& text) {
-    line.finish();
-    if (++num_shown <= most_skipped_shown) fmt::print(stderr, "left out: {}\n", text);
-    if (num_shown == most_skipped_shown) {
-      fmt::print(stderr, "left out: ... further ones are named in {}\n",
-                 (flags.config.out / skipped_log_name).string());
-    }
-  };
+  listener.skipped = [&](const std::string& reason) { left_out.show(reason); };
   const PrepareResult result = prepare(flags.config, *tokenizer, listener);
   line.finish();
   if (flags.json) fmt::print("{}\n", dump_line(result_json(result)));
