@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <stdexcept>
+#include <unordered_set>
 
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/common_interface_defs.h>
@@ -58,6 +59,7 @@ class EmulatedBlock {
     shared_.reset(static_cast<std::uint16_t*>(::operator new(shared_bytes, std::align_val_t{16})));
     std::memset(shared_.get(), 0xff, shared_bytes);
     kernel_ = &kernel;
+    under_way_.clear();
     for (Fiber& fiber : fibers_) {
       fiber.done = false;
       fiber.copies.assign(1, {});
@@ -88,6 +90,16 @@ class EmulatedBlock {
   }
 
   std::vector<std::vector<Copy>>& copies(int thread) { return fibers_[thread].copies; }
+
+  // On hardware a copy may arrive at any time from here until it is waited for: nobody may count on what is there.
+  void begin_copy(std::uint16_t* to) {
+    if (!under_way_.insert(to).second) throw std::logic_error("copy_16_bytes: another copy to there is under way");
+    std::memset(to, 0xff, 16);
+  }
+  void end_copy(const Copy& copy) {
+    under_way_.erase(copy.to);
+    std::memcpy(copy.to, copy.from, 16);
+  }
 
  private:
   struct Fiber {
@@ -184,7 +196,8 @@ class EmulatedBlock {
   const void* scheduler_stack_ = nullptr;
   std::size_t scheduler_stack_size_ = 0;
   int current_ = 0;
-  std::int64_t progress_ = 0;  // barriers passed and threads done
+  std::int64_t progress_ = 0;                           // barriers passed and threads done
+  std::unordered_set<const std::uint16_t*> under_way_;  // where copies go that nobody has waited for
   Barrier block_barrier_;
   std::array<Barrier, cuda::block_threads / warp_threads> warp_barriers_;
   std::array<std::array<Shown, warp_threads>, cuda::block_threads / warp_threads> shown_[2];
@@ -208,6 +221,7 @@ void EmulatedLane::zero_16_bytes(std::uint16_t* shared) const { std::memset(shar
 void EmulatedLane::copy_16_bytes(std::uint16_t* shared, const std::uint16_t* global) const {
   const auto misplaced = [](const std::uint16_t* place) { return reinterpret_cast<std::uintptr_t>(place) % 16 != 0; };
   if (misplaced(shared) || misplaced(global)) throw std::logic_error("copy_16_bytes: not aligned to 16 bytes");
+  block_->begin_copy(shared);
   block_->copies(thread_).back().push_back({shared, global});
 }
 
@@ -216,7 +230,7 @@ void EmulatedLane::commit_copies() const { block_->copies(thread_).emplace_back(
 void EmulatedLane::finish_copies(std::size_t pending) const {
   auto& groups = block_->copies(thread_);
   while (groups.size() > pending + 1) {
-    for (const Copy& copy : groups.front()) std::memcpy(copy.to, copy.from, 16);
+    for (const Copy& copy : groups.front()) block_->end_copy(copy);
     groups.erase(groups.begin());
   }
 }

@@ -1,6 +1,7 @@
 // A GPU's block of threads on the CPU, for testing the kernels of src/kernels/cuda without a card: the threads are
 // fibers that change over where the real ones would wait for each other. Stricter than hardware: shared memory begins
-// as NaN, copies arrive only when they are waited for, misaligned copies and threads that miss a barrier are errors.
+// as NaN, so does what a copy will overwrite until the copy is waited for; copies that are misaligned
+// or go where another is under way, and threads that miss a barrier, are errors.
 #pragma once
 
 #include <array>

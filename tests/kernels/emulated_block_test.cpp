@@ -91,6 +91,32 @@ TEST(EmulatedBlock, FindsAMisalignedCopy) {
   EXPECT_THROW(run_emulated_block(16, TurnOrder::ascending, kernel), std::logic_error);
 }
 
+TEST(EmulatedBlock, FindsTwoCopiesUnderWayToOnePlace) {
+  const HalfArray global(8);
+  const auto kernel = [&](bool wait_between) {
+    return [&global, wait_between](EmulatedLane lane, std::uint16_t* shared) {
+      if (lane.thread() != 0) return;
+      for (int copy = 0; copy < 2; ++copy) {
+        lane.copy_16_bytes(shared, global.data());
+        lane.commit_copies();
+        if (wait_between) lane.wait_for_copies<0>();
+      }
+    };
+  };
+  run_emulated_block(16, TurnOrder::ascending, kernel(true));
+  EXPECT_THROW(run_emulated_block(16, TurnOrder::ascending, kernel(false)), std::logic_error);
+}
+
+TEST(EmulatedBlock, ACopyUnderWayMayHaveOverwrittenWhatWasThere) {
+  const HalfArray global(8);
+  run_emulated_block(16, TurnOrder::ascending, [&](EmulatedLane lane, std::uint16_t* shared) {
+    if (lane.thread() != 0) return;
+    lane.zero_16_bytes(shared);
+    lane.copy_16_bytes(shared, global.data());
+    EXPECT_EQ(shared[0], 0xffff);  // NaN in either type
+  });
+}
+
 TEST(EmulatedBlock, CopiesArriveWhenTheyAreWaitedFor) {
   HalfArray global(8);
   std::fill_n(global.data(), 8, std::uint16_t{7});
