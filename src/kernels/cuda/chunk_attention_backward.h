@@ -13,18 +13,19 @@ namespace lookback::cuda {
 // the mean gain, for the gradients.
 template <class Half, int Dim>
 struct ChunkAttentionBackwardQueriesKernel {
-  static constexpr int shared_bytes = tiles_bytes<Dim>(2) + block_threads / 32 * static_cast<int>(sizeof(float));
+  static constexpr int shared_bytes = SharedTiles<Dim, 2>::bytes + block_threads / 32 * static_cast<int>(sizeof(float));
   static constexpr int slices = 1;
 
   template <class Lane>
   LOOKBACK_DEVICE static void run(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients,
                                   std::int64_t item, Lane lane, std::uint16_t* shared) {
     const QueryBlock block(params, item);
-    std::uint16_t* const query = shared;
-    std::uint16_t* const grad_output = query + tile_size<Dim>;
-    const auto key = [shared](int stage) { return shared + (2 + 2 * stage) * tile_size<Dim>; };
-    const auto value = [key](int stage) { return key(stage) + tile_size<Dim>; };
-    float* const warp_gains = reinterpret_cast<float*>(shared + (2 + 2 * num_stages<Dim>)*tile_size<Dim>);
+    const SharedTiles<Dim, 2> memory{shared};
+    std::uint16_t* const query = memory.fixed(0);
+    std::uint16_t* const grad_output = memory.fixed(1);
+    const auto key = [memory](int stage) { return memory.first(stage); };
+    const auto value = [memory](int stage) { return memory.second(stage); };
+    float* const warp_gains = memory.template behind<float>();
     const int num_rows = smaller(tile_rows, query_rows(params) - block.tile * tile_rows);
     const std::int64_t retrieval =
         (static_cast<std::int64_t>(block.batch) * params.num_chunks + block.chunk) * params.top_k;
@@ -148,7 +149,7 @@ constexpr int num_slices = Dim / slice_dim<Dim>;
 
 template <int Dim>
 constexpr int backward_keys_shared_bytes =
-    tiles_bytes<Dim>(2) + num_stages<Dim> * tile_rows * static_cast<int>(sizeof(RowStatistics));
+    SharedTiles<Dim, 2>::bytes + num_stages<Dim> * tile_rows * static_cast<int>(sizeof(RowStatistics));
 
 // The sums over a tile of queries for a block's 64 keys: scores [key, query] become probabilities through
 // probability(score, j, i), and grad_value += factor p (grad_output), grad_key += factor scale p (g - mean gain)
@@ -194,12 +195,13 @@ struct ChunkAttentionBackwardChunksKernel {
     const int chunk = static_cast<int>(item % params.stored_chunks);
     const int batch = static_cast<int>(item / params.stored_chunks);
 
-    std::uint16_t* const key = shared;
-    std::uint16_t* const value = key + tile_size<Dim>;
-    const auto query = [shared](int stage) { return shared + (2 + 2 * stage) * tile_size<Dim>; };
-    const auto grad_output = [query](int stage) { return query(stage) + tile_size<Dim>; };
-    const auto statistics = [shared](std::int64_t stage) {
-      return reinterpret_cast<RowStatistics*>(shared + (2 + 2 * num_stages<Dim>)*tile_size<Dim>) + stage * tile_rows;
+    const SharedTiles<Dim, 2> memory{shared};
+    std::uint16_t* const key = memory.fixed(0);
+    std::uint16_t* const value = memory.fixed(1);
+    const auto query = [memory](int stage) { return memory.first(stage); };
+    const auto grad_output = [memory](int stage) { return memory.second(stage); };
+    const auto statistics = [memory](std::int64_t stage) {
+      return memory.template behind<RowStatistics>() + stage * tile_rows;
     };
     const int num_keys = smaller(tile_rows, params.chunk_size - first_key);
     const ReaderTiles tiles{gradients.reads, gradients.read_offsets[item + 1], query_tiles(params),

@@ -100,16 +100,17 @@ LOOKBACK_DEVICE void scale_scores(Lane lane, Product& scores, float scale, int n
 
 template <class Half, int Dim>
 struct ChunkAttentionForwardKernel {
-  static constexpr int shared_bytes = tiles_bytes<Dim>(1);
+  static constexpr int shared_bytes = SharedTiles<Dim, 1>::bytes;
   static constexpr int slices = 1;
 
   template <class Lane>
   LOOKBACK_DEVICE static void run(const ChunkAttentionParams& params, std::int64_t item, Lane lane,
                                   std::uint16_t* shared) {
     const QueryBlock block(params, item);
-    std::uint16_t* const query = shared;
-    const auto key = [shared](int stage) { return shared + (1 + 2 * stage) * tile_size<Dim>; };
-    const auto value = [key](int stage) { return key(stage) + tile_size<Dim>; };
+    const SharedTiles<Dim, 1> memory{shared};
+    std::uint16_t* const query = memory.fixed(0);
+    const auto key = [memory](int stage) { return memory.first(stage); };
+    const auto value = [memory](int stage) { return memory.second(stage); };
     const int num_rows = smaller(tile_rows, query_rows(params) - block.tile * tile_rows);
     const std::int64_t retrieval =
         (static_cast<std::int64_t>(block.batch) * params.num_chunks + block.chunk) * params.top_k;

@@ -101,16 +101,17 @@ LOOKBACK_DEVICE void fetch_keys(Lane lane, const SlidingWindowParams& params, in
 
 template <class Half, int Dim>
 struct SlidingWindowForwardKernel {
-  static constexpr int shared_bytes = tiles_bytes<Dim>(1);
+  static constexpr int shared_bytes = SharedTiles<Dim, 1>::bytes;
   static constexpr int slices = 1;
 
   template <class Lane>
   LOOKBACK_DEVICE static void run(const SlidingWindowParams& params, std::int64_t item, Lane lane,
                                   std::uint16_t* shared) {
     const WindowQueries block(params, item);
-    std::uint16_t* const query = shared;
-    const auto key = [shared](int stage) { return shared + (1 + 2 * stage) * tile_size<Dim>; };
-    const auto value = [key](int stage) { return key(stage) + tile_size<Dim>; };
+    const SharedTiles<Dim, 1> memory{shared};
+    std::uint16_t* const query = memory.fixed(0);
+    const auto key = [memory](int stage) { return memory.first(stage); };
+    const auto value = [memory](int stage) { return memory.second(stage); };
     const WindowScore window_score(lane, params, block.head);
 
     fetch_tile<Dim>(lane, query, block.num_rows, params.head_dim,
@@ -158,18 +159,19 @@ struct SlidingWindowForwardKernel {
 
 template <class Half, int Dim>
 struct SlidingWindowBackwardQueriesKernel {
-  static constexpr int shared_bytes = tiles_bytes<Dim>(2) + tile_rows * static_cast<int>(sizeof(RowStatistics));
+  static constexpr int shared_bytes = SharedTiles<Dim, 2>::bytes + tile_rows * static_cast<int>(sizeof(RowStatistics));
   static constexpr int slices = 1;
 
   template <class Lane>
   LOOKBACK_DEVICE static void run(const SlidingWindowParams& params, const SlidingWindowGradients& gradients,
                                   std::int64_t item, Lane lane, std::uint16_t* shared) {
     const WindowQueries block(params, item);
-    std::uint16_t* const query = shared;
-    std::uint16_t* const grad_output = query + tile_size<Dim>;
-    const auto key = [shared](int stage) { return shared + (2 + 2 * stage) * tile_size<Dim>; };
-    const auto value = [key](int stage) { return key(stage) + tile_size<Dim>; };
-    auto* const statistics = reinterpret_cast<RowStatistics*>(shared + (2 + 2 * num_stages<Dim>)*tile_size<Dim>);
+    const SharedTiles<Dim, 2> memory{shared};
+    std::uint16_t* const query = memory.fixed(0);
+    std::uint16_t* const grad_output = memory.fixed(1);
+    const auto key = [memory](int stage) { return memory.first(stage); };
+    const auto value = [memory](int stage) { return memory.second(stage); };
+    auto* const statistics = memory.template behind<RowStatistics>();
     const WindowScore window_score(lane, params, block.head);
 
     fetch_tile<Dim>(lane, query, block.num_rows, params.head_dim,
@@ -247,12 +249,13 @@ struct SlidingWindowBackwardKeysKernel {
     const int batch = static_cast<int>(item / params.num_kv_heads);
     const int group_heads = params.num_heads / params.num_kv_heads;
 
-    std::uint16_t* const key = shared;
-    std::uint16_t* const value = key + tile_size<Dim>;
-    const auto query = [shared](int stage) { return shared + (2 + 2 * stage) * tile_size<Dim>; };
-    const auto grad_output = [query](int stage) { return query(stage) + tile_size<Dim>; };
-    const auto statistics = [shared](std::int64_t stage) {
-      return reinterpret_cast<RowStatistics*>(shared + (2 + 2 * num_stages<Dim>)*tile_size<Dim>) + stage * tile_rows;
+    const SharedTiles<Dim, 2> memory{shared};
+    std::uint16_t* const key = memory.fixed(0);
+    std::uint16_t* const value = memory.fixed(1);
+    const auto query = [memory](int stage) { return memory.first(stage); };
+    const auto grad_output = [memory](int stage) { return memory.second(stage); };
+    const auto statistics = [memory](std::int64_t stage) {
+      return memory.template behind<RowStatistics>() + stage * tile_rows;
     };
     const int num_keys = smaller(tile_rows, num_rows - first_key);
 

@@ -30,11 +30,22 @@ constexpr int tile_size = tile_rows * tile_stride<Dim>;
 template <int Dim>
 constexpr int num_stages = Dim <= 128 ? 2 : 1;
 
-// Shared memory of num_fixed tiles that stay and two that come and go.
-template <int Dim>
-constexpr int tiles_bytes(int num_fixed) {
-  return (num_fixed + 2 * num_stages<Dim>)*tile_size<Dim> * static_cast<int>(sizeof(std::uint16_t));
-}
+// A block's shared memory: NumFixed tiles that stay, a pair of tiles a stage that come and go (keys and values, or
+// queries and gradients of the output), then what else a kernel keeps.
+template <int Dim, int NumFixed>
+struct SharedTiles {
+  static constexpr int size = (NumFixed + 2 * num_stages<Dim>)*tile_size<Dim>;
+  static constexpr int bytes = size * static_cast<int>(sizeof(std::uint16_t));
+  std::uint16_t* shared;
+
+  LOOKBACK_DEVICE std::uint16_t* fixed(int tile) const { return shared + tile * tile_size<Dim>; }
+  LOOKBACK_DEVICE std::uint16_t* first(int stage) const { return shared + (NumFixed + 2 * stage) * tile_size<Dim>; }
+  LOOKBACK_DEVICE std::uint16_t* second(int stage) const { return first(stage) + tile_size<Dim>; }
+  template <class T>
+  LOOKBACK_DEVICE T* behind() const {
+    return reinterpret_cast<T*>(shared + size);
+  }
+};
 
 template <class T>
 constexpr T smaller(T a, T b) {
