@@ -21,7 +21,7 @@ struct ChunkAttentionBackwardQueriesKernel {
                                   std::int64_t item, Lane lane, std::uint16_t* shared) {
     const QueryBlock block(params, item);
     const SharedTiles<Dim, 2> memory{shared};
-    std::uint16_t* const query = memory.fixed(0);
+    std::uint16_t* const query = shared;
     std::uint16_t* const grad_output = memory.fixed(1);
     const auto key = [memory](int stage) { return memory.first(stage); };
     const auto value = [memory](int stage) { return memory.second(stage); };
@@ -196,7 +196,7 @@ struct ChunkAttentionBackwardChunksKernel {
     const int batch = static_cast<int>(item / params.stored_chunks);
 
     const SharedTiles<Dim, 2> memory{shared};
-    std::uint16_t* const key = memory.fixed(0);
+    std::uint16_t* const key = shared;
     std::uint16_t* const value = memory.fixed(1);
     const auto query = [memory](int stage) { return memory.first(stage); };
     const auto grad_output = [memory](int stage) { return memory.second(stage); };

@@ -108,7 +108,7 @@ struct ChunkAttentionForwardKernel {
                                   std::uint16_t* shared) {
     const QueryBlock block(params, item);
     const SharedTiles<Dim, 1> memory{shared};
-    std::uint16_t* const query = memory.fixed(0);
+    std::uint16_t* const query = shared;
     const auto key = [memory](int stage) { return memory.first(stage); };
     const auto value = [memory](int stage) { return memory.second(stage); };
     const int num_rows = smaller(tile_rows, query_rows(params) - block.tile * tile_rows);

@@ -109,7 +109,7 @@ struct SlidingWindowForwardKernel {
                                   std::uint16_t* shared) {
     const WindowQueries block(params, item);
     const SharedTiles<Dim, 1> memory{shared};
-    std::uint16_t* const query = memory.fixed(0);
+    std::uint16_t* const query = shared;
     const auto key = [memory](int stage) { return memory.first(stage); };
     const auto value = [memory](int stage) { return memory.second(stage); };
     const WindowScore window_score(lane, params, block.head);
@@ -167,7 +167,7 @@ struct SlidingWindowBackwardQueriesKernel {
                                   std::int64_t item, Lane lane, std::uint16_t* shared) {
     const WindowQueries block(params, item);
     const SharedTiles<Dim, 2> memory{shared};
-    std::uint16_t* const query = memory.fixed(0);
+    std::uint16_t* const query = shared;
     std::uint16_t* const grad_output = memory.fixed(1);
     const auto key = [memory](int stage) { return memory.first(stage); };
     const auto value = [memory](int stage) { return memory.second(stage); };
@@ -250,7 +250,7 @@ struct SlidingWindowBackwardKeysKernel {
     const int group_heads = params.num_heads / params.num_kv_heads;
 
     const SharedTiles<Dim, 2> memory{shared};
-    std::uint16_t* const key = memory.fixed(0);
+    std::uint16_t* const key = shared;
     std::uint16_t* const value = memory.fixed(1);
     const auto query = [memory](int stage) { return memory.first(stage); };
     const auto grad_output = [memory](int stage) { return memory.second(stage); };
