@@ -86,10 +86,12 @@ int run_build(BuildFlags& flags) {
     return exit_interrupted;
   }
   if (flags.json) return 0;
-  fmt::print("{}: {} documents added, {} tokens in {} ({} tokens/s)\n", flags.out, result.num_documents,
-             format_count(static_cast<double>(result.num_tokens)), format_duration(result.seconds),
-             format_count(static_cast<double>(result.num_tokens) / std::max(result.seconds, 1e-9)));
-  if (result.num_known > 0) fmt::print("{} documents were there already\n", result.num_known);
+  if (result.num_documents > 0) {
+    fmt::print("{}: {} documents added, {} tokens in {} ({} tokens/s)\n", flags.out, result.num_documents,
+               format_count(static_cast<double>(result.num_tokens)), format_duration(result.seconds),
+               format_count(static_cast<double>(result.num_tokens) / std::max(result.seconds, 1e-9)));
+  }
+  if (result.num_known > 0) fmt::print("{}: {} documents were there already\n", flags.out, result.num_known);
   if (result.num_skipped > 0) fmt::print("{} documents were left out as broken or empty\n", result.num_skipped);
   fmt::print("ask it:\n  {} generate --model {} --memory {} --prompt \"...\"\n", program_path(), flags.inference.model,
              flags.out);
@@ -98,7 +100,7 @@ int run_build(BuildFlags& flags) {
 
 void run_info(const FileFlags& flags) {
   const StoredMemory memory(flags.path);
-  const auto file_bytes = static_cast<double>(std::filesystem::file_size(flags.path));
+  const std::uintmax_t file_bytes = std::filesystem::file_size(flags.path);
   std::int64_t num_tokens = 0;
   for (const MemoryDocument& document : memory.documents()) num_tokens += document.num_tokens;
   if (flags.json) {
@@ -118,7 +120,8 @@ void run_info(const FileFlags& flags) {
   }
   fmt::print("{}: {} documents, {} tokens in {} chunks, {} ({:.0f} bytes a token), {}\n", flags.path,
              memory.documents().size(), format_count(static_cast<double>(num_tokens)), memory.num_chunks(),
-             format_bytes(file_bytes), file_bytes / static_cast<double>(std::max<std::int64_t>(num_tokens, 1)),
+             format_bytes(static_cast<double>(file_bytes)),
+             static_cast<double>(file_bytes) / static_cast<double>(std::max<std::int64_t>(num_tokens, 1)),
              memory_elements_name(memory.format().elements));
   for (const MemoryDocument& document : memory.documents()) {
     fmt::print("  {:>6}  {:>8} tokens  {}{}\n", document.id, format_count(static_cast<double>(document.num_tokens)),

@@ -141,6 +141,8 @@ TEST_F(ProgramTest, ReadsAMemoryAndAsksIt) {
   const Json info = json_of("memory info a.memory --json");
   EXPECT_EQ(info.at("documents").at(1).at("name"), "texts/short.md");
   EXPECT_EQ(info.at("num_tokens"), built.at("num_tokens"));
+  EXPECT_EQ(info.at("file_bytes").get<std::uintmax_t>(), fs::file_size(folder / "a.memory"));
+  EXPECT_TRUE(info.at("file_bytes").is_number_unsigned());
   EXPECT_EQ(lookback("memory verify a.memory").code, 0);
   const std::string ask = "generate --model run --memory a.memory --prompt 'Line 4 of' --max-new-tokens 9 --explain";
   const Json answer = json_of(ask + " --json");
