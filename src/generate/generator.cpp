@@ -174,7 +174,7 @@ GenerateResult generate(Model& model, const Tokenizer* tokenizer, std::span<cons
       ++result.num_decode_steps;
     }
     // What the last token of a chunk retrieves serves those of the next.
-    if (config.explain && (result.ids.empty() || session->num_tokens() % model.config().chunk_size == 0)) {
+    if (config.explain && (result.ids.empty() || session->num_tokens(0) % model.config().chunk_size == 0)) {
       result.explanations.push_back({static_cast<std::int64_t>(result.ids.size()), current_sources(*session, config)});
     }
     const std::span<float> row = row_of(logits);

@@ -22,6 +22,9 @@ class ChunkArchive {
   // Copies the keys and values of a chunk, 0 <= chunk < num_chunks(), to key and value [S, H, D] of any floating type
   // and device. Throws Error when what is stored is damaged. May be called from several threads at once.
   virtual void read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const = 0;
+
+  // Says that these chunks will be read soon; returns at once.
+  virtual void prefetch(std::span<const std::int64_t> /*chunks*/) const {}
 };
 
 // Chunks of several archives are numbered one after another. `archive` is their number, and `chunk` counts from 0

@@ -1,54 +1,65 @@
-// The chunk memory of a session: keys, values and landmarks of every finished chunk, in blocks that never move.
+// The chunk memory of a sequence: keys, values and landmarks of every finished chunk, in blocks that never move.
 #pragma once
 
 #include <ATen/ATen.h>
 
 #include <cstdint>
-#include <memory>
+#include <span>
 #include <vector>
 
-#include "memory/chunk_archive.h"
+#include "memory/archive_set.h"
 
 namespace lookback {
 
 // What a fetch returns: some chunks' keys and values side by side, and where each asked-for chunk lies among them.
 struct FetchedChunks {
-  at::Tensor key, value;  // [N, U, S, H, D]
+  at::Tensor key, value;  // [U, S, H, D]; undefined when no chunk was asked for
   at::Tensor indices;     // the shape of the asked-for indices; positions in U, -1 stays -1
 };
 
+// Copies are not made by chance: fork() says what they share.
 class ChunkMemory {
  public:
-  // Chunks read before, which come before all that is appended. Only while the memory holds no chunk of its own;
-  // several archives follow one another. Every sequence retrieves from them.
-  void attach(std::shared_ptr<const ChunkArchive> archive);
+  ChunkMemory() = default;
+  ChunkMemory(ChunkMemory&&) = default;
+  ChunkMemory& operator=(ChunkMemory&&) = default;
+  ChunkMemory(const ChunkMemory&) = delete;
+  ChunkMemory& operator=(const ChunkMemory&) = delete;
 
-  // Appends chunks: key, value [N, C, S, H, D], landmarks [N, C, d]. All appends agree in all sizes but C.
-  void append(const at::Tensor& key, const at::Tensor& value, const at::Tensor& landmarks);
+  // Some chunks, one after another.
+  struct Block {
+    at::Tensor key, value;  // [C, S, H, D]
+    at::Tensor landmarks;   // [C, d]
+  };
 
-  // Those of the archives included.
-  std::int64_t num_chunks() const { return num_archived_ + num_own_; }
-  // Of the chunks appended; the last block's unused rest, which an operating system lends lazily, is not counted.
+  // Appends chunks. All appends agree in all sizes but C.
+  void append(const Block& chunks);
+
+  std::int64_t num_chunks() const { return num_chunks_; }
+  // Of the chunks appended; a block's unused rest, which an operating system lends lazily, is not counted.
   std::int64_t bytes() const;
 
-  // All landmarks in their order, in parts [N, E_i, d] whose sizes E_i sum up to num_chunks(). Those of archives are
-  // float32, on the device of the chunks appended, of which there must be some, and not copied for each call.
-  std::vector<at::Tensor> landmarks() const;
+  // All chunks in their order, as views.
+  std::vector<Block> blocks() const;
 
-  // The keys and values of the chunks in indices [N, ...] (-1: none); each distinct chunk is copied once.
-  FetchedChunks fetch(const at::Tensor& indices) const;
+  // A memory of the same chunks that goes on by itself. What there is now is shared.
+  ChunkMemory fork() const;
+
+  // The keys and values of the chunks in indices [...] (-1: none), each distinct one copied once. Chunks are numbered
+  // behind those of `archived`.
+  FetchedChunks fetch(const at::Tensor& indices, const ArchiveSet& archived) const;
 
  private:
-  struct Block {
-    at::Tensor key, value, landmarks;  // [N, chunks_a_block, ...]
+  struct Part {
+    Block rows;  // [capacity, ...]
+    std::int64_t first_chunk = 0;
+    std::int64_t num_chunks = 0;
   };
-  void fetch_archived(std::int64_t chunk, std::vector<at::Tensor>& keys, std::vector<at::Tensor>& values) const;
+  const Part& part_of(std::int64_t chunk) const;
 
-  std::vector<std::shared_ptr<const ChunkArchive>> archives_;
-  std::vector<at::Tensor> archived_landmarks_;  // [1, E_i, d], once the device is known
-  std::int64_t num_archived_ = 0;
-  std::vector<Block> blocks_;
-  std::int64_t num_own_ = 0;
+  std::vector<Part> parts_;
+  bool may_fill_last_ = false;  // false: the last part's rest belongs to the memory that this one was forked from
+  std::int64_t num_chunks_ = 0;
 };
 
 }  // namespace lookback

@@ -87,15 +87,15 @@ EncodedChunks Drt::encode_chunks(const at::Tensor& hidden, bool gradient_checkpo
   return {heads(chunk_k_proj_), heads(chunk_v_proj_), x.select(2, config_.chunk_size)};
 }
 
-at::Tensor Drt::grouped_cross_attention(const UpperLayer& layer, const at::Tensor& x,
-                                        const RetrievedChunks& chunks) const {
-  const at::Tensor query =
-      project(rms_norm(layer.gca_pre_norm, x), layer.gca_q_proj).unflatten(-1, {config_.num_heads, config_.head_dim()});
+at::Tensor Drt::chunk_queries(const UpperLayer& layer, const at::Tensor& x) const {
+  return project(rms_norm(layer.gca_pre_norm, x), layer.gca_q_proj)
+      .unflatten(-1, {config_.num_heads, config_.head_dim()});
+}
+
+at::Tensor Drt::attend_to_chunks(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                                 const at::Tensor& indices, const at::Tensor& weights) const {
   const double scale = 1 / std::sqrt(static_cast<double>(config_.head_dim()));
-  return project(
-      chunk_attention(query, chunks.key, chunks.value, chunks.indices, chunks.weights, scale, config_.softmax_plus_one)
-          .flatten(-2),
-      layer.gca_o_proj);
+  return chunk_attention(query, key, value, indices, weights, scale, config_.softmax_plus_one);
 }
 
 at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) {
@@ -111,7 +111,7 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
 
   for (const LlamaLayer& layer : lower_layers_) {
     const TensorFunction apply = [this, &layer](const std::vector<at::Tensor>& inputs) {
-      const at::Tensor attended = windowed_attention_block(layer, inputs[0], config_.window_size, nullptr);
+      const at::Tensor attended = windowed_attention_block(layer, inputs[0], config_.window_size);
       return mlp_block(layer, attended, attended);
     };
     x = apply_maybe_recomputed(options.gradient_checkpointing, apply, {x});
@@ -137,11 +137,11 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
     const at::Tensor weights = retrieved.weights.narrow(1, 0, served);
     for (const UpperLayer& layer : group.layers) {
       const TensorFunction apply = [this, &layer, indices, served](const std::vector<at::Tensor>& inputs) {
-        const at::Tensor attended = windowed_attention_block(layer.llama, inputs[0], config_.window_size, nullptr);
+        const at::Tensor attended = windowed_attention_block(layer.llama, inputs[0], config_.window_size);
         if (served == 0) return mlp_block(layer.llama, attended, attended);
-        const at::Tensor gca =
-            grouped_cross_attention(layer, attended.unflatten(1, {served + 1, -1}).narrow(1, 1, served),
-                                    {inputs[1], inputs[2], indices, inputs[3]});
+        const at::Tensor query = chunk_queries(layer, attended.unflatten(1, {served + 1, -1}).narrow(1, 1, served));
+        const at::Tensor mixed = attend_to_chunks(query, inputs[1], inputs[2], indices, inputs[3]);
+        const at::Tensor gca = project(mixed.flatten(-2), layer.gca_o_proj);
         const at::Tensor y = attended + at::constant_pad_nd(gca, {0, 0, 0, 0, 1, 0}).flatten(1, 2);
         // The residual stays x, not y (docs/model.md, 7).
         return mlp_block(layer.llama, attended, y);
@@ -168,7 +168,7 @@ EncodedChunks Drt::read_chunks(const at::Tensor& input_ids, std::int64_t halo_ch
   at::Tensor x = at::embedding(embedding_, insert_landmarks(input_ids)).to(dtype);
   const std::int64_t positions = num_chunks * positions_per_chunk();
   for (std::size_t i = 0; i < lower_layers_.size(); ++i) {
-    const at::Tensor attended = windowed_attention_block(lower_layers_[i], x, config_.window_size, nullptr);
+    const at::Tensor attended = windowed_attention_block(lower_layers_[i], x, config_.window_size);
     // Of what lies before, the layers that follow see a window each.
     const auto layers_left = static_cast<std::int64_t>(lower_layers_.size() - 1 - i);
     const std::int64_t kept = std::min(attended.size(1), positions + layers_left * config_.window_size);

@@ -9,13 +9,6 @@
 
 namespace lookback {
 
-// What an upper layer's chunk attention reads.
-struct RetrievedChunks {
-  at::Tensor key, value;  // [N, E, S, H, D]
-  at::Tensor indices;     // [N, C, K] into E, -1: nothing
-  at::Tensor weights;     // [N, C, K]
-};
-
 class Drt : public Model {
  public:
   Drt(const ModelConfig& config, at::Device device, std::uint64_t seed);
@@ -51,9 +44,12 @@ class Drt : public Model {
     return rms_norm(group.landmark_norm, landmark_hidden);
   }
 
-  // GCA(x) before its output projection's residual: x [N, C, P', d] -> [N, C, P', d]; row c of chunks.indices
-  // serves chunk c of x.
-  at::Tensor grouped_cross_attention(const UpperLayer& layer, const at::Tensor& x, const RetrievedChunks& chunks) const;
+  // Queries of chunk attention: x [..., d] -> [..., H, D].
+  at::Tensor chunk_queries(const UpperLayer& layer, const at::Tensor& x) const;
+  // Chunk attention of query [N, C, P', H, D] to key and value [N, E, S, H, D]; row c of indices and weights [N, C, K]
+  // serves chunk c.
+  at::Tensor attend_to_chunks(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                              const at::Tensor& indices, const at::Tensor& weights) const;
 
   std::vector<LlamaLayer> lower_layers_;
   RmsNorm encoder_prenorm_;

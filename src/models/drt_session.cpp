@@ -3,169 +3,349 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.h"
+#include "models/packed_rows.h"
+#include "ops/parallel.h"
 #include "retrieval/causal_top_k.h"
 
 namespace lookback {
 
 DrtSession::DrtSession(const Drt& model, std::int64_t batch_size, at::ScalarType dtype)
-    : model_(model),
-      batch_size_(batch_size),
-      dtype_(dtype),
-      lower_caches_(model.lower_layers_.size()),
-      groups_(model.upper_groups_.size()) {
+    : model_(model), dtype_(dtype), archived_(model.embedding_.device()) {
   require(batch_size >= 1, "batch_size: expected at least 1, found {}", batch_size);
-  unfinished_ = at::empty({batch_size, 0, model.config_.hidden_size}, model.embedding_.options().dtype(dtype));
-  forget_upper_layers();
+  for (std::int64_t n = 0; n < batch_size; ++n) sequences_.push_back(new_sequence());
+}
+
+DrtSession::GroupState DrtSession::new_group(std::size_t group_index) const {
+  GroupState group;
+  group.caches.resize(model_.upper_groups_[group_index].layers.size());
+  return group;
+}
+
+DrtSession::Sequence DrtSession::new_sequence() const {
+  Sequence sequence;
+  sequence.lower_caches.resize(model_.lower_layers_.size());
+  sequence.unfinished = at::empty({0, model_.config_.hidden_size}, model_.embedding_.options().dtype(dtype_));
+  for (std::size_t g = 0; g < model_.upper_groups_.size(); ++g) sequence.groups.push_back(new_group(g));
+  return sequence;
+}
+
+DrtSession::Sequence DrtSession::copy_of(const Sequence& sequence) {
+  const auto copies = [](const std::vector<WindowCache>& caches) {
+    std::vector<WindowCache> result;
+    for (const WindowCache& cache : caches) result.push_back(cache.copy());
+    return result;
+  };
+  // Tensors that are replaced, never written to, are shared.
+  Sequence copy;
+  copy.num_tokens = sequence.num_tokens;
+  copy.lower_caches = copies(sequence.lower_caches);
+  copy.unfinished = sequence.unfinished;
+  copy.memory = sequence.memory.fork();
+  for (const GroupState& group : sequence.groups) {
+    copy.groups.push_back({copies(group.caches), group.retrieval, group.chunks});
+  }
+  return copy;
 }
 
 void DrtSession::attach_memory(const std::shared_ptr<const ChunkArchive>& archive) {
-  require(num_tokens_ == 0, "a stored memory is attached before the text begins");
-  memory_.attach(archive);
+  for (const Sequence& sequence : sequences_) {
+    require(sequence.num_tokens == 0, "a stored memory is attached before the text begins");
+  }
+  archived_.attach(archive);
 }
 
-void DrtSession::forget_upper_layers() {
-  for (std::size_t g = 0; g < groups_.size(); ++g) {
-    groups_[g] = GroupState{std::vector<WindowCache>(model_.upper_groups_[g].layers.size()), {}, {}};
-  }
+void DrtSession::select(const std::vector<std::int64_t>& rows) {
+  sequences_ = select_sequences(std::move(sequences_), rows, copy_of);
+}
+
+std::int64_t DrtSession::num_tokens(std::int64_t sequence) const {
+  return sequences_.at(static_cast<std::size_t>(sequence)).num_tokens;
+}
+
+std::int64_t DrtSession::memory_bytes() const {
+  std::int64_t sum = 0;
+  for (const Sequence& sequence : sequences_) sum += sequence.memory.bytes();
+  return sum;
 }
 
 std::int64_t DrtSession::window_bytes() const {
-  std::int64_t sum = static_cast<std::int64_t>(unfinished_.nbytes());
-  for (const WindowCache& cache : lower_caches_) sum += cache.bytes();
-  for (const GroupState& group : groups_) {
-    for (const WindowCache& cache : group.caches) sum += cache.bytes();
+  std::int64_t sum = 0;
+  for (const Sequence& sequence : sequences_) {
+    sum += static_cast<std::int64_t>(sequence.unfinished.nbytes());
+    for (const WindowCache& cache : sequence.lower_caches) sum += cache.bytes();
+    for (const GroupState& group : sequence.groups) {
+      for (const WindowCache& cache : group.caches) sum += cache.bytes();
+    }
   }
   return sum;
 }
 
 std::vector<Retrieval> DrtSession::current_retrievals() const {
   std::vector<Retrieval> retrievals;
-  for (const GroupState& group : groups_) {
-    if (group.retrieval.indices.defined()) retrievals.push_back(group.retrieval);
+  for (std::size_t g = 0; g < model_.upper_groups_.size(); ++g) {
+    std::vector<at::Tensor> scores;
+    std::vector<at::Tensor> indices;
+    std::vector<at::Tensor> weights;
+    std::int64_t most_scores = 0;
+    for (const Sequence& sequence : sequences_) {
+      const Retrieval& retrieval = sequence.groups[g].retrieval;
+      if (!retrieval.indices.defined()) return {};
+      indices.push_back(retrieval.indices);
+      weights.push_back(retrieval.weights);
+      if (retrieval.scores.defined()) scores.push_back(retrieval.scores);
+      if (retrieval.scores.defined()) most_scores = std::max(most_scores, retrieval.scores.size(2));
+    }
+    Retrieval all{{}, at::cat(indices), at::cat(weights)};
+    if (scores.size() == sequences_.size()) {
+      for (at::Tensor& one : scores) one = at::constant_pad_nd(one, {0, most_scores - one.size(2)}, -INFINITY);
+      all.scores = at::cat(scores);
+    }
+    retrievals.push_back(std::move(all));
   }
   return retrievals;
 }
 
-DrtSession::Span DrtSession::span_of(std::int64_t num_new_tokens) const {
+DrtSession::Span DrtSession::span_of(Sequence& sequence, std::int64_t num_new_tokens, std::int64_t first_row) const {
   const std::int64_t chunk_size = model_.config_.chunk_size;
-  const std::int64_t first_slot = num_tokens_ % chunk_size;
+  const std::int64_t first_slot = sequence.num_tokens % chunk_size;
   const std::int64_t end_token = first_slot + num_new_tokens;
   const std::int64_t num_full_chunks = end_token / chunk_size;
-  return {first_slot, num_new_tokens + num_full_chunks, (end_token + chunk_size - 1) / chunk_size, num_full_chunks};
+  return {&sequence,       first_slot, num_new_tokens + num_full_chunks, (end_token + chunk_size - 1) / chunk_size,
+          num_full_chunks, first_row};
 }
 
-at::Tensor DrtSession::run_lower_layers(const at::Tensor& input_ids, const Span& span) {
-  const std::int64_t slots = span.num_chunks * model_.config_.chunk_size;
-  const at::Tensor on_grid =
-      at::constant_pad_nd(input_ids, {span.first_slot, slots - span.first_slot - input_ids.size(1)}, 0);
-  const at::Tensor ids = model_.insert_landmarks(on_grid).narrow(1, span.first_slot, span.num_positions);
-  at::Tensor x = at::embedding(model_.embedding_, ids).to(dtype_);
-  for (std::size_t i = 0; i < lower_caches_.size(); ++i) {
+at::Tensor DrtSession::run_lower_layers(const at::Tensor& input_ids, const std::vector<std::int64_t>& counts,
+                                        const std::vector<Span>& spans) {
+  std::vector<at::Tensor> ids;
+  std::size_t next_span = 0;
+  for (std::size_t n = 0; n < counts.size(); ++n) {
+    if (counts[n] == 0) continue;
+    const Span& span = spans[next_span++];
+    const at::Tensor row = input_ids.narrow(0, static_cast<std::int64_t>(n), 1).narrow(1, 0, counts[n]);
+    const std::int64_t slots = span.num_chunks * model_.config_.chunk_size;
+    const at::Tensor on_grid = at::constant_pad_nd(row, {span.first_slot, slots - span.first_slot - counts[n]}, 0);
+    ids.push_back(model_.insert_landmarks(on_grid).narrow(1, span.first_slot, span.num_positions).squeeze(0));
+  }
+  at::Tensor x = at::embedding(model_.embedding_, join_rows(ids)).to(dtype_);  // [R, d]
+  for (std::size_t i = 0; i < model_.lower_layers_.size(); ++i) {
+    std::vector<WindowedRows> rows;
+    for (const Span& span : spans) {
+      rows.push_back({span.first_row, span.num_positions, &span.sequence->lower_caches[i]});
+    }
     const LlamaLayer& layer = model_.lower_layers_[i];
-    const at::Tensor attended = windowed_attention_block(layer, x, model_.config_.window_size, &lower_caches_[i]);
+    const at::Tensor attended = windowed_attention_block(layer, x, model_.config_.window_size, rows);
     x = mlp_block(layer, attended, attended);
   }
   return x;
 }
 
-void DrtSession::remember_full_chunks(const at::Tensor& lower_hidden, const Span& span) {
-  const at::Tensor rows = at::cat({unfinished_, lower_hidden}, 1);
-  const std::int64_t full_positions = span.num_full_chunks * model_.positions_per_chunk();
-  if (span.num_full_chunks > 0) {
-    const EncodedChunks encoded = model_.encode_chunks(
-        rows.narrow(1, 0, full_positions).unflatten(1, {span.num_full_chunks, model_.positions_per_chunk()}), false);
-    memory_.append(encoded.key, encoded.value, encoded.landmarks);
+void DrtSession::remember_full_chunks(const at::Tensor& lower_hidden, const std::vector<Span>& spans) {
+  const std::int64_t positions = model_.positions_per_chunk();
+  std::vector<at::Tensor> full;
+  for (const Span& span : spans) {
+    const at::Tensor rows =
+        at::cat({span.sequence->unfinished, lower_hidden.narrow(0, span.first_row, span.num_positions)});
+    const std::int64_t full_positions = span.num_full_chunks * positions;
+    if (span.num_full_chunks > 0) full.push_back(rows.narrow(0, 0, full_positions));
+    span.sequence->unfinished = rows.narrow(0, full_positions, rows.size(0) - full_positions).clone();
   }
-  unfinished_ = rows.narrow(1, full_positions, rows.size(1) - full_positions).clone();
+  if (full.empty()) return;
+  // Chunks are encoded one by one, whichever sequence they are of.
+  const EncodedChunks encoded =
+      model_.encode_chunks(join_rows(full).view({1, -1, positions, lower_hidden.size(1)}), false);
+  std::int64_t first = 0;
+  for (const Span& span : spans) {
+    if (span.num_full_chunks == 0) continue;
+    const auto own = [&](const at::Tensor& all) { return all[0].narrow(0, first, span.num_full_chunks); };
+    span.sequence->memory.append({own(encoded.key), own(encoded.value), own(encoded.landmarks)});
+    first += span.num_full_chunks;
+  }
 }
 
-RetrievedChunks DrtSession::retrieve(const Drt::UpperGroup& group, GroupState& state, const at::Tensor& x,
-                                     const Span& span) {
-  if (span.num_full_chunks == 0) return state.chunks;
-  const std::int64_t positions = model_.positions_per_chunk();
-  const at::TensorOptions index_options = x.options().dtype(at::kLong);
-  const at::Tensor landmark_rows =
-      at::arange(span.num_full_chunks, index_options) * positions + (model_.config_.chunk_size - span.first_slot);
-  const at::Tensor query = model_.retrieval_query(group, x.index_select(1, landmark_rows));
-  // Chunks are scored part by part, since landmarks of a large memory are not copied together.
-  std::int64_t first_chunk = memory_.num_chunks() - span.num_full_chunks;
+DrtSession::SpanRetrieval DrtSession::retrieval_in_effect(const Sequence& sequence, GroupState& state) const {
+  if (!state.retrieval.indices.defined()) return {};
+  if (!state.chunks.indices.defined()) state.chunks = sequence.memory.fetch(state.retrieval.indices, archived_);
+  return {state.chunks, state.retrieval.weights};
+}
+
+DrtSession::SpanRetrieval DrtSession::retrieve_in_span(GroupState& state, const at::Tensor& query,
+                                                       const at::Tensor& archived_scores, const Span& span) const {
+  const ChunkMemory& memory = span.sequence->memory;
   std::vector<at::Tensor> parts;
-  for (const at::Tensor& landmarks : memory_.landmarks()) {
-    parts.push_back(causal_chunk_scores(query, landmarks, first_chunk));
-    first_chunk -= landmarks.size(1);
+  if (archived_scores.defined()) parts.push_back(archived_scores.unsqueeze(0));
+  std::int64_t first_chunk = memory.num_chunks() - span.num_full_chunks;
+  for (const ChunkMemory::Block& block : memory.blocks()) {
+    const std::int64_t count = block.landmarks.size(0);
+    parts.push_back(count <= first_chunk
+                        ? chunk_scores(query, block.landmarks).unsqueeze(0)
+                        : causal_chunk_scores(query.unsqueeze(0), block.landmarks.unsqueeze(0), first_chunk));
+    first_chunk -= count;
   }
   const at::Tensor scores = at::cat(parts, 2);
   const TopK best = causal_top_k(scores, model_.config_.top_k);
+  const std::int64_t last = span.num_full_chunks - 1;
+  const auto of_last = [last](const at::Tensor& rows) { return rows.narrow(1, last, 1).clone(); };
 
-  // Row j of `indices` serves the span's chunk j; row num_full_chunks is left for what follows.
-  at::Tensor before_indices = state.retrieval.indices;
-  at::Tensor before_weights = state.retrieval.weights;
-  if (!before_indices.defined()) {
-    before_indices = at::full({batch_size_, 1, model_.config_.top_k}, -1, index_options);
-    before_weights = at::zeros({batch_size_, 1, model_.config_.top_k}, best.weights.options());
+  SpanRetrieval retrieved;
+  if (span.num_chunks == 1) {
+    retrieved = retrieval_in_effect(*span.sequence, state);
+  } else {
+    // Row j serves the span's chunk j.
+    Retrieval before = state.retrieval;
+    if (!before.indices.defined()) {
+      before.indices = at::full_like(best.indices.narrow(1, 0, 1), -1);
+      before.weights = at::zeros_like(best.weights.narrow(1, 0, 1));
+    }
+    retrieved = {memory.fetch(at::cat({before.indices, best.indices}, 1).narrow(1, 0, span.num_chunks), archived_),
+                 at::cat({before.weights, best.weights}, 1).narrow(1, 0, span.num_chunks)};
   }
-  const at::Tensor indices = at::cat({before_indices, best.indices}, 1);
-  const at::Tensor weights = at::cat({before_weights, best.weights}, 1);
-  const FetchedChunks fetched = memory_.fetch(indices);
-  const std::int64_t last = span.num_full_chunks;
-  state.retrieval = {scores.narrow(1, last - 1, 1).clone(), best.indices.narrow(1, last - 1, 1).clone(),
-                     best.weights.narrow(1, last - 1, 1).clone()};
-  const FetchedChunks next = memory_.fetch(state.retrieval.indices);
-  state.chunks = {next.key, next.value, next.indices, state.retrieval.weights};
-  return {fetched.key, fetched.value, fetched.indices.narrow(1, 0, span.num_chunks),
-          weights.narrow(1, 0, span.num_chunks)};
+  state.retrieval = {of_last(scores), of_last(best.indices), of_last(best.weights)};
+  state.chunks = {};
+  prefetch(state.retrieval.indices);
+  return retrieved;
 }
 
-at::Tensor DrtSession::chunk_attention_rows(const Drt::UpperLayer& layer, const at::Tensor& x,
-                                            const RetrievedChunks& chunks, const Span& span) const {
+void DrtSession::prefetch(const at::Tensor& indices) const {
+  if (archived_.num_chunks() == 0) return;
+  const at::Tensor archived =
+      indices.masked_select(indices.ge(0).logical_and(indices.lt(archived_.num_chunks()))).cpu();
+  archived_.prefetch({archived.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(archived.numel())});
+}
+
+std::vector<DrtSession::SpanRetrieval> DrtSession::retrieve(std::size_t group_index, const at::Tensor& x,
+                                                            const std::vector<Span>& spans) {
+  const std::int64_t positions = model_.positions_per_chunk();
+  std::vector<at::Tensor> landmark_rows;
+  for (const Span& span : spans) {
+    if (span.num_full_chunks == 0) continue;
+    landmark_rows.push_back(at::arange(span.num_full_chunks, at::kLong) * positions +
+                            (span.first_row + model_.config_.chunk_size - span.first_slot));
+  }
+  at::Tensor query;
+  at::Tensor archived_scores;
+  if (!landmark_rows.empty()) {
+    query = model_.retrieval_query(model_.upper_groups_[group_index],
+                                   x.index_select(0, join_rows(landmark_rows).to(x.device())));
+    // All sequences at once: the landmarks of a large memory are read only once.
+    std::vector<at::Tensor> parts;
+    for (const at::Tensor& landmarks : archived_.landmarks()) parts.push_back(chunk_scores(query, landmarks));
+    if (!parts.empty()) archived_scores = parts.size() == 1 ? parts.front() : at::cat(parts, 1);
+  }
+  std::vector<SpanRetrieval> retrieved;
+  std::int64_t first = 0;
+  for (const Span& span : spans) {
+    GroupState& state = span.sequence->groups[group_index];
+    if (span.num_full_chunks == 0) {
+      retrieved.push_back(retrieval_in_effect(*span.sequence, state));
+      continue;
+    }
+    const auto own = [&](const at::Tensor& all) { return all.narrow(0, first, span.num_full_chunks); };
+    retrieved.push_back(
+        retrieve_in_span(state, own(query), archived_scores.defined() ? own(archived_scores) : at::Tensor(), span));
+    first += span.num_full_chunks;
+  }
+  return retrieved;
+}
+
+at::Tensor DrtSession::chunk_attention_rows(const at::Tensor& query, const SpanRetrieval& retrieved,
+                                            const Span& span) const {
+  const at::Tensor rows = query.narrow(0, span.first_row, span.num_positions);  // [T, H, D]
+  const auto attend = [&](const at::Tensor& chunks) {
+    return model_
+        .attend_to_chunks(chunks.unsqueeze(0), retrieved.chunks.key.unsqueeze(0), retrieved.chunks.value.unsqueeze(0),
+                          retrieved.chunks.indices, retrieved.weights)
+        .squeeze(0)
+        .flatten(0, 1)
+        .flatten(-2);
+  };
   // Within one chunk the new positions are the queries; decoding would otherwise compute P of them for one token.
-  if (span.num_chunks == 1) return model_.grouped_cross_attention(layer, x.unsqueeze(1), chunks).flatten(1, 2);
+  if (span.num_chunks == 1) return attend(rows.unsqueeze(0));
   const std::int64_t slots = span.num_chunks * model_.positions_per_chunk();
-  const at::Tensor on_grid = at::constant_pad_nd(x, {0, 0, span.first_slot, slots - span.first_slot - x.size(1)})
-                                 .unflatten(1, {span.num_chunks, model_.positions_per_chunk()});
-  return model_.grouped_cross_attention(layer, on_grid, chunks)
-      .flatten(1, 2)
-      .narrow(1, span.first_slot, span.num_positions);
+  const at::Tensor on_grid =
+      at::constant_pad_nd(rows, {0, 0, 0, 0, span.first_slot, slots - span.first_slot - rows.size(0)});
+  return attend(on_grid.unflatten(0, {span.num_chunks, -1})).narrow(0, span.first_slot, span.num_positions);
 }
 
-at::Tensor DrtSession::run_group(std::size_t group_index, at::Tensor x, const Span& span) {
+at::Tensor DrtSession::run_group(std::size_t group_index, at::Tensor x, const std::vector<Span>& spans) {
   const Drt::UpperGroup& group = model_.upper_groups_[group_index];
-  GroupState& state = groups_[group_index];
-  const RetrievedChunks chunks = retrieve(group, state, x, span);
+  const std::vector<SpanRetrieval> retrieved = retrieve(group_index, x, spans);
+  const bool any = std::ranges::any_of(retrieved, [](const SpanRetrieval& one) { return one.chunks.key.defined(); });
   for (std::size_t j = 0; j < group.layers.size(); ++j) {
     const Drt::UpperLayer& layer = group.layers[j];
-    const at::Tensor attended = windowed_attention_block(layer.llama, x, model_.config_.window_size, &state.caches[j]);
-    const at::Tensor y =
-        chunks.key.defined() ? attended + chunk_attention_rows(layer, attended, chunks, span) : attended;
+    std::vector<WindowedRows> rows;
+    for (const Span& span : spans) {
+      rows.push_back({span.first_row, span.num_positions, &span.sequence->groups[group_index].caches[j]});
+    }
+    const at::Tensor attended = windowed_attention_block(layer.llama, x, model_.config_.window_size, rows);
+    at::Tensor y = attended;
+    if (any) {
+      const at::Tensor query = model_.chunk_queries(layer, attended);
+      std::vector<at::Tensor> mixed(spans.size());
+      for_each_in_parallel(spans.size(), [&](std::size_t i) {
+        mixed[i] = retrieved[i].chunks.key.defined() ? chunk_attention_rows(query, retrieved[i], spans[i])
+                                                     : at::zeros({spans[i].num_positions, x.size(1)}, x.options());
+      });
+      y = attended + project(join_rows(mixed), layer.gca_o_proj);
+    }
     x = mlp_block(layer.llama, attended, y);
   }
   return x;
 }
 
-at::Tensor DrtSession::advance(const at::Tensor& input_ids, bool with_upper_layers) {
-  const Span span = span_of(input_ids.size(1));
-  at::Tensor x = run_lower_layers(input_ids, span);
-  remember_full_chunks(x, span);
-  num_tokens_ += input_ids.size(1);
-  if (!with_upper_layers) return {};
-  for (std::size_t g = 0; g < groups_.size(); ++g) x = run_group(g, x, span);
-  if (span.num_full_chunks > 0) {
+at::Tensor DrtSession::text_rows(const at::Tensor& x, const std::vector<Span>& spans) const {
+  std::vector<at::Tensor> rows;
+  bool all = true;
+  for (const Span& span : spans) {
     const at::Tensor slot =
         at::arange(span.first_slot, span.first_slot + span.num_positions) % model_.positions_per_chunk();
-    const at::Tensor text_rows = slot.ne(model_.config_.chunk_size).nonzero().squeeze(1).to(x.device());
-    x = x.index_select(1, text_rows);
+    rows.push_back(slot.ne(model_.config_.chunk_size).nonzero().squeeze(1) + span.first_row);
+    all = all && span.num_full_chunks == 0;
   }
-  return rms_norm(model_.norm_, x);
+  return all ? x : x.index_select(0, join_rows(rows).to(x.device()));
+}
+
+at::Tensor DrtSession::advance(const at::Tensor& input_ids, const std::vector<std::int64_t>& counts,
+                               const std::vector<bool>& with_upper_layers) {
+  std::vector<Span> spans;
+  std::int64_t num_rows = 0;
+  for (std::size_t n = 0; n < counts.size(); ++n) {
+    if (counts[n] == 0) continue;
+    spans.push_back(span_of(sequences_[n], counts[n], num_rows));
+    num_rows += spans.back().num_positions;
+  }
+  at::Tensor x = run_lower_layers(input_ids, counts, spans);
+  remember_full_chunks(x, spans);
+
+  // Only the rows of those that go on.
+  std::vector<Span> upper_spans;
+  std::vector<std::int64_t> upper_counts(counts.size());
+  std::vector<at::Tensor> upper_rows;
+  std::int64_t first_row = 0;
+  std::size_t next_span = 0;
+  for (std::size_t n = 0; n < counts.size(); ++n) {
+    if (counts[n] == 0) continue;
+    Span span = spans[next_span++];
+    span.sequence->num_tokens += counts[n];
+    if (!with_upper_layers[n]) continue;
+    upper_rows.push_back(x.narrow(0, span.first_row, span.num_positions));
+    span.first_row = std::exchange(first_row, first_row + span.num_positions);
+    upper_spans.push_back(span);
+    upper_counts[n] = counts[n];
+  }
+  const std::int64_t width = input_ids.size(1);
+  if (upper_spans.empty()) return at::zeros({num_sequences(), width, x.size(1)}, x.options());
+  if (upper_spans.size() < spans.size()) x = join_rows(upper_rows);
+  for (std::size_t g = 0; g < model_.upper_groups_.size(); ++g) x = run_group(g, x, upper_spans);
+  return unpack_rows(rms_norm(model_.norm_, text_rows(x, upper_spans)), upper_counts, width);
 }
 
 at::Tensor DrtSession::append(const at::Tensor& input_ids) {
   const at::NoGradGuard no_gradients;
-  model_.check_input_ids(input_ids);
-  require(input_ids.size(0) == batch_size_, "input_ids: expected {} sequences, found {}", batch_size_,
-          input_ids.size(0));
-  return advance(input_ids, true);
+  model_.check_session_ids(input_ids, num_sequences());
+  return advance(input_ids, count_tokens(input_ids), std::vector<bool>(sequences_.size(), true));
 }
 
 std::int64_t DrtSession::upper_reach_tokens() const {
@@ -173,31 +353,148 @@ std::int64_t DrtSession::upper_reach_tokens() const {
   for (const Drt::UpperGroup& group : model_.upper_groups_)
     num_layers += static_cast<std::int64_t>(group.layers.size());
   // Each layer reaches a window further back, each group to the landmark of the chunk before.
-  const std::int64_t positions = num_layers * model_.config_.window_size +
-                                 static_cast<std::int64_t>(groups_.size()) * 2 * model_.positions_per_chunk();
+  const std::int64_t positions =
+      num_layers * model_.config_.window_size +
+      static_cast<std::int64_t>(model_.upper_groups_.size()) * 2 * model_.positions_per_chunk();
   const std::int64_t chunks = (positions + model_.positions_per_chunk() - 1) / model_.positions_per_chunk() + 1;
   return chunks * model_.config_.chunk_size;
 }
 
 at::Tensor DrtSession::prefill(const at::Tensor& input_ids, const PrefillOptions& options) {
   const at::NoGradGuard no_gradients;
-  model_.check_input_ids(input_ids);
-  require(input_ids.size(0) == batch_size_, "input_ids: expected {} sequences, found {}", batch_size_,
-          input_ids.size(0));
+  model_.check_session_ids(input_ids, num_sequences());
   const std::int64_t chunk_size = model_.config_.chunk_size;
   const std::int64_t segment =
       std::max<std::int64_t>(1, (options.segment_tokens + chunk_size - 1) / chunk_size) * chunk_size;
-  const std::int64_t length = input_ids.size(1);
   // Whole segments of which no upper hidden state will ever be seen are read for the memory only.
-  const std::int64_t lower_only = std::max<std::int64_t>(0, length - upper_reach_tokens()) / segment * segment;
-  if (lower_only > 0) forget_upper_layers();
-  at::Tensor hidden;
-  for (std::int64_t first = 0; first < length; first += segment) {
-    const std::int64_t count = std::min(segment, length - first);
-    hidden = advance(input_ids.narrow(1, first, count), first >= lower_only);
-    if (options.on_progress && !options.on_progress(first + count)) fail("interrupted");
+  std::vector<std::int64_t> lower_only;
+  const std::vector<std::int64_t> lengths = count_tokens(input_ids);
+  for (std::size_t n = 0; n < lengths.size(); ++n) {
+    require(lengths[n] >= 1, "input_ids: sequence {} has no token to read", n);
+    lower_only.push_back(std::max<std::int64_t>(0, lengths[n] - upper_reach_tokens()) / segment * segment);
+    if (lower_only[n] == 0) continue;
+    for (std::size_t g = 0; g < model_.upper_groups_.size(); ++g) sequences_[n].groups[g] = new_group(g);
   }
-  return hidden.narrow(1, hidden.size(1) - 1, 1);
+  const std::int64_t longest = *std::ranges::max_element(lengths);
+  at::Tensor last =
+      at::empty({num_sequences(), 1, model_.config_.hidden_size}, model_.embedding_.options().dtype(dtype_));
+  for (std::int64_t first = 0; first < longest; first += segment) {
+    const at::Tensor ids = input_ids.narrow(1, first, std::min(segment, longest - first));
+    const std::vector<std::int64_t> counts = count_tokens(ids);
+    std::vector<bool> with_upper_layers;
+    for (const std::int64_t end : lower_only) with_upper_layers.push_back(first >= end);
+    keep_last_rows(advance(ids, counts, with_upper_layers), counts, last);
+    if (options.on_progress && !options.on_progress(std::min(first + segment, longest))) fail("interrupted");
+  }
+  return last;
+}
+
+NamedTensors DrtSession::state() const {
+  std::vector<std::int64_t> archive_sizes;
+  for (const auto& archive : archived_.archives()) archive_sizes.push_back(archive->num_chunks());
+  NamedTensors state{{"archives", at::tensor(archive_sizes, at::kLong)},
+                     {"num_sequences", at::scalar_tensor(num_sequences(), at::kLong)}};
+  for (std::size_t n = 0; n < sequences_.size(); ++n) {
+    save_sequence(state, "sequence." + std::to_string(n), sequences_[n]);
+  }
+  return state;
+}
+
+void DrtSession::save_sequence(NamedTensors& state, const std::string& name, const Sequence& sequence) const {
+  const std::int64_t window = model_.config_.window_size;
+  state.emplace_back(name + ".num_tokens", at::scalar_tensor(sequence.num_tokens, at::kLong));
+  state.emplace_back(name + ".unfinished", sequence.unfinished);
+  for (std::size_t i = 0; i < sequence.lower_caches.size(); ++i) {
+    save_window(state, name + ".lower." + std::to_string(i), sequence.lower_caches[i], window);
+  }
+  const std::vector<ChunkMemory::Block> blocks = sequence.memory.blocks();
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    const std::string block = name + ".memory." + std::to_string(i);
+    state.emplace_back(block + ".key", blocks[i].key);
+    state.emplace_back(block + ".value", blocks[i].value);
+    state.emplace_back(block + ".landmarks", blocks[i].landmarks);
+  }
+  for (std::size_t g = 0; g < sequence.groups.size(); ++g) {
+    const GroupState& group = sequence.groups[g];
+    const std::string prefix = name + ".group." + std::to_string(g);
+    for (std::size_t j = 0; j < group.caches.size(); ++j) {
+      save_window(state, prefix + ".layer." + std::to_string(j), group.caches[j], window);
+    }
+    if (!group.retrieval.indices.defined()) continue;
+    state.emplace_back(prefix + ".indices", group.retrieval.indices);
+    state.emplace_back(prefix + ".weights", group.retrieval.weights);
+  }
+}
+
+void DrtSession::restore(const NamedTensors& state) {
+  StateReader reader(state, model_.embedding_.options().dtype(dtype_));
+  const auto archives = archived_.archives();
+  const at::Tensor sizes = reader.take_integers("archives", {-1}).cpu();
+  require(sizes.size(0) == static_cast<std::int64_t>(archives.size()),
+          "the session retrieves from {} stored memories, attached are {}", sizes.size(0), archives.size());
+  for (std::size_t i = 0; i < archives.size(); ++i) {
+    const auto size = sizes[static_cast<std::int64_t>(i)].item<std::int64_t>();
+    require(size >= 0 && size <= archives[i]->num_chunks(),
+            "the session's stored memory {} had {} chunks, it has {} now: chunks were removed", i, size,
+            archives[i]->num_chunks());
+  }
+  const std::int64_t count = reader.take_count("num_sequences");
+  require(count >= 1, "the session holds no sequence: it is damaged");
+  std::vector<Sequence> sequences;
+  for (std::int64_t n = 0; n < count; ++n) {
+    sequences.push_back(restore_sequence(reader, "sequence." + std::to_string(n), sizes));
+  }
+  reader.finish();
+  sequences_ = std::move(sequences);
+}
+
+DrtSession::Sequence DrtSession::restore_sequence(StateReader& reader, const std::string& name,
+                                                  const at::Tensor& archive_sizes) const {
+  const ModelConfig& config = model_.config_;
+  const std::int64_t chunk_size = config.chunk_size;
+  Sequence sequence = new_sequence();
+  sequence.num_tokens = reader.take_count(name + ".num_tokens");
+  sequence.unfinished = reader.take(name + ".unfinished", {sequence.num_tokens % chunk_size, config.hidden_size});
+  for (std::size_t i = 0; i < sequence.lower_caches.size(); ++i) {
+    sequence.lower_caches[i] = reader.take_window(name + ".lower." + std::to_string(i), config.window_size,
+                                                  config.num_kv_heads, config.head_dim());
+  }
+  for (std::size_t i = 0; reader.has(name + ".memory." + std::to_string(i) + ".key"); ++i) {
+    const std::string block = name + ".memory." + std::to_string(i);
+    const at::Tensor key = reader.take(block + ".key", {-1, chunk_size, config.num_heads, config.head_dim()});
+    sequence.memory.append({key, reader.take(block + ".value", key.sizes()),
+                            reader.take(block + ".landmarks", {key.size(0), config.hidden_size})});
+  }
+  const std::int64_t num_chunks = sequence.num_tokens / chunk_size;
+  require(sequence.memory.num_chunks() == num_chunks,
+          "the session's {} tokens make {} chunks, {} are there: it is damaged", sequence.num_tokens, num_chunks,
+          sequence.memory.num_chunks());
+
+  for (std::size_t g = 0; g < sequence.groups.size(); ++g) {
+    GroupState& group = sequence.groups[g];
+    const std::string prefix = name + ".group." + std::to_string(g);
+    for (std::size_t j = 0; j < group.caches.size(); ++j) {
+      group.caches[j] = reader.take_window(prefix + ".layer." + std::to_string(j), config.window_size,
+                                           config.num_kv_heads, config.head_dim());
+    }
+    if (!reader.has(prefix + ".indices")) continue;
+    const at::Tensor indices = reader.take_integers(prefix + ".indices", {1, 1, config.top_k});
+    const auto before = archive_sizes.sum().item<std::int64_t>();
+    require(indices.lt(before + num_chunks).all().item<bool>() && indices.ge(-1).all().item<bool>(),
+            "the session's {}.indices name chunks that there are not: it is damaged", prefix);
+    // Memories may have grown since, and their chunks have other numbers then.
+    at::Tensor moved = indices.clone();
+    std::int64_t begin = 0;
+    std::int64_t added = 0;
+    for (std::int64_t i = 0; i < archive_sizes.size(0); ++i) {
+      begin += archive_sizes[i].item<std::int64_t>();
+      added = archived_.archives()[static_cast<std::size_t>(i)]->num_chunks() - archive_sizes[i].item<std::int64_t>();
+      moved = at::where(indices.ge(begin), moved + added, moved);
+    }
+    const at::ScalarType weights_type = dtype_ == at::kDouble ? at::kDouble : at::kFloat;
+    group.retrieval = {{}, moved, reader.take(prefix + ".weights", {1, 1, config.top_k}, weights_type)};
+  }
+  return sequence;
 }
 
 }  // namespace lookback

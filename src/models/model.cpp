@@ -58,6 +58,13 @@ void Model::check_input_ids(const at::Tensor& input_ids) const {
           config_.vocab_size);
 }
 
+void Model::check_session_ids(const at::Tensor& input_ids, std::int64_t num_sequences) const {
+  check_input_ids(input_ids);
+  require(input_ids.size(0) == num_sequences, "input_ids: expected {} sequences, found {}", num_sequences,
+          input_ids.size(0));
+  require(input_ids.ge(0).any().item<bool>(), "input_ids: there is no token among them");
+}
+
 std::unique_ptr<Model> make_model(const ModelConfig& config, at::Device device, std::uint64_t seed) {
   for (const Kind& kind : kinds) {
     if (config.kind == kind.name) return kind.make(config, device, seed);

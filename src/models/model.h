@@ -13,6 +13,7 @@
 #include "memory/chunk_archive.h"
 #include "models/config.h"
 #include "nn/parameters.h"
+#include "nn/safetensors.h"
 
 namespace lookback {
 
@@ -39,37 +40,53 @@ struct ForwardOptions {
 };
 
 struct PrefillOptions {
-  std::int64_t segment_tokens = 4096;  // read in one step; rounded up to whole chunks
-  // Called after each segment with the number of tokens read so far; returning false stops (Error "interrupted").
+  std::int64_t segment_tokens = 4096;  // of each sequence, read in one step; rounded up to whole chunks
+  // Called after each segment with the number of tokens read so far (of the longest); returning false stops (Error
+  // "interrupted").
   std::function<bool(std::int64_t)> on_progress;
 };
 
-// A batch of sequences of equal length that grows: the model's state between tokens. Not thread-safe.
-// Everything it returns equals the whole forward's result (float32: 2e-4).
+// Sequences that grow, each at its own pace: the model's state between tokens. Not thread-safe. Everything it returns
+// equals the whole forward's result for each sequence by itself (float32: 2e-4).
 class Session {
  public:
   virtual ~Session() = default;
+
+  virtual std::int64_t num_sequences() const = 0;
 
   // Lets every sequence retrieve from chunks that were read before as if they came before the text: before its first
   // token, any number of times. Throws Error for models that retrieve nothing.
   virtual void attach_memory(const std::shared_ptr<const ChunkArchive>& archive);
 
-  // Appends input_ids [N, T], T >= 1, and returns the final hidden states of exactly these tokens [N, T, d].
+  // Appends input_ids [N, T], T >= 1, and returns the final hidden states of exactly these tokens [N, T, d]. Rows may
+  // end in negative ids, which are no tokens: so sequences grow by different lengths. Zeros stand where there is none.
   virtual at::Tensor append(const at::Tensor& input_ids) = 0;
 
-  // Appends input_ids [N, T] in segments and returns the hidden states of the last token only [N, 1, d].
-  // Skips what cannot influence this result or any later one (docs/model.md, "What follows").
+  // Appends input_ids [N, T] in segments, at least one token to each sequence, and returns the hidden states of each
+  // one's last token only [N, 1, d]. Skips what cannot influence this result or any later one (docs/model.md, "What
+  // follows").
   virtual at::Tensor prefill(const at::Tensor& input_ids, const PrefillOptions& options) = 0;
 
-  // Text tokens so far.
-  virtual std::int64_t num_tokens() const = 0;
+  // Sequence i goes on as what sequence rows[i] is now: some may go, be copied, change places. Chunk memory is shared,
+  // not copied. Throws Error for a row that there is not, and for no rows.
+  virtual void select(const std::vector<std::int64_t>& rows) = 0;
 
-  // Bytes of state that grow with the text (chunk memory), and those that do not (windows).
+  // Text tokens of a sequence so far.
+  virtual std::int64_t num_tokens(std::int64_t sequence) const = 0;
+
+  // Bytes of state that grow with the text (chunk memory), and those that do not (windows). What sequences share is
+  // counted for each of them.
   virtual std::int64_t memory_bytes() const = 0;
   virtual std::int64_t window_bytes() const = 0;
 
-  // For each upper group, the retrieval now in effect (it serves the chunk that holds the next token):
-  // scores [N, 1, E], indices and weights [N, 1, K]. Empty for models that retrieve nothing.
+  // Everything but the attached memories, by names; restore() makes a new session of the same model go on from there:
+  // with memories attached that begin with the same chunks, in the same order. Throws Error for another model's.
+  virtual NamedTensors state() const = 0;
+  virtual void restore(const NamedTensors& state) = 0;
+
+  // For each upper group, the retrieval now in effect (it serves the chunk that holds the next token): scores
+  // [N, 1, E] (undefined after restore()), indices and weights [N, 1, K]. Empty for models that retrieve nothing, and
+  // before a sequence has retrieved.
   virtual std::vector<Retrieval> current_retrievals() const { return {}; }
 };
 
@@ -108,6 +125,8 @@ class Model {
 
   // Throws Error unless input_ids is int64 [N, L], L >= 1, on the model's device, with ids in the vocabulary.
   void check_input_ids(const at::Tensor& input_ids) const;
+  // The same for a session's step: of num_sequences rows, with a token among them.
+  void check_session_ids(const at::Tensor& input_ids, std::int64_t num_sequences) const;
 
   ModelConfig config_;
   ParameterSet parameters_;

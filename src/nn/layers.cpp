@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "ops/matrix_product.h"
+#include "ops/parallel.h"
 #include "ops/rms_norm.h"
 #include "ops/silu_and_mul.h"
 #include "ops/sliding_window_attention.h"
@@ -12,6 +13,19 @@ namespace {
 
 at::Tensor split_heads(const at::Tensor& x, std::int64_t num_heads) {
   return x.unflatten(-1, {num_heads, x.size(-1) / num_heads});
+}
+
+struct Projections {
+  at::Tensor query, key, value;  // [..., heads, D]
+};
+
+// Of a layer's self-attention.
+Projections project_heads(const LlamaLayer& layer, const at::Tensor& x) {
+  const SelfAttention& attention = layer.self_attn;
+  const at::Tensor normed = rms_norm(layer.input_layernorm, x);
+  return {split_heads(project(normed, attention.q_proj), attention.num_heads),
+          split_heads(project(normed, attention.k_proj), attention.num_kv_heads),
+          split_heads(project(normed, attention.v_proj), attention.num_kv_heads)};
 }
 
 }  // namespace
@@ -58,28 +72,26 @@ LlamaLayer make_llama_layer(ParameterSet& parameters, const std::string& prefix,
   return layer;
 }
 
-std::int64_t WindowCache::bytes() const {
-  return key.defined() ? static_cast<std::int64_t>(key.nbytes() + value.nbytes()) : 0;
+at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size) {
+  const Projections heads = project_heads(layer, x);
+  const at::Tensor mixed = sliding_window_attention(heads.query, heads.key, heads.value, window_size);
+  return x + project(mixed.flatten(-2), layer.self_attn.o_proj);
 }
 
 at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size,
-                                    WindowCache* cache) {
-  const SelfAttention& attention = layer.self_attn;
-  const at::Tensor normed = rms_norm(layer.input_layernorm, x);
-  const at::Tensor query = split_heads(project(normed, attention.q_proj), attention.num_heads);
-  at::Tensor key = split_heads(project(normed, attention.k_proj), attention.num_kv_heads);
-  at::Tensor value = split_heads(project(normed, attention.v_proj), attention.num_kv_heads);
-  if (cache != nullptr) {
-    if (cache->key.defined()) {
-      key = at::cat({cache->key, key}, 1);
-      value = at::cat({cache->value, value}, 1);
-    }
-    const std::int64_t kept = std::min(window_size, key.size(1));
-    // Copies, so that a long segment's keys are not kept alive by their last rows.
-    cache->key = key.narrow(1, key.size(1) - kept, kept).clone();
-    cache->value = value.narrow(1, value.size(1) - kept, kept).clone();
-  }
-  return x + project(sliding_window_attention(query, key, value, window_size).flatten(-2), attention.o_proj);
+                                    const std::vector<WindowedRows>& sequences) {
+  const Projections heads = project_heads(layer, x);
+  std::vector<at::Tensor> mixed(sequences.size());
+  for_each_in_parallel(sequences.size(), [&](std::size_t i) {
+    const WindowedRows& one = sequences[i];
+    const auto rows = [&one](const at::Tensor& all) { return all.narrow(0, one.first_row, one.num_rows); };
+    const WindowCache::View seen = one.cache->append(rows(heads.key), rows(heads.value), window_size);
+    mixed[i] = sliding_window_attention(rows(heads.query).unsqueeze(0), seen.key.unsqueeze(0), seen.value.unsqueeze(0),
+                                        window_size)
+                   .squeeze(0);
+  });
+  const at::Tensor all = mixed.size() == 1 ? mixed.front() : at::cat(mixed);
+  return x + project(all.flatten(-2), layer.self_attn.o_proj);
 }
 
 at::Tensor mlp_block(const LlamaLayer& layer, const at::Tensor& x, const at::Tensor& y) {

@@ -7,8 +7,10 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "nn/parameters.h"
+#include "nn/window_cache.h"
 #include "ops/rotary.h"
 
 namespace lookback {
@@ -59,17 +61,18 @@ struct LlamaLayer {
 };
 LlamaLayer make_llama_layer(ParameterSet& parameters, const std::string& prefix, const LayerSizes& sizes);
 
-// The keys and values of the last positions that a window still sees: [N, M, Hkv, D], M <= window. Undefined
-// tensors: no positions yet.
-struct WindowCache {
-  at::Tensor key, value;
-  std::int64_t bytes() const;
-};
+// x + o(sliding-window attention of norm(x)), x [N, L, d].
+at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size);
 
-// x + o(sliding-window attention of norm(x)), x [N, L, d]. With a cache, x continues the positions in it, and the
-// cache moves on to the last `window_size` positions.
+// Some positions of one sequence, rows of a matrix that holds those of several, and what its window keeps.
+struct WindowedRows {
+  std::int64_t first_row = 0, num_rows = 0;
+  WindowCache* cache = nullptr;
+};
+// The same where x [R, d] holds the next positions of several sequences one after another; their caches move on. The
+// result of a sequence does not depend on the others.
 at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size,
-                                    WindowCache* cache);
+                                    const std::vector<WindowedRows>& sequences);
 
 // x + swiglu(norm(y)): with y = x a Llama layer's second half; DRT's upper layers give y = x + GCA(x).
 at::Tensor mlp_block(const LlamaLayer& layer, const at::Tensor& x, const at::Tensor& y);

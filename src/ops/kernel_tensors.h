@@ -7,10 +7,10 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <initializer_list>
 
 #include "ops/composed_operators.h"
+#include "ops/parallel.h"
 
 namespace lookback {
 
@@ -28,11 +28,6 @@ inline bool has_kernel(const at::Tensor& query) {
 inline at::Tensor with_contiguous_rows(const at::Tensor& tensor) {
   return tensor.stride(-1) == 1 ? tensor : tensor.contiguous();
 }
-
-// work(first, last, scratch) for ranges that cover [0, num_items), on the tensor library's threads; each thread has
-// scratch_size floats of its own. item_flops: a thread is woken only for about as much work as waking it takes.
-void parallel_with_scratch(std::int64_t num_items, double item_flops, std::int64_t scratch_size,
-                           const std::function<void(std::int64_t first, std::int64_t last, float* scratch)>& work);
 
 // Whether autograd will want the operator's backward.
 inline bool needs_gradient(std::initializer_list<at::Tensor> inputs) {

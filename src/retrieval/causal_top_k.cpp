@@ -5,10 +5,14 @@
 
 namespace lookback {
 
-at::Tensor causal_chunk_scores(const at::Tensor& query, const at::Tensor& landmarks, std::int64_t first_chunk) {
+at::Tensor chunk_scores(const at::Tensor& query, const at::Tensor& landmarks) {
   const at::ScalarType type = query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   const double scale = 1 / std::sqrt(static_cast<double>(query.size(-1)));
-  const at::Tensor scores = at::matmul(query.to(type) * scale, landmarks.to(type).transpose(1, 2));
+  return at::matmul(query.to(type) * scale, landmarks.to(type).transpose(-2, -1));
+}
+
+at::Tensor causal_chunk_scores(const at::Tensor& query, const at::Tensor& landmarks, std::int64_t first_chunk) {
+  const at::Tensor scores = chunk_scores(query, landmarks);
   const at::TensorOptions options = query.options().dtype(at::kLong);
   const at::Tensor chunk = at::arange(first_chunk, first_chunk + query.size(1), options).unsqueeze(1);
   const at::Tensor hidden = at::arange(landmarks.size(1), options).unsqueeze(0).ge(chunk);

@@ -13,8 +13,11 @@ struct TopK {
   at::Tensor weights;  // [N, C, K] float32: softmax of the selected scores, 0 where the index is -1
 };
 
-// Scores of every landmark for every query, float32: query [N, C, d], landmarks [N, E, d] -> [N, C, E],
-//   score(c, e) = query_c . landmark_e / sqrt(d)   if e < first_chunk + c, else -inf.
+// Scores of every landmark for every query, float32: query [..., C, d], landmarks [..., E, d] -> [..., C, E],
+//   score(c, e) = query_c . landmark_e / sqrt(d).
+at::Tensor chunk_scores(const at::Tensor& query, const at::Tensor& landmarks);
+
+// The same, with -inf where not e < first_chunk + c: query [N, C, d], landmarks [N, E, d] -> [N, C, E].
 // Query c belongs to chunk first_chunk + c; landmark e to chunk e.
 at::Tensor causal_chunk_scores(const at::Tensor& query, const at::Tensor& landmarks, std::int64_t first_chunk);
 

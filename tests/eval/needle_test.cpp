@@ -64,7 +64,11 @@ class OracleSession : public Session {
     if (options.on_progress && !options.on_progress(input_ids.size(1))) throw Error("interrupted");
     return hidden;
   }
-  std::int64_t num_tokens() const override { return 0; }
+  std::int64_t num_sequences() const override { return 1; }
+  void select(const std::vector<std::int64_t>&) override {}
+  NamedTensors state() const override { return {}; }
+  void restore(const NamedTensors&) override {}
+  std::int64_t num_tokens(std::int64_t) const override { return 0; }
   std::int64_t memory_bytes() const override { return 0; }
   std::int64_t window_bytes() const override { return 0; }
 

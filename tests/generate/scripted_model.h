@@ -56,7 +56,11 @@ class ScriptedModel : public Model {
       }
       return hidden.narrow(1, hidden.size(1) - 1, 1);
     }
-    std::int64_t num_tokens() const override { return num_tokens_; }
+    std::int64_t num_sequences() const override { return 1; }
+    void select(const std::vector<std::int64_t>&) override {}
+    NamedTensors state() const override { return {{"num_tokens", at::scalar_tensor(num_tokens_, at::kLong)}}; }
+    void restore(const NamedTensors& state) override { num_tokens_ = state.at(0).second.item<std::int64_t>(); }
+    std::int64_t num_tokens(std::int64_t) const override { return num_tokens_; }
     std::int64_t memory_bytes() const override { return 100 * num_tokens_; }
     std::int64_t window_bytes() const override { return 7; }
 

@@ -58,7 +58,7 @@ TEST_P(SessionTest, TokenByTokenEqualsWholeForward) {
       ASSERT_LT(largest_difference(append_logits(*model_, *session, ids, i, 1), expected.narrow(1, i, 1)), tolerance)
           << "token " << i << " of " << num_sequences << " sequences";
     }
-    EXPECT_EQ(session->num_tokens(), 60);
+    EXPECT_EQ(session->num_tokens(0), 60);
   }
 }
 
@@ -98,7 +98,7 @@ void expect_prefill_equals(Model& model, const at::Tensor& ids, std::int64_t num
   const at::Tensor hidden = session->prefill(ids.narrow(1, 0, length), options);
   EXPECT_EQ(hidden.size(1), 1);
   EXPECT_EQ(reported, length);
-  EXPECT_EQ(session->num_tokens(), length);
+  EXPECT_EQ(session->num_tokens(0), length);
   ASSERT_LT(largest_difference(model.logits(hidden), expected.narrow(1, length - 1, 1)), tolerance);
   for (std::int64_t i = length; i < ids.size(1); ++i) {
     ASSERT_LT(largest_difference(append_logits(model, *session, ids, i, 1), expected.narrow(1, i, 1)), tolerance)

@@ -2,58 +2,128 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
 namespace lookback {
 namespace {
 
-// Chunk c of sequence n holds the number 10000 n + c everywhere.
-at::Tensor numbered(std::int64_t batch, std::int64_t begin, std::int64_t end, at::IntArrayRef inner) {
-  const at::Tensor numbers = at::arange(batch, at::kFloat).view({-1, 1}) * 10000 + at::arange(begin, end, at::kFloat);
-  std::vector<std::int64_t> shape = {batch, end - begin};
+// Chunk c holds the number c everywhere.
+at::Tensor numbered(std::int64_t begin, std::int64_t end, at::IntArrayRef inner) {
+  std::vector<std::int64_t> shape = {end - begin};
   std::vector<std::int64_t> ones = shape;
   for (const std::int64_t size : inner) {
     shape.push_back(size);
     ones.push_back(1);
   }
-  return numbers.view(ones).expand(shape);
+  return at::arange(begin, end, at::kFloat).view(ones).expand(shape);
 }
 
-ChunkMemory filled(std::int64_t batch, std::int64_t total, std::int64_t step) {
+void append(ChunkMemory& memory, std::int64_t begin, std::int64_t end) {
+  memory.append({numbered(begin, end, {3, 2, 4}), -numbered(begin, end, {3, 2, 4}), numbered(begin, end, {8})});
+}
+
+ChunkMemory filled(std::int64_t total, std::int64_t step) {
   ChunkMemory memory;
-  for (std::int64_t begin = 0; begin < total; begin += step) {
-    const std::int64_t end = std::min(total, begin + step);
-    memory.append(numbered(batch, begin, end, {3, 2, 4}), -numbered(batch, begin, end, {3, 2, 4}),
-                  numbered(batch, begin, end, {8}));
-  }
+  for (std::int64_t begin = 0; begin < total; begin += step) append(memory, begin, std::min(total, begin + step));
   return memory;
+}
+
+at::Tensor all_landmarks(const ChunkMemory& memory) {
+  std::vector<at::Tensor> parts;
+  for (const ChunkMemory::Block& block : memory.blocks()) parts.push_back(block.landmarks);
+  return at::cat(parts);
+}
+
+// Chunk c of it holds c + first everywhere.
+class NumberedArchive : public ChunkArchive {
+ public:
+  NumberedArchive(std::int64_t first, std::int64_t num_chunks) : first_(first), num_chunks_(num_chunks) {}
+  std::int64_t num_chunks() const override { return num_chunks_; }
+  at::Tensor landmarks() const override { return numbered(first_, first_ + num_chunks_, {8}); }
+  void read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const override {
+    key.fill_(first_ + chunk);
+    value.fill_(-(first_ + chunk));
+  }
+
+ private:
+  std::int64_t first_, num_chunks_;
+};
+
+// Each asked-for chunk has the number that number_of says, and each distinct one is there once.
+void expect_fetched(const ChunkMemory& memory, const ArchiveSet& archived, const at::Tensor& wanted,
+                    std::int64_t num_distinct, const std::function<std::int64_t(std::int64_t)>& number_of) {
+  const FetchedChunks found = memory.fetch(wanted, archived);
+  EXPECT_EQ(found.key.size(0), num_distinct);
+  EXPECT_EQ(found.indices.sizes(), wanted.sizes());
+  for (std::int64_t i = 0; i < wanted.numel(); ++i) {
+    const auto chunk = wanted.flatten()[i].item<std::int64_t>();
+    const auto row = found.indices.flatten()[i].item<std::int64_t>();
+    if (chunk < 0) {
+      EXPECT_EQ(row, -1);
+      continue;
+    }
+    EXPECT_TRUE(found.key[row].eq(number_of(chunk)).all().item<bool>()) << chunk;
+    EXPECT_TRUE(at::equal(found.value[row], -found.key[row]));
+  }
 }
 
 TEST(ChunkMemory, KeepsChunksInOrderOverBlockEnds) {
   for (const std::int64_t step : {1, 700, 5000}) {
-    const ChunkMemory memory = filled(2, 2500, step);
+    const ChunkMemory memory = filled(2500, step);
     EXPECT_EQ(memory.num_chunks(), 2500);
-    ASSERT_EQ(memory.landmarks().size(), 1U);
-    EXPECT_TRUE(at::equal(memory.landmarks()[0], numbered(2, 0, 2500, {8})));
+    EXPECT_TRUE(at::equal(all_landmarks(memory), numbered(0, 2500, {8})));
+    EXPECT_EQ(memory.bytes(), 2500 * (2 * 3 * 2 * 4 + 8) * 4);
   }
 }
 
 TEST(ChunkMemory, FetchesEachWantedChunkOnce) {
-  const ChunkMemory memory = filled(2, 2500, 999);
-  const at::Tensor wanted = at::tensor({2499, 3, -1, 1023, 1024, 3, 0, -1}, at::kLong).view({2, 2, 2});
-  const FetchedChunks found = memory.fetch(wanted);
-  EXPECT_EQ(found.key.size(1), 5);  // 0, 3, 1023, 1024, 2499
-  for (std::int64_t n = 0; n < 2; ++n) {
-    for (std::int64_t i = 0; i < 4; ++i) {
-      const auto chunk = wanted[n].flatten()[i].item<std::int64_t>();
-      const auto row = found.indices[n].flatten()[i].item<std::int64_t>();
-      if (chunk < 0) {
-        EXPECT_EQ(row, -1);
-        continue;
-      }
-      EXPECT_TRUE(
-          found.key[n][row].eq(10000.0 * static_cast<double>(n) + static_cast<double>(chunk)).all().item<bool>());
-      EXPECT_TRUE(at::equal(found.value[n][row], -found.key[n][row]));
-    }
+  const at::Tensor wanted = at::tensor({2499, 3, -1, 1023, 1024, 3, 0, -1}, at::kLong).view({1, 4, 2});
+  for (const std::int64_t step : {1, 999}) {
+    expect_fetched(filled(2500, step), ArchiveSet(at::kCPU), wanted, 5, [](std::int64_t chunk) { return chunk; });
   }
+  const FetchedChunks nothing = filled(10, 10).fetch(at::full({1, 1, 3}, -1, at::kLong), ArchiveSet(at::kCPU));
+  EXPECT_FALSE(nothing.key.defined());
+  EXPECT_TRUE(nothing.indices.eq(-1).all().item<bool>());
+}
+
+TEST(ChunkMemory, ArchivedChunksAreNumberedBeforeItsOwn) {
+  ArchiveSet archived(at::kCPU);
+  archived.attach(std::make_shared<NumberedArchive>(10000, 5));
+  archived.attach(std::make_shared<NumberedArchive>(20000, 0));
+  archived.attach(std::make_shared<NumberedArchive>(30000, 7));
+  EXPECT_EQ(archived.num_chunks(), 12);
+  ASSERT_EQ(archived.landmarks().size(), 2U);
+  const at::Tensor wanted = at::tensor({12, 0, 4, 5, 11, 21, -1, 5}, at::kLong).view({1, 2, 4});
+  expect_fetched(filled(10, 3), archived, wanted, 6, [](std::int64_t chunk) {
+    if (chunk < 5) return 10000 + chunk;
+    return chunk < 12 ? 30000 + chunk - 5 : chunk - 12;
+  });
+}
+
+TEST(ChunkMemory, ForksShareTheirPastAndGoOnByThemselves) {
+  ChunkMemory memory = filled(20, 20);
+  append(memory, 20, 22);
+  ChunkMemory first = memory.fork();
+  ChunkMemory second = memory.fork();
+  append(memory, 22, 30);
+  append(first, 100, 103);
+  append(second, 200, 201);
+  append(first, 103, 150);
+  ChunkMemory third = first.fork();
+  append(third, 300, 302);
+  append(first, 150, 151);
+  const auto expected = [](std::int64_t shared, std::int64_t begin, std::int64_t end) {
+    return at::cat({numbered(0, shared, {8}), numbered(begin, end, {8})});
+  };
+  EXPECT_TRUE(at::equal(all_landmarks(memory), numbered(0, 30, {8})));
+  EXPECT_TRUE(at::equal(all_landmarks(first), expected(22, 100, 151)));
+  EXPECT_TRUE(at::equal(all_landmarks(second), expected(22, 200, 201)));
+  EXPECT_TRUE(at::equal(all_landmarks(third), at::cat({expected(22, 100, 150), numbered(300, 302, {8})})));
+  expect_fetched(third, ArchiveSet(at::kCPU), at::tensor({73, 22, 21, 71}, at::kLong).view({1, 1, 4}), 4,
+                 [](std::int64_t chunk) {
+                   if (chunk < 22) return chunk;
+                   return chunk < 72 ? 100 + chunk - 22 : 300 + chunk - 72;
+                 });
 }
 
 }  // namespace

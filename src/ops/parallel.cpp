@@ -1,5 +1,11 @@
 // Compiled with -fopenmp, without which at::parallel_for runs on one thread.
-#include "ops/kernel_tensors.h"
+#include "ops/parallel.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+
+#include <algorithm>
 
 namespace lookback {
 
@@ -15,6 +21,18 @@ void parallel_with_scratch(std::int64_t num_items, double item_flops, std::int64
   auto* const scratch = static_cast<float*>(memory.get());
   at::parallel_for(0, num_items, grain, [&](std::int64_t first, std::int64_t last) {
     work(first, last, scratch + at::get_thread_num() * part);
+  });
+}
+
+void for_each_in_parallel(std::size_t num_items, const std::function<void(std::size_t)>& work) {
+  if (num_items == 1) {
+    work(0);
+    return;
+  }
+  const bool gradients = at::GradMode::is_enabled();
+  at::parallel_for(0, static_cast<std::int64_t>(num_items), 1, [&](std::int64_t first, std::int64_t last) {
+    const at::AutoGradMode mode(gradients);
+    for (std::int64_t i = first; i < last; ++i) work(static_cast<std::size_t>(i));
   });
 }
 

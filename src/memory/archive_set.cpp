@@ -1,0 +1,29 @@
+#include "memory/archive_set.h"
+
+#include <utility>
+
+namespace lookback {
+
+void ArchiveSet::attach(std::shared_ptr<const ChunkArchive> archive) {
+  if (archive->num_chunks() > 0) landmarks_.push_back(archive->landmarks().to(device_));
+  num_chunks_ += archive->num_chunks();
+  archives_.push_back(std::move(archive));
+}
+
+void ArchiveSet::read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const {
+  const ArchivedChunk place = locate_chunk(archives_, chunk);
+  archives_[place.archive]->read(place.chunk, key, value);
+}
+
+void ArchiveSet::prefetch(std::span<const std::int64_t> chunks) const {
+  std::vector<std::vector<std::int64_t>> by_archive(archives_.size());
+  for (const std::int64_t chunk : chunks) {
+    const ArchivedChunk place = locate_chunk(archives_, chunk);
+    by_archive[place.archive].push_back(place.chunk);
+  }
+  for (std::size_t i = 0; i < archives_.size(); ++i) {
+    if (!by_archive[i].empty()) archives_[i]->prefetch(by_archive[i]);
+  }
+}
+
+}  // namespace lookback

@@ -1,0 +1,62 @@
+#include "models/session_state.h"
+
+#include <fmt/ranges.h>
+
+#include "core/error.h"
+
+namespace lookback {
+
+void save_window(NamedTensors& state, const std::string& name, const WindowCache& cache, std::int64_t window_size) {
+  const WindowCache::View kept = cache.kept(window_size);
+  if (!kept.key.defined()) return;
+  state.emplace_back(name + ".key", kept.key);
+  state.emplace_back(name + ".value", kept.value);
+}
+
+StateReader::StateReader(const NamedTensors& state, at::TensorOptions options)
+    : tensors_(state.begin(), state.end()), options_(options) {}
+
+at::Tensor StateReader::take(const std::string& name, at::IntArrayRef shape, at::ScalarType type) {
+  const auto found = tensors_.find(name);
+  require(found != tensors_.end(), "the session's {} is missing: it is of another model, or damaged", name);
+  const at::Tensor tensor = found->second;
+  bool fits = tensor.scalar_type() == type && tensor.dim() == static_cast<std::int64_t>(shape.size());
+  for (std::size_t i = 0; fits && i < shape.size(); ++i) {
+    fits = shape[i] < 0 || tensor.size(static_cast<std::int64_t>(i)) == shape[i];
+  }
+  require(fits, "the session's {}: expected {} [{}] (-1: any), found {} [{}]", name, c10::toString(type),
+          fmt::join(shape, ", "), c10::toString(tensor.scalar_type()), fmt::join(tensor.sizes(), ", "));
+  tensors_.erase(found);
+  return tensor.to(options_.device());
+}
+
+at::Tensor StateReader::take(const std::string& name, at::IntArrayRef shape) {
+  return take(name, shape, c10::typeMetaToScalarType(options_.dtype()));
+}
+
+at::Tensor StateReader::take_integers(const std::string& name, at::IntArrayRef shape) {
+  return take(name, shape, at::kLong);
+}
+
+std::int64_t StateReader::take_count(const std::string& name) {
+  const auto count = take_integers(name, {}).item<std::int64_t>();
+  require(count >= 0, "the session's {}: {} is negative", name, count);
+  return count;
+}
+
+WindowCache StateReader::take_window(const std::string& name, std::int64_t window_size, std::int64_t num_kv_heads,
+                                     std::int64_t head_dim) {
+  WindowCache cache;
+  if (!has(name + ".key")) return cache;
+  const at::Tensor key = take(name + ".key", {-1, num_kv_heads, head_dim});
+  const at::Tensor value = take(name + ".value", {key.size(0), num_kv_heads, head_dim});
+  cache.append(key, value, window_size);
+  return cache;
+}
+
+void StateReader::finish() const {
+  require(tensors_.empty(), "the session's {} is nothing that this model has: it is of another model",
+          tensors_.empty() ? "" : tensors_.begin()->first);
+}
+
+}  // namespace lookback

@@ -1,0 +1,205 @@
+// Sequences that grow at different paces, are copied, dropped, saved and restored give what the whole forward gives
+// for each of them alone.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <ostream>
+#include <string>
+
+#include "core/error.h"
+#include "core/random.h"
+#include "generate/small_models.h"
+#include "nn/safetensors.h"
+
+namespace lookback {
+
+// How GoogleTest shows a failed case's parameter.
+static void PrintTo(const SmallModelCase& small, std::ostream* out) { *out << small.name; }
+
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::ThrowsMessage;
+
+constexpr double tolerance = 2e-4;
+
+class RaggedSessionTest : public ::testing::TestWithParam<SmallModelCase> {
+ protected:
+  std::unique_ptr<Model> model_ = make_small_model(GetParam().config);
+};
+
+// A session, and the ids that each of its sequences has been given.
+class Followed {
+ public:
+  Followed(Model& model, std::int64_t num_sequences)
+      : model_(model), session_(model.new_session(num_sequences, at::kFloat)), ids_(num_sequences) {}
+
+  // Appends counts[n] random tokens to sequence n and compares their logits with those of the whole forward.
+  void append(const std::vector<std::int64_t>& counts, Random& random) {
+    const at::Tensor step = next_ids(counts, random);
+    const at::Tensor logits = model_.logits(session_->append(step));
+    for (std::size_t n = 0; n < counts.size(); ++n) {
+      if (counts[n] == 0) continue;
+      const at::Tensor found = logits[static_cast<std::int64_t>(n)].narrow(0, 0, counts[n]);
+      EXPECT_LT(largest_difference(found, expected_logits(n, counts[n])), tolerance)
+          << "sequence " << n << ", " << ids_[n].size(0) << " tokens";
+      EXPECT_EQ(session_->num_tokens(static_cast<std::int64_t>(n)), ids_[n].size(0));
+    }
+  }
+
+  void prefill(const std::vector<std::int64_t>& counts, Random& random, std::int64_t segment_tokens) {
+    PrefillOptions options;
+    options.segment_tokens = segment_tokens;
+    const at::Tensor logits = model_.logits(session_->prefill(next_ids(counts, random), options));
+    for (std::size_t n = 0; n < counts.size(); ++n) {
+      EXPECT_LT(largest_difference(logits[static_cast<std::int64_t>(n)], expected_logits(n, 1)), tolerance)
+          << "sequence " << n << ", " << ids_[n].size(0) << " tokens, segments of " << segment_tokens;
+    }
+  }
+
+  void select(const std::vector<std::int64_t>& rows) {
+    session_->select(rows);
+    std::vector<at::Tensor> ids;
+    for (const std::int64_t row : rows) ids.push_back(ids_[static_cast<std::size_t>(row)]);
+    ids_ = ids;
+    EXPECT_EQ(session_->num_sequences(), static_cast<std::int64_t>(rows.size()));
+  }
+
+  // Goes on in a new session that knows nothing but the file.
+  void save_and_restore(const std::filesystem::path& file) {
+    write_safetensors(file, session_->state());
+    session_ = model_.new_session(1, at::kFloat);
+    session_->restore(read_safetensors(file));
+  }
+
+  Session& session() { return *session_; }
+
+ private:
+  at::Tensor next_ids(const std::vector<std::int64_t>& counts, Random& random) {
+    at::Tensor step =
+        at::full({static_cast<std::int64_t>(counts.size()), *std::ranges::max_element(counts)}, -1, at::kLong);
+    for (std::size_t n = 0; n < counts.size(); ++n) {
+      if (counts[n] == 0) continue;
+      const at::Tensor ids = random_ids(model_.config(), 1, counts[n], random.below(1U << 30U))[0];
+      step[static_cast<std::int64_t>(n)].narrow(0, 0, counts[n]).copy_(ids);
+      ids_[n] = ids_[n].defined() ? at::cat({ids_[n], ids}) : ids;
+    }
+    return step;
+  }
+  at::Tensor expected_logits(std::size_t n, std::int64_t count) {
+    const at::Tensor logits = whole_logits(model_, ids_[n].unsqueeze(0))[0];
+    return logits.narrow(0, logits.size(0) - count, count);
+  }
+
+  Model& model_;
+  std::unique_ptr<Session> session_;
+  std::vector<at::Tensor> ids_;
+};
+
+std::vector<std::int64_t> random_counts(std::size_t num_sequences, std::uint64_t most, Random& random) {
+  std::vector<std::int64_t> counts;
+  for (std::size_t n = 0; n < num_sequences; ++n) counts.push_back(static_cast<std::int64_t>(random.below(most + 1)));
+  counts[random.below(num_sequences)] = 1 + static_cast<std::int64_t>(random.below(most));
+  return counts;
+}
+
+TEST_P(RaggedSessionTest, SequencesGrowByDifferentLengths) {
+  Random random(1);
+  for (const std::uint64_t most : {1, 3, 30}) {
+    Followed followed(*model_, 3);
+    for (int step = 0; step < 12; ++step) followed.append(random_counts(3, most, random), random);
+  }
+}
+
+TEST_P(RaggedSessionTest, PromptsOfDifferentLengthsArePrefilledTogether) {
+  Random random(2);
+  for (const std::int64_t segment_tokens : {16, 30, 1000}) {
+    Followed followed(*model_, 4);
+    // Short beside so long that prefill leaves out upper layers, and ends at chunks' ends and in between.
+    followed.prefill({3, 200, 64, 151}, random, segment_tokens);
+    for (int step = 0; step < 10; ++step) followed.append({1, 1, 1, 1}, random);
+    followed.prefill({170, 1, 9, 30}, random, segment_tokens);
+    for (int step = 0; step < 10; ++step) followed.append(random_counts(4, 1, random), random);
+  }
+}
+
+TEST_P(RaggedSessionTest, SelectedSequencesGoOnByThemselves) {
+  Random random(3);
+  Followed followed(*model_, 1);
+  followed.prefill({45}, random, 16);
+  followed.select({0, 0, 0});
+  for (int step = 0; step < 12; ++step) followed.append({1, 1, 1}, random);
+  followed.select({2, 2, 0, 1, 2});
+  for (int step = 0; step < 12; ++step) followed.append(random_counts(5, 2, random), random);
+  followed.select({4, 1});
+  followed.append({20, 3}, random);
+  followed.select({1});
+  for (int step = 0; step < 12; ++step) followed.append({1}, random);
+  EXPECT_THAT([&] { followed.session().select({1}); }, ThrowsMessage<Error>(HasSubstr("sequence 1 of 1")));
+  EXPECT_THAT([&] { followed.session().select({}); }, ThrowsMessage<Error>(HasSubstr("no sequences are left")));
+}
+
+TEST_P(RaggedSessionTest, GoesOnWhereItWasSaved) {
+  const std::filesystem::path file =
+      std::filesystem::path(::testing::TempDir()) / ("state-" + GetParam().name + ".safetensors");
+  Random random(4);
+  Followed followed(*model_, 2);
+  followed.save_and_restore(file);  // before the first token
+  for (int turn = 0; turn < 10; ++turn) {
+    followed.append(random_counts(2, turn == 5 ? 60 : 7, random), random);
+    followed.save_and_restore(file);
+  }
+  followed.select({1, 0, 1});
+  followed.append({2, 2, 1}, random);
+  followed.save_and_restore(file);
+  for (int step = 0; step < 20; ++step) followed.append({1, 1, 1}, random);
+  std::filesystem::remove(file);
+}
+
+TEST_P(RaggedSessionTest, StatesThatDoNotFitAreRefused) {
+  Random random(5);
+  Followed followed(*model_, 2);
+  followed.append({30, 21}, random);
+  const NamedTensors state = followed.session().state();
+  const auto restore = [&](const NamedTensors& other) { model_->new_session(1, at::kFloat)->restore(other); };
+  for (std::size_t i = 0; i < state.size(); ++i) {
+    NamedTensors missing = state;
+    missing.erase(missing.begin() + static_cast<std::ptrdiff_t>(i));
+    NamedTensors reshaped = state;
+    reshaped[i].second = at::zeros({3, 1, 4, 1, 5});
+    NamedTensors renamed = state;
+    renamed[i].first += "x";
+    for (const NamedTensors& broken : {missing, reshaped, renamed}) {
+      EXPECT_THROW(restore(broken), Error) << state[i].first;
+    }
+  }
+  NamedTensors negative = state;
+  for (auto& [name, tensor] : negative) {
+    if (name == "num_sequences") tensor = at::scalar_tensor(-2, at::kLong);
+  }
+  EXPECT_THAT([&] { restore(negative); }, ThrowsMessage<Error>(HasSubstr("-2 is negative")));
+  ModelConfig wider = GetParam().config;
+  wider.hidden_size = 64;
+  EXPECT_THROW(make_small_model(wider)->new_session(1, at::kFloat)->restore(state), Error);
+  restore(state);
+}
+
+TEST_P(RaggedSessionTest, TokensBehindMissingOnesAreRefused) {
+  const auto session = model_->new_session(2, at::kFloat);
+  const auto append = [&](std::initializer_list<std::int64_t> ids) {
+    session->append(at::tensor(ids, at::kLong).view({2, -1}));
+  };
+  EXPECT_THAT([&] { append({1, 2, 3, 1, -1, 2}); }, ThrowsMessage<Error>(HasSubstr("in row 1")));
+  EXPECT_THAT([&] { append({-1, -1, -1, -1}); }, ThrowsMessage<Error>(HasSubstr("no token")));
+  EXPECT_THAT([&] { session->prefill(at::tensor({1, -1}, at::kLong).view({2, 1}), {}); },
+              ThrowsMessage<Error>(HasSubstr("sequence 1 has no token")));
+  EXPECT_THAT([&] { session->append(at::ones({3, 1}, at::kLong)); }, ThrowsMessage<Error>(HasSubstr("2 sequences")));
+}
+
+INSTANTIATE_TEST_SUITE_P(SmallModels, RaggedSessionTest, ::testing::ValuesIn(small_model_cases()),
+                         [](const auto& info) { return info.param.name; });
+
+}  // namespace
+}  // namespace lookback
