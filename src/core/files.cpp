@@ -61,10 +61,23 @@ std::string read_file(const std::filesystem::path& path) {
   }
 }
 
-void write_file_atomic(const std::filesystem::path& path, std::string_view content) {
+void write_atomically(const std::filesystem::path& path,
+                      const std::function<void(const std::filesystem::path& temporary)>& write) {
   std::filesystem::path temporary = path;
   temporary += ".tmp" + std::to_string(::getpid());
   try {
+    write(temporary);
+    sync_path(temporary);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_with_errno("write", path);
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  sync_path(folder_of(path));
+}
+
+void write_file_atomic(const std::filesystem::path& path, std::string_view content) {
+  write_atomically(path, [&](const std::filesystem::path& temporary) {
     const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC, "write", path);
     while (!content.empty()) {
       const ssize_t count = ::write(file.get(), content.data(), content.size());
@@ -72,13 +85,7 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view conte
       if (count < 0) fail_with_errno("write", path);
       content.remove_prefix(static_cast<std::size_t>(count));
     }
-    if (::fsync(file.get()) != 0) fail_with_errno("write", path);
-    if (::rename(temporary.c_str(), path.c_str()) != 0) fail_with_errno("write", path);
-  } catch (...) {
-    ::unlink(temporary.c_str());
-    throw;
-  }
-  sync_path(folder_of(path));
+  });
 }
 
 void sync_path(const std::filesystem::path& path) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,10 @@ std::string read_file(const std::filesystem::path& path);
 // Writes a file so that a crash at any moment leaves either the old content or the new one: a temporary
 // file beside it, fsync, rename, fsync of the folder. Throws Error (disk full, no permission, ...).
 void write_file_atomic(const std::filesystem::path& path, std::string_view content);
+
+// The same for a file that write(temporary path) makes.
+void write_atomically(const std::filesystem::path& path,
+                      const std::function<void(const std::filesystem::path& temporary)>& write);
 
 // Makes what was written to a file or folder durable. Throws Error.
 void sync_path(const std::filesystem::path& path);

@@ -1,4 +1,4 @@
-// Continues a prompt: reads it into a session in segments, then samples token by token.
+// Continues prompts: reads them into a session in segments, then takes token by token.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -11,7 +11,9 @@
 #include <string_view>
 #include <vector>
 
+#include "generate/continuation.h"
 #include "generate/sampling.h"
+#include "generate/text_session.h"
 #include "models/model.h"
 #include "text/tokenizer.h"
 
@@ -19,20 +21,14 @@ namespace lookback {
 
 struct GenerateConfig {
   SamplingConfig sampling;
+  StopRules stop;
   std::uint64_t seed = 0;
-  std::int64_t max_new_tokens = 128;
-  std::vector<std::string> stop_strings;  // need a tokenizer
-  bool stop_at_end_of_text = true;        // with a tokenizer
-  std::int64_t segment_tokens = 4096;     // of the prompt read in one step; bounds the memory of reading
-  at::ScalarType dtype = at::kFloat;      // of activations and chunk memory
-  bool explain = false;                   // keep what was retrieved for each chunk of new tokens
-  std::vector<std::shared_ptr<const ChunkArchive>> memories;  // to retrieve from, as if they came before the prompt
+  std::int64_t num_beams = 1;          // more: beam search (generate/beam_search.h), which draws nothing
+  double length_penalty = 1;           // of beam search
+  std::int64_t segment_tokens = 4096;  // of the prompt read in one step; bounds the memory of reading
+  at::ScalarType dtype = at::kFloat;   // of activations and chunk memory
+  bool explain = false;                // keep what was retrieved for each chunk of new tokens
 };
-
-enum class StopReason { max_new_tokens, end_of_text, stop_string, interrupted };
-
-// "max_new_tokens", "end_of_text", ...
-std::string_view stop_reason_name(StopReason reason);
 
 // Whom generate tells what; each may be empty.
 struct GenerateListener {
@@ -45,7 +41,7 @@ struct GenerateListener {
 // What a chunk of new tokens retrieved.
 struct RetrievalSource {
   std::int64_t group = 0;  // upper group
-  ArchivedChunk place;     // in config.memories; behind them: of the prompt and the new tokens themselves
+  ArchivedChunk place;     // in the session's memories; behind them: of the text itself
   double weight = 0;
 };
 
@@ -55,8 +51,17 @@ struct Explanation {
   std::vector<RetrievalSource> sources;  // by group, the weightiest first
 };
 
+// One of the texts that beam search ended with.
+struct Hypothesis {
+  std::vector<std::int64_t> ids;
+  std::string text;
+  StopReason stop_reason = StopReason::max_new_tokens;
+  double log_probability = 0;  // of all ids, natural logarithm
+  double score = 0;            // log_probability / (number of ids) ^ length_penalty
+};
+
 struct GenerateResult {
-  std::vector<std::int64_t> ids;  // every sampled id, also a final end-of-text and those of a stop string
+  std::vector<std::int64_t> ids;  // every new id, also a final end-of-text and those of a stop string
   std::string text;               // all that on_text got: without end-of-text and stop string; valid UTF-8
   StopReason stop_reason = StopReason::max_new_tokens;
   std::int64_t prompt_tokens = 0;
@@ -64,21 +69,32 @@ struct GenerateResult {
   double decode_seconds = 0;  // of the num_decode_steps model steps after the first token, and sampling
   std::int64_t num_decode_steps = 0;
   std::vector<Explanation> explanations;  // with config.explain
+  std::vector<Hypothesis> hypotheses;     // of beam search, the best first; ids and text are its
   std::int64_t memory_bytes = 0;          // of the session at the end: what grows with the text ...
   std::int64_t window_bytes = 0;          // ... and what does not
 };
-
-// Ids that must never be sampled: a DRT's landmark, and rows of the embedding that no token of the tokenizer
-// (nullptr: none) has.
-std::vector<std::int64_t> forbidden_ids(const ModelConfig& config, const Tokenizer* tokenizer);
 
 // Throws Error naming `source` and the first id that is not a token of the model's text (out of range or the
 // landmark).
 void check_token_ids(std::span<const std::int64_t> ids, const ModelConfig& config, const std::string& source);
 
-// Continues prompt_ids (at least one; Error otherwise). tokenizer: nullptr gives ids only. Throws Error
-// "interrupted" when stop_asked while the prompt is read; later it ends with what there is.
-GenerateResult generate(Model& model, const Tokenizer* tokenizer, std::span<const std::int64_t> prompt_ids,
+// Appends prompt_ids to the text (which must not stay empty; Error) and continues it; text.ids has the new ids, too.
+// tokenizer: nullptr gives ids only. Throws Error "interrupted" when stop_asked while the prompt is read; later it ends
+// with what there is.
+GenerateResult generate(Model& model, const Tokenizer* tokenizer, TextSession& text,
+                        const std::vector<std::int64_t>& prompt_ids, const GenerateConfig& config,
+                        const GenerateListener& listener = {});
+
+// The same for a prompt by itself.
+GenerateResult generate(Model& model, const Tokenizer* tokenizer, const std::vector<std::int64_t>& prompt_ids,
                         const GenerateConfig& config, const GenerateListener& listener = {});
+
+// Continues several prompts side by side, whatever their lengths; those that end early leave. Prompt i gets what it
+// gets by itself with the seed's i-th stream of draws (greedy: what it gets by itself). Of the listener,
+// on_prompt_read (of the longest) and stop_asked are asked.
+std::vector<GenerateResult> generate_batch(Model& model, const Tokenizer* tokenizer,
+                                           const std::vector<std::vector<std::int64_t>>& prompts,
+                                           const std::vector<std::shared_ptr<const ChunkArchive>>& memories,
+                                           const GenerateConfig& config, const GenerateListener& listener = {});
 
 }  // namespace lookback

@@ -85,24 +85,26 @@ std::int64_t DrtSession::window_bytes() const {
 
 std::vector<Retrieval> DrtSession::current_retrievals() const {
   std::vector<Retrieval> retrievals;
+  const at::TensorOptions options(model_.embedding_.device());
   for (std::size_t g = 0; g < model_.upper_groups_.size(); ++g) {
+    Retrieval all{{},
+                  at::full({num_sequences(), 1, model_.config_.top_k}, -1, options.dtype(at::kLong)),
+                  at::zeros({num_sequences(), 1, model_.config_.top_k}, options.dtype(at::kFloat))};
     std::vector<at::Tensor> scores;
-    std::vector<at::Tensor> indices;
-    std::vector<at::Tensor> weights;
     std::int64_t most_scores = 0;
-    for (const Sequence& sequence : sequences_) {
-      const Retrieval& retrieval = sequence.groups[g].retrieval;
-      if (!retrieval.indices.defined()) return {};
-      indices.push_back(retrieval.indices);
-      weights.push_back(retrieval.weights);
-      if (retrieval.scores.defined()) scores.push_back(retrieval.scores);
-      if (retrieval.scores.defined()) most_scores = std::max(most_scores, retrieval.scores.size(2));
+    bool any = false;
+    for (std::int64_t n = 0; n < num_sequences(); ++n) {
+      const Retrieval& own = sequences_[static_cast<std::size_t>(n)].groups[g].retrieval;
+      scores.push_back(own.scores.defined() ? own.scores : at::empty({1, 1, 0}, options.dtype(at::kFloat)));
+      most_scores = std::max(most_scores, scores.back().size(2));
+      if (!own.indices.defined()) continue;
+      any = true;
+      all.indices[n].copy_(own.indices[0]);
+      all.weights[n].copy_(own.weights[0]);
     }
-    Retrieval all{{}, at::cat(indices), at::cat(weights)};
-    if (scores.size() == sequences_.size()) {
-      for (at::Tensor& one : scores) one = at::constant_pad_nd(one, {0, most_scores - one.size(2)}, -INFINITY);
-      all.scores = at::cat(scores);
-    }
+    if (!any) return {};
+    for (at::Tensor& one : scores) one = at::constant_pad_nd(one, {0, most_scores - one.size(2)}, -INFINITY);
+    all.scores = at::cat(scores);
     retrievals.push_back(std::move(all));
   }
   return retrievals;

@@ -85,8 +85,8 @@ class Session {
   virtual void restore(const NamedTensors& state) = 0;
 
   // For each upper group, the retrieval now in effect (it serves the chunk that holds the next token): scores
-  // [N, 1, E] (undefined after restore()), indices and weights [N, 1, K]. Empty for models that retrieve nothing, and
-  // before a sequence has retrieved.
+  // [N, 1, E] (-inf where a sequence has no such chunk, and after restore()), indices (-1: nothing) and weights
+  // [N, 1, K]. Empty for models that retrieve nothing, and before any sequence has retrieved.
   virtual std::vector<Retrieval> current_retrievals() const { return {}; }
 };
 

@@ -88,7 +88,9 @@ std::vector<Entry> parse_header(const std::string& text, const std::string& sour
   for (const auto& [name, value] : header.items()) {
     if (name != "__metadata__") entries.push_back(parse_entry(name, value, source));
   }
-  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.begin < b.begin; });
+  std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
+    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+  });
   std::uint64_t position = 0;
   for (const Entry& entry : entries) {
     require(entry.begin == position, "{}: tensor \"{}\" begins at byte {} of the data, expected {}", source, entry.name,

@@ -27,7 +27,7 @@ std::vector<std::int64_t> bytes_of(const std::string& text) {
 GenerateConfig greedy(std::int64_t max_new_tokens) {
   GenerateConfig config;
   config.sampling.greedy = true;
-  config.max_new_tokens = max_new_tokens;
+  config.stop.max_new_tokens = max_new_tokens;
   return config;
 }
 
@@ -83,20 +83,20 @@ TEST(Generator, StopsAtEndOfText) {
   EXPECT_THAT(stopped.result.ids, ElementsAre('a', 'b', end_of_text));
   EXPECT_EQ(stopped.result.stop_reason, StopReason::end_of_text);
   GenerateConfig on = greedy(4);
-  on.stop_at_end_of_text = false;
+  on.stop.stop_at_end_of_text = false;
   EXPECT_EQ(run({'a', 'b', end_of_text, 'c'}, on).result.text, "abc");
 }
 
 TEST(Generator, StopStringsSpanTokensAndAreNotShown) {
   GenerateConfig config = greedy(30);
-  config.stop_strings = {"\n\n", "END"};
+  config.stop.stop_strings = {"\n\n", "END"};
   const Story stopped = run(bytes_of("a\nEN b END c"), config);
   EXPECT_EQ(stopped.result.text, "a\nEN b ");
   EXPECT_EQ(stopped.result.ids, bytes_of("a\nEN b END"));
   EXPECT_EQ(stopped.result.stop_reason, StopReason::stop_string);
   EXPECT_EQ(std::string_view("stop_string"), stop_reason_name(stopped.result.stop_reason));
   // What is held back when the tokens run out is shown after all.
-  config.max_new_tokens = 9;
+  config.stop.max_new_tokens = 9;
   EXPECT_EQ(run(bytes_of("a\nEN b EN"), config).result.text, "a\nEN b EN");
 }
 
@@ -132,7 +132,7 @@ TEST(Generator, ForbidsWhatTheTokenizerDoesNotKnow) {
 
 TEST(Generator, SameSeedSameText) {
   GenerateConfig config;
-  config.max_new_tokens = 40;
+  config.stop.max_new_tokens = 40;
   config.sampling.temperature = 30;
   const auto ids = [&](std::uint64_t seed) {
     config.seed = seed;
@@ -180,7 +180,7 @@ TEST(Generator, RefusesWhatItCannotContinue) {
   EXPECT_THAT(message({-1}, greedy(1)), HasSubstr("token 0 has the id -1"));
   EXPECT_THAT(message({1, landmark}, greedy(1)), HasSubstr("landmark"));
   GenerateConfig config = greedy(1);
-  config.stop_strings = {"x"};
+  config.stop.stop_strings = {"x"};
   EXPECT_THAT(message({1}, config), HasSubstr("stop strings need a tokenizer"));
   EXPECT_THAT(message({1}, greedy(-1)), HasSubstr("max-new-tokens -1"));
 }
@@ -208,11 +208,12 @@ TEST(Generator, ExplainsWithWhatTheWholeForwardRetrieves) {
     SCOPED_TRACE(small.name);
     const std::unique_ptr<Model> model = make_small_model(small.config);
     const at::Tensor prompt = random_ids(small.config, 1, 29, 4);
-    const std::span<const std::int64_t> prompt_ids(prompt.const_data_ptr<std::int64_t>(), 29);
+    const std::vector<std::int64_t> prompt_ids(prompt.const_data_ptr<std::int64_t>(),
+                                               prompt.const_data_ptr<std::int64_t>() + 29);
     GenerateConfig config = greedy(20);
     config.explain = true;
     const GenerateResult result = generate(*model, nullptr, prompt_ids, config);
-    std::vector<std::int64_t> all(prompt_ids.begin(), prompt_ids.end());
+    std::vector<std::int64_t> all = prompt_ids;
     all.insert(all.end(), result.ids.begin(), result.ids.end());
     std::vector<Retrieval> retrievals;
     ForwardOptions options;
@@ -243,6 +244,63 @@ TEST(Generator, ExplainsWithWhatTheWholeForwardRetrieves) {
       }
     }
   }
+}
+
+// Prompts of different lengths side by side, of which some end early, give what each gives alone.
+TEST(Generator, ABatchGivesWhatEachPromptGivesAlone) {
+  for (const SmallModelCase& small : small_model_cases()) {
+    SCOPED_TRACE(small.name);
+    const auto model = make_small_model(small.config);
+    std::vector<std::vector<std::int64_t>> prompts;
+    for (const std::int64_t length : {3, 170, 40, 41, 7}) {
+      const at::Tensor ids = random_ids(small.config, 1, length, 30 + static_cast<std::uint64_t>(length));
+      prompts.emplace_back(ids.const_data_ptr<std::int64_t>(), ids.const_data_ptr<std::int64_t>() + length);
+    }
+    GenerateConfig config = greedy(25);
+    config.segment_tokens = 16;
+    config.explain = true;
+    const std::vector<GenerateResult> results = generate_batch(*model, nullptr, prompts, {}, config);
+    ASSERT_EQ(results.size(), prompts.size());
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      const GenerateResult alone = generate(*model, nullptr, prompts[i], config);
+      EXPECT_EQ(results[i].ids, alone.ids) << i;
+      EXPECT_EQ(results[i].prompt_tokens, std::ssize(prompts[i]));
+      ASSERT_EQ(results[i].explanations.size(), alone.explanations.size());
+      for (std::size_t k = 0; k < alone.explanations.size(); ++k) {
+        EXPECT_EQ(results[i].explanations[k].first_token, alone.explanations[k].first_token);
+        EXPECT_EQ(results[i].explanations[k].sources.size(), alone.explanations[k].sources.size());
+      }
+    }
+  }
+}
+
+TEST(Generator, SequencesThatEndLeaveTheBatch) {
+  ScriptedModel model({'a', 'b', end_of_text, 'c', 'd', end_of_text}, 258, "drt");
+  const ByteTokenizer tokenizer;
+  const std::vector<GenerateResult> results =
+      generate_batch(model, &tokenizer, {{65}, {65, 66}, {65, 66, 67, 68}}, {}, greedy(9));
+  EXPECT_EQ(results[0].text, "ab");
+  EXPECT_EQ(results[1].text, "b");
+  EXPECT_EQ(results[2].text, "cd");
+  EXPECT_EQ(results[1].stop_reason, StopReason::end_of_text);
+  // Of prompts 7 tokens were read, of new ones 2, 1 and 2: the end of a text is not.
+  EXPECT_EQ(model.seen_ids.size(), 12U);
+  EXPECT_THAT(message_of([&] { generate_batch(model, &tokenizer, {{65}, {}}, {}, greedy(9)); }),
+              HasSubstr("prompt 1 is empty"));
+  EXPECT_THAT(message_of([&] { generate_batch(model, &tokenizer, {{65}, {65, 300}}, {}, greedy(9)); }),
+              HasSubstr("prompt 1: token 1"));
+}
+
+TEST(Generator, EachPromptOfABatchHasDrawsOfItsOwn) {
+  ScriptedModel model(bytes_of("hello"), 258, "drt");
+  GenerateConfig config;
+  config.stop.max_new_tokens = 40;
+  config.sampling.temperature = 30;
+  config.seed = 5;
+  const std::vector<GenerateResult> results = generate_batch(model, nullptr, {{65}, {65}, {65}}, {}, config);
+  EXPECT_EQ(results[0].ids, generate(model, nullptr, {65}, config).ids);
+  EXPECT_NE(results[0].ids, results[1].ids);
+  EXPECT_NE(results[1].ids, results[2].ids);
 }
 
 }  // namespace

@@ -29,8 +29,8 @@ class ScriptedModel : public Model {
     return hidden_after(0, input_ids.size(1)).expand({input_ids.size(0), -1, -1});
   }
 
-  std::unique_ptr<Session> new_session(std::int64_t /*batch_size*/, at::ScalarType /*dtype*/) override {
-    return std::make_unique<ScriptedSession>(*this);
+  std::unique_ptr<Session> new_session(std::int64_t batch_size, at::ScalarType /*dtype*/) override {
+    return std::make_unique<ScriptedSession>(*this, batch_size);
   }
 
   // All tokens that sessions were given, in order.
@@ -39,34 +39,51 @@ class ScriptedModel : public Model {
  private:
   class ScriptedSession : public Session {
    public:
-    explicit ScriptedSession(ScriptedModel& model) : model_(model) {}
+    ScriptedSession(ScriptedModel& model, std::int64_t num_sequences)
+        : model_(model), num_tokens_(static_cast<std::size_t>(num_sequences)) {}
     at::Tensor append(const at::Tensor& input_ids) override {
-      const at::Tensor hidden = model_.hidden_after(num_tokens_, input_ids.size(1));
-      num_tokens_ += input_ids.size(1);
-      for (std::int64_t i = 0; i < input_ids.size(1); ++i) {
-        model_.seen_ids.push_back(input_ids[0][i].item<std::int64_t>());
+      std::vector<at::Tensor> hidden;
+      for (std::int64_t n = 0; n < input_ids.size(0); ++n) {
+        std::int64_t& num_tokens = num_tokens_.at(static_cast<std::size_t>(n));
+        hidden.push_back(model_.hidden_after(num_tokens, input_ids.size(1)));
+        for (std::int64_t i = 0; i < input_ids.size(1); ++i) {
+          const auto id = input_ids[n][i].item<std::int64_t>();
+          if (id < 0) continue;
+          model_.seen_ids.push_back(id);
+          ++num_tokens;
+        }
       }
-      return hidden;
+      return at::cat(hidden);
     }
     at::Tensor prefill(const at::Tensor& input_ids, const PrefillOptions& options) override {
-      at::Tensor hidden;
       for (std::int64_t first = 0; first < input_ids.size(1); first += options.segment_tokens) {
-        hidden = append(input_ids.narrow(1, first, std::min(options.segment_tokens, input_ids.size(1) - first)));
-        if (options.on_progress && !options.on_progress(num_tokens_)) fail("interrupted");
+        append(input_ids.narrow(1, first, std::min(options.segment_tokens, input_ids.size(1) - first)));
+        if (options.on_progress && !options.on_progress(num_tokens_.front())) fail("interrupted");
       }
-      return hidden.narrow(1, hidden.size(1) - 1, 1);
+      std::vector<at::Tensor> last;
+      for (const std::int64_t num_tokens : num_tokens_) last.push_back(model_.hidden_after(num_tokens - 1, 1));
+      return at::cat(last);
     }
-    std::int64_t num_sequences() const override { return 1; }
-    void select(const std::vector<std::int64_t>&) override {}
-    NamedTensors state() const override { return {{"num_tokens", at::scalar_tensor(num_tokens_, at::kLong)}}; }
-    void restore(const NamedTensors& state) override { num_tokens_ = state.at(0).second.item<std::int64_t>(); }
-    std::int64_t num_tokens(std::int64_t) const override { return num_tokens_; }
-    std::int64_t memory_bytes() const override { return 100 * num_tokens_; }
+    std::int64_t num_sequences() const override { return std::ssize(num_tokens_); }
+    void select(const std::vector<std::int64_t>& rows) override {
+      std::vector<std::int64_t> selected;
+      for (const std::int64_t row : rows) selected.push_back(num_tokens_.at(static_cast<std::size_t>(row)));
+      num_tokens_ = selected;
+    }
+    NamedTensors state() const override { return {{"num_tokens", at::tensor(num_tokens_, at::kLong)}}; }
+    void restore(const NamedTensors& state) override {
+      const at::Tensor counts = state.at(0).second;
+      num_tokens_.assign(counts.const_data_ptr<std::int64_t>(), counts.const_data_ptr<std::int64_t>() + counts.numel());
+    }
+    std::int64_t num_tokens(std::int64_t sequence) const override {
+      return num_tokens_.at(static_cast<std::size_t>(sequence));
+    }
+    std::int64_t memory_bytes() const override { return 100 * num_tokens_.front(); }
     std::int64_t window_bytes() const override { return 7; }
 
    private:
     ScriptedModel& model_;
-    std::int64_t num_tokens_ = 0;
+    std::vector<std::int64_t> num_tokens_;  // of each sequence
   };
 
   static ModelConfig config_of(std::int64_t vocab_size, const std::string& kind) {

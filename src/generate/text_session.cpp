@@ -1,0 +1,30 @@
+#include "generate/text_session.h"
+
+#include "core/error.h"
+
+namespace lookback {
+
+TextSession new_text_session(Model& model, at::ScalarType dtype,
+                             const std::vector<std::shared_ptr<const ChunkArchive>>& memories) {
+  TextSession text;
+  text.session = model.new_session(1, dtype);
+  text.memories = memories;
+  for (const auto& memory : memories) text.session->attach_memory(memory);
+  return text;
+}
+
+at::Tensor read_text(TextSession& text, const std::vector<std::int64_t>& new_ids, at::Device device,
+                     const PrefillOptions& options) {
+  text.ids.insert(text.ids.end(), new_ids.begin(), new_ids.end());
+  require(!text.ids.empty(), "the prompt is empty: give at least one token to start from");
+  const std::int64_t num_read = text.session->num_tokens(0);
+  const std::int64_t num_unread = static_cast<std::int64_t>(text.ids.size()) - num_read;
+  if (num_unread == 0) return text.hidden;
+  text.hidden = at::Tensor();
+  // A view: a prompt of millions of tokens is not copied. No operator writes to its input ids.
+  const at::Tensor ids = at::from_blob(text.ids.data() + num_read, {1, num_unread}, at::kLong);
+  text.hidden = text.session->prefill(ids.to(device), options);
+  return text.hidden;
+}
+
+}  // namespace lookback
