@@ -49,7 +49,7 @@ void BM_Decode(benchmark::State& state, const ModelConfig& config) {
       model->read_chunks(some_ids(1, distinct_chunks * config.chunk_size), 0, at::kFloat),
       long_tokens / config.chunk_size);
   const auto with_memory = model->new_session(batch_size, at::kFloat);
-  with_memory->attach_memory(archive);
+  with_memory->attach_memory(search_exactly(archive, at::kCPU));
   const auto without = model->new_session(batch_size, at::kFloat);
   with_memory->prefill(some_ids(batch_size, 1000), {});
   without->prefill(some_ids(batch_size, short_tokens), {});

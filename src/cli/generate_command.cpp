@@ -41,7 +41,7 @@ struct GenerateFlags {
 struct OpenedMemories {
   std::vector<std::string> paths;
   std::vector<std::shared_ptr<const StoredMemory>> stored;
-  std::vector<std::shared_ptr<const ChunkArchive>> archives;
+  std::vector<SearchedArchive> searched;
 };
 
 OpenedMemories open_memories(const std::vector<std::string>& paths, const InferenceModel& opened) {
@@ -50,7 +50,7 @@ OpenedMemories open_memories(const std::vector<std::string>& paths, const Infere
     // A session may go on in another folder.
     memories.paths.push_back(std::filesystem::absolute(path).string());
     memories.stored.push_back(open_memory(path, *opened.model, opened.fingerprint, opened.tokenizer.get()));
-    memories.archives.push_back(memories.stored.back());
+    memories.searched.push_back(search_exactly(memories.stored.back(), opened.model->parameters().device()));
   }
   return memories;
 }
@@ -119,14 +119,14 @@ SessionOwner owner_of(const InferenceModel& opened) {
 TextSession open_session(const GenerateFlags& flags, const InferenceModel& opened, OpenedMemories& memories) {
   if (flags.session.empty() || !std::filesystem::exists(flags.session)) {
     memories = open_memories(flags.memories, opened);
-    return new_text_session(*opened.model, opened.dtype, memories.archives);
+    return new_text_session(*opened.model, opened.dtype, memories.searched);
   }
   const SavedSession saved = load_session(flags.session);
   std::vector<std::string> paths;
   for (const SessionMemory& memory : saved.memories) paths.push_back(memory.path);
   // Given anew: they have moved.
   memories = open_memories(flags.memories.empty() ? paths : flags.memories, opened);
-  return resume_session(saved, flags.session, *opened.model, opened.dtype, owner_of(opened), memories.archives);
+  return resume_session(saved, flags.session, *opened.model, opened.dtype, owner_of(opened), memories.searched);
 }
 
 void show_reading(ProgressLine& progress, double read, double total) {
@@ -195,7 +195,7 @@ void run_batches(const GenerateFlags& flags, const InferenceModel& opened) {
     const std::vector<std::vector<std::int64_t>> batch(prompts.begin() + static_cast<std::ptrdiff_t>(first),
                                                        prompts.begin() + static_cast<std::ptrdiff_t>(end));
     const std::vector<GenerateResult> results =
-        generate_batch(*opened.model, opened.tokenizer.get(), batch, memories.archives, flags.config, listener);
+        generate_batch(*opened.model, opened.tokenizer.get(), batch, memories.searched, flags.config, listener);
     for (std::size_t i = 0; i < results.size(); ++i) {
       Json json = {{"index", first + i}};
       json.update(to_json(results[i], opened.tokenizer != nullptr));

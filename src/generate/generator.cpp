@@ -31,7 +31,9 @@ PrefillOptions prefill_options(const GenerateConfig& config, const GenerateListe
 
 // What sequence `row` of the session retrieves from.
 std::vector<RetrievalSource> current_sources(const Session& session, std::int64_t row,
-                                             std::span<const std::shared_ptr<const ChunkArchive>> memories) {
+                                             const std::vector<SearchedArchive>& memories) {
+  std::vector<std::int64_t> sizes;
+  for (const SearchedArchive& memory : memories) sizes.push_back(memory.archive->num_chunks());
   std::vector<RetrievalSource> sources;
   const std::vector<Retrieval> retrievals = session.current_retrievals();
   for (std::size_t group = 0; group < retrievals.size(); ++group) {
@@ -40,7 +42,7 @@ std::vector<RetrievalSource> current_sources(const Session& session, std::int64_
     for (std::int64_t k = 0; k < indices.numel(); ++k) {
       const auto chunk = indices[k].item<std::int64_t>();
       if (chunk < 0) continue;
-      sources.push_back({static_cast<std::int64_t>(group), locate_chunk(memories, chunk), weights[k].item<double>()});
+      sources.push_back({static_cast<std::int64_t>(group), locate_chunk(sizes, chunk), weights[k].item<double>()});
     }
   }
   return sources;
@@ -64,8 +66,7 @@ struct Running {
 // Takes tokens for all `running`, whose last tokens' hidden states are `hidden` [N, 1, d], until all have ended.
 // Sequences that end before the others leave the session.
 void decode(const Model& model, Session& session, at::Tensor hidden, std::vector<Running>& running,
-            std::span<const std::shared_ptr<const ChunkArchive>> memories, bool explain,
-            const GenerateListener& listener) {
+            const std::vector<SearchedArchive>& memories, bool explain, const GenerateListener& listener) {
   const Clock::time_point start = Clock::now();
   const std::int64_t chunk_size = model.config().chunk_size;
   std::vector<std::size_t> alive(running.size());
@@ -166,8 +167,8 @@ GenerateResult generate(Model& model, const Tokenizer* tokenizer, const std::vec
 
 std::vector<GenerateResult> generate_batch(Model& model, const Tokenizer* tokenizer,
                                            const std::vector<std::vector<std::int64_t>>& prompts,
-                                           const std::vector<std::shared_ptr<const ChunkArchive>>& memories,
-                                           const GenerateConfig& config, const GenerateListener& listener) {
+                                           const std::vector<SearchedArchive>& memories, const GenerateConfig& config,
+                                           const GenerateListener& listener) {
   check_config(config, tokenizer);
   require(config.num_beams == 1, "num-beams {}: beam search continues one prompt", config.num_beams);
   require(!prompts.empty(), "there are no prompts");
@@ -188,7 +189,7 @@ std::vector<GenerateResult> generate_batch(Model& model, const Tokenizer* tokeni
                        {}});
   }
   const auto session = model.new_session(count, config.dtype);
-  for (const auto& memory : memories) session->attach_memory(memory);
+  for (const SearchedArchive& memory : memories) session->attach_memory(memory);
   const Clock::time_point start = Clock::now();
   const at::Tensor hidden = session->prefill(ids.to(model.parameters().device()), prefill_options(config, listener));
   const double prefill_seconds = seconds_since(start);

@@ -94,7 +94,7 @@ GenerateResult generate(Model& model, const Tokenizer* tokenizer, const std::vec
 // on_prompt_read (of the longest) and stop_asked are asked.
 std::vector<GenerateResult> generate_batch(Model& model, const Tokenizer* tokenizer,
                                            const std::vector<std::vector<std::int64_t>>& prompts,
-                                           const std::vector<std::shared_ptr<const ChunkArchive>>& memories,
-                                           const GenerateConfig& config, const GenerateListener& listener = {});
+                                           const std::vector<SearchedArchive>& memories, const GenerateConfig& config,
+                                           const GenerateListener& listener = {});
 
 }  // namespace lookback

@@ -62,10 +62,10 @@ void save_session(const std::filesystem::path& path, const TextSession& text, co
   }
   Json memories = Json::array();
   for (std::size_t i = 0; i < text.memories.size(); ++i) {
-    const std::int64_t num_chunks = text.memories[i]->num_chunks();
+    const std::int64_t num_chunks = text.memories[i].archive->num_chunks();
     memories.push_back({{"path", memory_paths.at(i)},
                         {"num_chunks", num_chunks},
-                        {"landmarks_checksum", landmarks_checksum(*text.memories[i], num_chunks)}});
+                        {"landmarks_checksum", landmarks_checksum(*text.memories[i].archive, num_chunks)}});
   }
   const Json record = {{"version", session_version},
                        {"model_fingerprint", owner.model_fingerprint},
@@ -114,8 +114,7 @@ SavedSession load_session(const std::filesystem::path& path) {
 }
 
 TextSession resume_session(const SavedSession& saved, const std::string& source, Model& model, at::ScalarType dtype,
-                           const SessionOwner& owner,
-                           const std::vector<std::shared_ptr<const ChunkArchive>>& memories) {
+                           const SessionOwner& owner, const std::vector<SearchedArchive>& memories) {
   require(saved.owner.model_fingerprint == owner.model_fingerprint,
           "{}: belongs to the weights of another model ({}, this one is {}): begin a new session", source,
           saved.owner.model_fingerprint, owner.model_fingerprint);
@@ -125,8 +124,8 @@ TextSession resume_session(const SavedSession& saved, const std::string& source,
           saved.memories.size(), memories.size());
   for (std::size_t i = 0; i < memories.size(); ++i) {
     const SessionMemory& memory = saved.memories[i];
-    require(memory.num_chunks >= 0 && memory.num_chunks <= memories[i]->num_chunks() &&
-                memory.landmarks_checksum == landmarks_checksum(*memories[i], memory.num_chunks),
+    require(memory.num_chunks >= 0 && memory.num_chunks <= memories[i].archive->num_chunks() &&
+                memory.landmarks_checksum == landmarks_checksum(*memories[i].archive, memory.num_chunks),
             "{}: documents were removed from {} since the session was saved, or it was built anew: begin a new session",
             source, memory.path);
   }

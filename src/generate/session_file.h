@@ -50,6 +50,6 @@ SavedSession load_session(const std::filesystem::path& path);
 // retrieved from, too. Throws Error naming `source` for another model or tokenizer than the owner, and for memories
 // from which chunks were removed.
 TextSession resume_session(const SavedSession& saved, const std::string& source, Model& model, at::ScalarType dtype,
-                           const SessionOwner& owner, const std::vector<std::shared_ptr<const ChunkArchive>>& memories);
+                           const SessionOwner& owner, const std::vector<SearchedArchive>& memories);
 
 }  // namespace lookback

@@ -4,12 +4,11 @@
 
 namespace lookback {
 
-TextSession new_text_session(Model& model, at::ScalarType dtype,
-                             const std::vector<std::shared_ptr<const ChunkArchive>>& memories) {
+TextSession new_text_session(Model& model, at::ScalarType dtype, const std::vector<SearchedArchive>& memories) {
   TextSession text;
   text.session = model.new_session(1, dtype);
   text.memories = memories;
-  for (const auto& memory : memories) text.session->attach_memory(memory);
+  for (const SearchedArchive& memory : memories) text.session->attach_memory(memory);
   return text;
 }
 

@@ -12,15 +12,14 @@
 namespace lookback {
 
 struct TextSession {
-  std::unique_ptr<Session> session;                           // of one sequence
-  std::vector<std::shared_ptr<const ChunkArchive>> memories;  // attached to it, in this order
-  std::vector<std::int64_t> ids;                              // the text; the session may not have read its end yet
+  std::unique_ptr<Session> session;       // of one sequence
+  std::vector<SearchedArchive> memories;  // attached to it, in this order
+  std::vector<std::int64_t> ids;          // the text; the session may not have read its end yet
   at::Tensor hidden;  // [1, 1, d] of the last token where the session has read all of the text, else undefined
 };
 
 // An empty text. Throws Error when the model takes no memories.
-TextSession new_text_session(Model& model, at::ScalarType dtype,
-                             const std::vector<std::shared_ptr<const ChunkArchive>>& memories);
+TextSession new_text_session(Model& model, at::ScalarType dtype, const std::vector<SearchedArchive>& memories);
 
 // Appends new_ids to the text and has the session read all that it has not read. Returns the hidden states of the last
 // token [1, 1, d]. Throws Error when the text is empty, and as Session::prefill does.

@@ -5,20 +5,20 @@
 namespace lookback {
 
 void ArchiveSet::attach(std::shared_ptr<const ChunkArchive> archive) {
-  if (archive->num_chunks() > 0) landmarks_.push_back(archive->landmarks().to(device_));
+  sizes_.push_back(archive->num_chunks());
   num_chunks_ += archive->num_chunks();
   archives_.push_back(std::move(archive));
 }
 
 void ArchiveSet::read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const {
-  const ArchivedChunk place = locate_chunk(archives_, chunk);
+  const ArchivedChunk place = locate_chunk(sizes_, chunk);
   archives_[place.archive]->read(place.chunk, key, value);
 }
 
 void ArchiveSet::prefetch(std::span<const std::int64_t> chunks) const {
   std::vector<std::vector<std::int64_t>> by_archive(archives_.size());
   for (const std::int64_t chunk : chunks) {
-    const ArchivedChunk place = locate_chunk(archives_, chunk);
+    const ArchivedChunk place = locate_chunk(sizes_, chunk);
     by_archive[place.archive].push_back(place.chunk);
   }
   for (std::size_t i = 0; i < archives_.size(); ++i) {

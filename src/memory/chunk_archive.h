@@ -5,7 +5,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 
 namespace lookback {
@@ -27,18 +26,16 @@ class ChunkArchive {
   virtual void prefetch(std::span<const std::int64_t> /*chunks*/) const {}
 };
 
-// Chunks of several archives are numbered one after another. `archive` is their number, and `chunk` counts from 0
-// again, for a chunk behind all of them.
+// Chunks of several archives, of these sizes, are numbered one after another. `archive` is their number, and `chunk`
+// counts from 0 again, for a chunk behind all of them.
 struct ArchivedChunk {
   std::size_t archive = 0;
   std::int64_t chunk = 0;
 };
 
-inline ArchivedChunk locate_chunk(std::span<const std::shared_ptr<const ChunkArchive>> archives, std::int64_t chunk) {
+inline ArchivedChunk locate_chunk(std::span<const std::int64_t> sizes, std::int64_t chunk) {
   ArchivedChunk place{0, chunk};
-  while (place.archive < archives.size() && place.chunk >= archives[place.archive]->num_chunks()) {
-    place.chunk -= archives[place.archive++]->num_chunks();
-  }
+  while (place.archive < sizes.size() && place.chunk >= sizes[place.archive]) place.chunk -= sizes[place.archive++];
   return place;
 }
 

@@ -12,8 +12,7 @@
 
 namespace lookback {
 
-DrtSession::DrtSession(const Drt& model, std::int64_t batch_size, at::ScalarType dtype)
-    : model_(model), dtype_(dtype), archived_(model.embedding_.device()) {
+DrtSession::DrtSession(const Drt& model, std::int64_t batch_size, at::ScalarType dtype) : model_(model), dtype_(dtype) {
   require(batch_size >= 1, "batch_size: expected at least 1, found {}", batch_size);
   for (std::int64_t n = 0; n < batch_size; ++n) sequences_.push_back(new_sequence());
 }
@@ -50,11 +49,12 @@ DrtSession::Sequence DrtSession::copy_of(const Sequence& sequence) {
   return copy;
 }
 
-void DrtSession::attach_memory(const std::shared_ptr<const ChunkArchive>& archive) {
+void DrtSession::attach_memory(const SearchedArchive& memory) {
   for (const Sequence& sequence : sequences_) {
     require(sequence.num_tokens == 0, "a stored memory is attached before the text begins");
   }
-  archived_.attach(archive);
+  archived_.attach(memory.archive);
+  indexes_.push_back(memory.index);
 }
 
 void DrtSession::select(const std::vector<std::int64_t>& rows) {
@@ -103,8 +103,10 @@ std::vector<Retrieval> DrtSession::current_retrievals() const {
       all.weights[n].copy_(own.weights[0]);
     }
     if (!any) return {};
-    for (at::Tensor& one : scores) one = at::constant_pad_nd(one, {0, most_scores - one.size(2)}, -INFINITY);
-    all.scores = at::cat(scores);
+    if (archived_.num_chunks() == 0) {
+      for (at::Tensor& one : scores) one = at::constant_pad_nd(one, {0, most_scores - one.size(2)}, -INFINITY);
+      all.scores = at::cat(scores);
+    }
     retrievals.push_back(std::move(all));
   }
   return retrievals;
@@ -174,10 +176,9 @@ DrtSession::SpanRetrieval DrtSession::retrieval_in_effect(const Sequence& sequen
 }
 
 DrtSession::SpanRetrieval DrtSession::retrieve_in_span(GroupState& state, const at::Tensor& query,
-                                                       const at::Tensor& archived_scores, const Span& span) const {
+                                                       const BestChunks& archived, const Span& span) const {
   const ChunkMemory& memory = span.sequence->memory;
   std::vector<at::Tensor> parts;
-  if (archived_scores.defined()) parts.push_back(archived_scores.unsqueeze(0));
   std::int64_t first_chunk = memory.num_chunks() - span.num_full_chunks;
   for (const ChunkMemory::Block& block : memory.blocks()) {
     const std::int64_t count = block.landmarks.size(0);
@@ -186,8 +187,19 @@ DrtSession::SpanRetrieval DrtSession::retrieve_in_span(GroupState& state, const 
                         : causal_chunk_scores(query.unsqueeze(0), block.landmarks.unsqueeze(0), first_chunk));
     first_chunk -= count;
   }
-  const at::Tensor scores = at::cat(parts, 2);
-  const TopK best = causal_top_k(scores, model_.config_.top_k);
+  at::Tensor scores = at::cat(parts, 2);
+  TopK best;
+  if (archived.scores.defined()) {
+    best = causal_top_k(at::cat({archived.scores.unsqueeze(0), scores}, 2), model_.config_.top_k);
+    // Numbers in that list become numbers of chunks.
+    const std::int64_t num_archived = archived.scores.size(1);
+    const at::Tensor of_archived = archived.indices.unsqueeze(0).gather(2, best.indices.clamp(0, num_archived - 1));
+    const at::Tensor own = best.indices + (archived_.num_chunks() - num_archived);
+    best.indices = at::where(best.indices.lt(num_archived), of_archived, own).masked_fill(best.indices.lt(0), -1);
+    scores = at::Tensor();
+  } else {
+    best = causal_top_k(scores, model_.config_.top_k);
+  }
   const std::int64_t last = span.num_full_chunks - 1;
   const auto of_last = [last](const at::Tensor& rows) { return rows.narrow(1, last, 1).clone(); };
 
@@ -204,7 +216,7 @@ DrtSession::SpanRetrieval DrtSession::retrieve_in_span(GroupState& state, const 
     retrieved = {memory.fetch(at::cat({before.indices, best.indices}, 1).narrow(1, 0, span.num_chunks), archived_),
                  at::cat({before.weights, best.weights}, 1).narrow(1, 0, span.num_chunks)};
   }
-  state.retrieval = {of_last(scores), of_last(best.indices), of_last(best.weights)};
+  state.retrieval = {scores.defined() ? of_last(scores) : scores, of_last(best.indices), of_last(best.weights)};
   state.chunks = {};
   prefetch(state.retrieval.indices);
   return retrieved;
@@ -217,6 +229,19 @@ void DrtSession::prefetch(const at::Tensor& indices) const {
   archived_.prefetch({archived.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(archived.numel())});
 }
 
+BestChunks DrtSession::search_archives(const at::Tensor& query) const {
+  std::vector<at::Tensor> scores;
+  std::vector<at::Tensor> indices;
+  std::int64_t first_chunk = 0;
+  for (std::size_t i = 0; i < indexes_.size(); ++i) {
+    const BestChunks best = indexes_[i]->best(query, model_.config_.top_k);
+    scores.push_back(best.scores);
+    indices.push_back(at::where(best.indices.ge(0), best.indices + first_chunk, best.indices));
+    first_chunk += archived_.sizes()[i];
+  }
+  return {at::cat(scores, 1), at::cat(indices, 1)};
+}
+
 std::vector<DrtSession::SpanRetrieval> DrtSession::retrieve(std::size_t group_index, const at::Tensor& x,
                                                             const std::vector<Span>& spans) {
   const std::int64_t positions = model_.positions_per_chunk();
@@ -227,14 +252,12 @@ std::vector<DrtSession::SpanRetrieval> DrtSession::retrieve(std::size_t group_in
                             (span.first_row + model_.config_.chunk_size - span.first_slot));
   }
   at::Tensor query;
-  at::Tensor archived_scores;
+  BestChunks archived;
   if (!landmark_rows.empty()) {
     query = model_.retrieval_query(model_.upper_groups_[group_index],
                                    x.index_select(0, join_rows(landmark_rows).to(x.device())));
     // All sequences at once: the landmarks of a large memory are read only once.
-    std::vector<at::Tensor> parts;
-    for (const at::Tensor& landmarks : archived_.landmarks()) parts.push_back(chunk_scores(query, landmarks));
-    if (!parts.empty()) archived_scores = parts.size() == 1 ? parts.front() : at::cat(parts, 1);
+    if (archived_.num_chunks() > 0) archived = search_archives(query);
   }
   std::vector<SpanRetrieval> retrieved;
   std::int64_t first = 0;
@@ -245,8 +268,9 @@ std::vector<DrtSession::SpanRetrieval> DrtSession::retrieve(std::size_t group_in
       continue;
     }
     const auto own = [&](const at::Tensor& all) { return all.narrow(0, first, span.num_full_chunks); };
-    retrieved.push_back(
-        retrieve_in_span(state, own(query), archived_scores.defined() ? own(archived_scores) : at::Tensor(), span));
+    const BestChunks own_archived =
+        archived.scores.defined() ? BestChunks{own(archived.scores), own(archived.indices)} : BestChunks{};
+    retrieved.push_back(retrieve_in_span(state, own(query), own_archived, span));
     first += span.num_full_chunks;
   }
   return retrieved;
@@ -392,9 +416,7 @@ at::Tensor DrtSession::prefill(const at::Tensor& input_ids, const PrefillOptions
 }
 
 NamedTensors DrtSession::state() const {
-  std::vector<std::int64_t> archive_sizes;
-  for (const auto& archive : archived_.archives()) archive_sizes.push_back(archive->num_chunks());
-  NamedTensors state{{"archives", at::tensor(archive_sizes, at::kLong)},
+  NamedTensors state{{"archives", at::tensor(archived_.sizes(), at::kLong)},
                      {"num_sequences", at::scalar_tensor(num_sequences(), at::kLong)}};
   for (std::size_t n = 0; n < sequences_.size(); ++n) {
     save_sequence(state, "sequence." + std::to_string(n), sequences_[n]);
@@ -430,15 +452,14 @@ void DrtSession::save_sequence(NamedTensors& state, const std::string& name, con
 
 void DrtSession::restore(const NamedTensors& state) {
   StateReader reader(state, model_.embedding_.options().dtype(dtype_));
-  const auto archives = archived_.archives();
+  const std::vector<std::int64_t>& now = archived_.sizes();
   const at::Tensor sizes = reader.take_integers("archives", {-1}).cpu();
-  require(sizes.size(0) == static_cast<std::int64_t>(archives.size()),
-          "the session retrieves from {} stored memories, attached are {}", sizes.size(0), archives.size());
-  for (std::size_t i = 0; i < archives.size(); ++i) {
+  require(sizes.size(0) == std::ssize(now), "the session retrieves from {} stored memories, attached are {}",
+          sizes.size(0), now.size());
+  for (std::size_t i = 0; i < now.size(); ++i) {
     const auto size = sizes[static_cast<std::int64_t>(i)].item<std::int64_t>();
-    require(size >= 0 && size <= archives[i]->num_chunks(),
-            "the session's stored memory {} had {} chunks, it has {} now: chunks were removed", i, size,
-            archives[i]->num_chunks());
+    require(size >= 0 && size <= now[i],
+            "the session's stored memory {} had {} chunks, it has {} now: chunks were removed", i, size, now[i]);
   }
   const std::int64_t count = reader.take_count("num_sequences");
   require(count >= 1, "the session holds no sequence: it is damaged");
@@ -490,8 +511,8 @@ DrtSession::Sequence DrtSession::restore_sequence(StateReader& reader, const std
     std::int64_t added = 0;
     for (std::int64_t i = 0; i < archive_sizes.size(0); ++i) {
       begin += archive_sizes[i].item<std::int64_t>();
-      added = archived_.archives()[static_cast<std::size_t>(i)]->num_chunks() - archive_sizes[i].item<std::int64_t>();
-      moved = at::where(indices.ge(begin), moved + added, moved);
+      added += archived_.sizes()[static_cast<std::size_t>(i)] - archive_sizes[i].item<std::int64_t>();
+      moved = at::where(indices.ge(begin), indices + added, moved);
     }
     const at::ScalarType weights_type = dtype_ == at::kDouble ? at::kDouble : at::kFloat;
     group.retrieval = {{}, moved, reader.take(prefix + ".weights", {1, 1, config.top_k}, weights_type)};

@@ -19,7 +19,7 @@ class DrtSession : public Session {
   DrtSession(const Drt& model, std::int64_t batch_size, at::ScalarType dtype);
 
   std::int64_t num_sequences() const override { return static_cast<std::int64_t>(sequences_.size()); }
-  void attach_memory(const std::shared_ptr<const ChunkArchive>& archive) override;
+  void attach_memory(const SearchedArchive& memory) override;
   at::Tensor append(const at::Tensor& input_ids) override;
   at::Tensor prefill(const at::Tensor& input_ids, const PrefillOptions& options) override;
   void select(const std::vector<std::int64_t>& rows) override;
@@ -78,8 +78,11 @@ class DrtSession : public Session {
   // groups'.
   std::vector<SpanRetrieval> retrieve(std::size_t group_index, const at::Tensor& x, const std::vector<Span>& spans);
   SpanRetrieval retrieval_in_effect(const Sequence& sequence, GroupState& state) const;
-  SpanRetrieval retrieve_in_span(GroupState& state, const at::Tensor& query, const at::Tensor& archived_scores,
+  // query [C, d]: of the span's full chunks; archived: the best of the memories for them.
+  SpanRetrieval retrieve_in_span(GroupState& state, const at::Tensor& query, const BestChunks& archived,
                                  const Span& span) const;
+  // The best chunks of all memories for query [C, d], numbered one memory after another.
+  BestChunks search_archives(const at::Tensor& query) const;
   // What follows will want these chunks: reading them begins while the step goes on.
   void prefetch(const at::Tensor& indices) const;
   at::Tensor text_rows(const at::Tensor& x, const std::vector<Span>& spans) const;
@@ -94,6 +97,7 @@ class DrtSession : public Session {
   const Drt& model_;
   at::ScalarType dtype_;
   ArchiveSet archived_;
+  std::vector<std::shared_ptr<const LandmarkIndex>> indexes_;  // of each archive
   std::vector<Sequence> sequences_;
 };
 

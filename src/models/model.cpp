@@ -37,7 +37,7 @@ Model::Model(ModelConfig config, at::Device device, std::uint64_t seed)
 
 at::Tensor Model::logits(const at::Tensor& hidden) const { return project(hidden, embedding_).to(at::kFloat); }
 
-void Session::attach_memory(const std::shared_ptr<const ChunkArchive>&) {
+void Session::attach_memory(const SearchedArchive&) {
   fail("this kind of model retrieves nothing, so no memory can be attached");
 }
 

@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
-#include "memory/chunk_archive.h"
 #include "models/config.h"
 #include "nn/parameters.h"
 #include "nn/safetensors.h"
+#include "retrieval/searched_archive.h"
 
 namespace lookback {
 
@@ -56,7 +56,7 @@ class Session {
 
   // Lets every sequence retrieve from chunks that were read before as if they came before the text: before its first
   // token, any number of times. Throws Error for models that retrieve nothing.
-  virtual void attach_memory(const std::shared_ptr<const ChunkArchive>& archive);
+  virtual void attach_memory(const SearchedArchive& memory);
 
   // Appends input_ids [N, T], T >= 1, and returns the final hidden states of exactly these tokens [N, T, d]. Rows may
   // end in negative ids, which are no tokens: so sequences grow by different lengths. Zeros stand where there is none.
@@ -85,8 +85,9 @@ class Session {
   virtual void restore(const NamedTensors& state) = 0;
 
   // For each upper group, the retrieval now in effect (it serves the chunk that holds the next token): scores
-  // [N, 1, E] (-inf where a sequence has no such chunk, and after restore()), indices (-1: nothing) and weights
-  // [N, 1, K]. Empty for models that retrieve nothing, and before any sequence has retrieved.
+  // [N, 1, E] (-inf where a sequence has no such chunk, and after restore(); undefined with memories attached, which
+  // are searched without computing all), indices (-1: nothing) and weights [N, 1, K]. Empty for models that retrieve
+  // nothing, and before any sequence has retrieved.
   virtual std::vector<Retrieval> current_retrievals() const { return {}; }
 };
 

@@ -67,11 +67,16 @@ class SessionFileTest : public ::testing::Test {
     config.segment_tokens = 16;
     return config;
   }
+  static std::vector<SearchedArchive> searched(const std::vector<std::shared_ptr<const ChunkArchive>>& archives) {
+    std::vector<SearchedArchive> memories;
+    for (const auto& archive : archives) memories.push_back(search_exactly(archive, at::kCPU));
+    return memories;
+  }
   void save(const TextSession& text) const {
     save_session(file_, text, owner_, std::vector<std::string>(text.memories.size(), "a.memory"));
   }
   TextSession resume(const std::vector<std::shared_ptr<const ChunkArchive>>& memories = {}) const {
-    return resume_session(load_session(file_), file_.string(), *model_, at::kFloat, owner_, memories);
+    return resume_session(load_session(file_), file_.string(), *model_, at::kFloat, owner_, searched(memories));
   }
   // The greedy token after a text, by the whole forward.
   std::int64_t next_of_whole(const std::vector<std::int64_t>& ids, const EncodedChunks* memory) const {
@@ -96,7 +101,7 @@ TEST_F(SessionFileTest, TurnsGoOnWhereTheFileEnds) {
   const auto archive = std::make_shared<RandomArchive>(model_->config(), 20, 0);
   const EncodedChunks memory = archive->all();
   std::vector<std::int64_t> said;
-  save(new_text_session(*model_, at::kFloat, {archive}));
+  save(new_text_session(*model_, at::kFloat, searched({archive})));
   int turn = 0;
   for (const auto& [num_asked, num_answered] :
        std::vector<std::pair<int, int>>{{5, 3}, {8, 8}, {1, 1}, {0, 6}, {200, 4}, {3, 0}, {0, 9}}) {
@@ -119,7 +124,7 @@ TEST_F(SessionFileTest, TurnsGoOnWhereTheFileEnds) {
 TEST_F(SessionFileTest, MemoriesMayGrowButNotShrink) {
   const auto archive = std::make_shared<RandomArchive>(model_->config(), 20, 0);
   const auto grown = std::make_shared<RandomArchive>(model_->config(), 20, 7);
-  TextSession text = new_text_session(*model_, at::kFloat, {archive, archive});
+  TextSession text = new_text_session(*model_, at::kFloat, searched({archive, archive}));
   const std::vector<std::int64_t> asked = some_ids(60, 1);
   generate(*model_, nullptr, text, asked, greedy(0));
   save(text);

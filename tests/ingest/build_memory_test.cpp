@@ -249,8 +249,8 @@ TEST_F(BuildMemoryTest, SessionsRetrieveFromItAsTheWholeForwardDoes) {
 
   const auto session = [&] {
     auto result = model_->new_session(2, at::kFloat);
-    result->attach_memory(first);
-    result->attach_memory(second);
+    result->attach_memory(search_exactly(first, at::kCPU));
+    result->attach_memory(search_exactly(second, at::kCPU));
     return result;
   };
   const auto by_token = session();
@@ -264,7 +264,8 @@ TEST_F(BuildMemoryTest, SessionsRetrieveFromItAsTheWholeForwardDoes) {
     const at::Tensor logits = model_->logits(session()->prefill(prompt, prefill));
     EXPECT_LT((logits - whole.narrow(1, 196, 1)).abs().max().item<double>(), 2e-4);
   }
-  EXPECT_THAT([&] { by_token->attach_memory(first); }, ThrowsMessage<Error>(HasSubstr("before the text begins")));
+  EXPECT_THAT([&] { by_token->attach_memory(search_exactly(first, at::kCPU)); },
+              ThrowsMessage<Error>(HasSubstr("before the text begins")));
 }
 
 TEST(ReadChunks, APartReadWithItsHaloIsThatOfTheWhole) {

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "kernels/cross_entropy.h"
+#include "kernels/landmark_scores.h"
 #include "kernels/normal_numbers.h"
 #include "kernels/rms_norm.h"
 #include "kernels/silu_and_mul.h"
@@ -174,6 +175,37 @@ TEST_P(RowKernels, CrossEntropyOfNaNIsNaN) {
     cross_entropy_rows({.num_classes = 40, .logits = logits.data(), .labels = &label, .losses = &loss}, 0, 1,
                        GetParam());
     EXPECT_TRUE(std::isnan(loss)) << place;
+  }
+}
+
+TEST_P(RowKernels, LandmarkScores) {
+  for (const std::int64_t size : {1, 7, 16, 31, 64, 100, 256}) {
+    for (const std::int64_t num_queries : {1, 3, 6}) {
+      constexpr std::int64_t num_landmarks = 37;
+      SCOPED_TRACE(size_text("size", size) + size_text("queries", num_queries));
+      const std::vector<float> query = normal_floats(num_queries * size, 1);
+      const std::vector<float> scales = normal_floats(num_landmarks, 2);
+      std::vector<std::int8_t> elements;
+      for (const float number : normal_floats(num_landmarks * size, 3, 60)) {
+        elements.push_back(static_cast<std::int8_t>(std::clamp(std::round(number), -127.0F, 127.0F)));
+      }
+      std::vector<float> scores(num_queries * num_landmarks, NAN);
+      const LandmarkScoresParams params{num_queries,     num_landmarks, size,         query.data(),
+                                        elements.data(), scales.data(), scores.data()};
+      std::vector<float> scratch(landmark_scores_scratch(params), NAN);
+      landmark_scores(params, 0, 10, scratch.data(), GetParam());
+      landmark_scores(params, 10, num_landmarks, scratch.data(), GetParam());
+      Sums expected(num_queries * num_landmarks);
+      for (std::int64_t c = 0; c < num_queries; ++c) {
+        for (std::int64_t e = 0; e < num_landmarks; ++e) {
+          for (std::int64_t i = 0; i < size; ++i) {
+            const double term = static_cast<double>(scales[e]) * query[c * size + i] * elements[e * size + i];
+            expected.add(c * num_landmarks + e, term, std::abs(term));
+          }
+        }
+      }
+      expect_within(scores, expected, unit_roundoff * static_cast<double>(size + 16), "scores");
+    }
   }
 }
 
