@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/generate_output.h"
 #include "cli/inference_flags.h"
+#include "cli/memory_flags.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/json.h"
@@ -19,7 +20,6 @@
 #include "generate/generator.h"
 #include "generate/session_file.h"
 #include "generate/token_ids.h"
-#include "ingest/open_memory.h"
 
 namespace lookback {
 namespace {
@@ -27,7 +27,7 @@ namespace {
 struct GenerateFlags {
   InferenceFlags inference;
   std::string prompt, prompt_file, prompt_ids, prompts;
-  std::vector<std::string> memories;
+  MemoryFlags memory;
   std::string session;
   bool prompt_given = false;
   std::int64_t batch_size = 8;
@@ -36,24 +36,6 @@ struct GenerateFlags {
   bool json = false;
   bool quiet = false;
 };
-
-// Memories as a session takes them and as explanations need them.
-struct OpenedMemories {
-  std::vector<std::string> paths;
-  std::vector<std::shared_ptr<const StoredMemory>> stored;
-  std::vector<SearchedArchive> searched;
-};
-
-OpenedMemories open_memories(const std::vector<std::string>& paths, const InferenceModel& opened) {
-  OpenedMemories memories;
-  for (const std::string& path : paths) {
-    // A session may go on in another folder.
-    memories.paths.push_back(std::filesystem::absolute(path).string());
-    memories.stored.push_back(open_memory(path, *opened.model, opened.fingerprint, opened.tokenizer.get()));
-    memories.searched.push_back(search_exactly(memories.stored.back(), opened.model->parameters().device()));
-  }
-  return memories;
-}
 
 std::vector<std::int64_t> prompt_from_ids(const std::string& path) {
   const std::string source = input_name(path);
@@ -118,14 +100,14 @@ SessionOwner owner_of(const InferenceModel& opened) {
 // The session of flags.session, if there is such a file, or a new one.
 TextSession open_session(const GenerateFlags& flags, const InferenceModel& opened, OpenedMemories& memories) {
   if (flags.session.empty() || !std::filesystem::exists(flags.session)) {
-    memories = open_memories(flags.memories, opened);
+    memories = open_memories(flags.memory.paths, flags.memory, opened);
     return new_text_session(*opened.model, opened.dtype, memories.searched);
   }
   const SavedSession saved = load_session(flags.session);
   std::vector<std::string> paths;
   for (const SessionMemory& memory : saved.memories) paths.push_back(memory.path);
   // Given anew: they have moved.
-  memories = open_memories(flags.memories.empty() ? paths : flags.memories, opened);
+  memories = open_memories(flags.memory.paths.empty() ? paths : flags.memory.paths, flags.memory, opened);
   return resume_session(saved, flags.session, *opened.model, opened.dtype, owner_of(opened), memories.searched);
 }
 
@@ -144,7 +126,6 @@ void run_one(const GenerateFlags& flags, const InferenceModel& opened) {
   TextSession text = open_session(flags, opened, memories);
   std::vector<std::int64_t> prompt_ids = read_prompt(flags, opened);
   if (text.ids.empty() && prompt_ids.empty()) {
-    require(flags.prompt_given || !flags.prompt_file.empty(), "a new session needs a prompt: give one with --prompt");
     prompt_ids = {opened.tokenizer->end_of_text_id()};
   }
   const auto num_tokens = static_cast<std::int64_t>(text.ids.size() + prompt_ids.size());
@@ -184,7 +165,7 @@ void run_one(const GenerateFlags& flags, const InferenceModel& opened) {
 
 void run_batches(const GenerateFlags& flags, const InferenceModel& opened) {
   require(flags.session.empty(), "--prompts: a session holds one text: leave out --session");
-  const OpenedMemories memories = open_memories(flags.memories, opened);
+  const OpenedMemories memories = open_memories(flags.memory.paths, flags.memory, opened);
   const std::vector<std::vector<std::int64_t>> prompts = read_prompts(flags, opened);
   ProgressLine progress(flags.quiet);
   GenerateListener listener;
@@ -217,7 +198,14 @@ void run_batches(const GenerateFlags& flags, const InferenceModel& opened) {
   progress.finish();
 }
 
+bool has_prompt(const GenerateFlags& flags) {
+  return flags.prompt_given || !flags.prompt_file.empty() || !flags.prompt_ids.empty() || !flags.prompts.empty();
+}
+
 void run_generate(GenerateFlags& flags) {
+  if (!has_prompt(flags) && (flags.session.empty() || !std::filesystem::exists(flags.session))) {
+    throw CLI::RequiredError("--prompt, --prompt-file, --prompt-ids or --prompts (or a --session that has a text)");
+  }
   catch_interrupts();
   flags.config.stop.stop_at_end_of_text = !flags.ignore_end_of_text;
   check_sampling_config(flags.config.sampling);
@@ -255,11 +243,7 @@ void add_prompt_flags(CLI::App& command, GenerateFlags& flags) {
   command.add_option("--batch-size", flags.batch_size, "Of --prompts continued side by side")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command
-      .add_option("--memory", flags.memories,
-                  "A memory made by `lookback memory build` to retrieve from; may be given several times")
-      ->type_name("NAME.memory")
-      ->allow_extra_args(false);
+  add_memory_flags(command, flags.memory);
   command
       .add_option("--session", flags.session,
                   "Go on with the text in this file, and save it there: prompt, answer, prompt, ...; made if missing")

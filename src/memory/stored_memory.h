@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "memory/chunk_archive.h"
@@ -38,6 +39,8 @@ class StoredMemory : public ChunkArchive {
   std::int64_t num_chunks() const override { return num_chunks_; }
   at::Tensor landmarks() const override { return landmarks_; }
   void read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const override;
+
+  void prefetch(std::span<const std::int64_t> chunks) const override;
 
   ChunkOrigin origin(std::int64_t chunk) const;
 

@@ -1,0 +1,37 @@
+// The flags of every command that retrieves from stored memories.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "generate/inference_model.h"
+#include "memory/stored_memory.h"
+#include "retrieval/searched_archive.h"
+
+namespace lookback {
+
+struct MemoryFlags {
+  std::vector<std::string> paths;
+  std::uint64_t ram_budget_bytes = std::uint64_t{256} << 20U;
+  std::uint64_t gpu_budget_bytes = std::uint64_t{1} << 30U;
+};
+
+// --memory, --ram-budget, --gpu-budget. `flags` must live until the command has run.
+void add_memory_flags(CLI::App& command, MemoryFlags& flags);
+
+// Memories as sessions take them and as explanations need them.
+struct OpenedMemories {
+  std::vector<std::string> paths;  // absolute: a session may go on in another folder
+  std::vector<std::shared_ptr<const StoredMemory>> stored;
+  std::vector<SearchedArchive> searched;  // over the tiers that flags ask for
+};
+
+// Opens `paths`, which may be others than the flags'. Throws Error as open_memory does.
+OpenedMemories open_memories(const std::vector<std::string>& paths, const MemoryFlags& flags,
+                             const InferenceModel& opened);
+
+}  // namespace lookback

@@ -1,0 +1,67 @@
+// A tier of chunk memory: chunks of slower archives kept on a device, within a budget; the least recently used make
+// way.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "memory/chunk_archive.h"
+
+namespace lookback {
+
+// What several archives share. May be used from several threads at once.
+class ChunkCache {
+ public:
+  // budget_bytes: of keys and values; 0 keeps nothing.
+  ChunkCache(at::Device device, std::int64_t budget_bytes) : device_(device), budget_bytes_(budget_bytes) {}
+
+  // Copies the keys and values of that archive's chunk to key and value, if it is here, and makes it the last to go.
+  bool find(const ChunkArchive& archive, std::int64_t chunk, at::Tensor& key, at::Tensor& value);
+  bool contains(const ChunkArchive& archive, std::int64_t chunk) const;
+  // Keeps copies.
+  void insert(const ChunkArchive& archive, std::int64_t chunk, const at::Tensor& key, const at::Tensor& value);
+
+  std::int64_t bytes() const;
+
+ private:
+  using Place = std::pair<const ChunkArchive*, std::int64_t>;
+  struct Entry {
+    Place place;
+    at::Tensor key, value;
+    std::int64_t bytes() const { return static_cast<std::int64_t>(key.nbytes() + value.nbytes()); }
+  };
+
+  at::Device device_;
+  std::int64_t budget_bytes_;
+  mutable std::mutex mutex_;
+  std::list<Entry> entries_;  // the last used first
+  std::map<Place, std::list<Entry>::iterator> places_;
+  std::int64_t bytes_ = 0;
+};
+
+// An archive whose chunks are looked for in a cache first. Caches may lie over one another: one on a GPU over one in
+// RAM over a file.
+class CachedArchive : public ChunkArchive {
+ public:
+  CachedArchive(std::shared_ptr<const ChunkArchive> archive, std::shared_ptr<ChunkCache> cache)
+      : archive_(std::move(archive)), cache_(std::move(cache)) {}
+
+  std::int64_t num_chunks() const override { return archive_->num_chunks(); }
+  at::Tensor landmarks() const override { return archive_->landmarks(); }
+  void read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const override;
+  // Of those that the cache does not have.
+  void prefetch(std::span<const std::int64_t> chunks) const override;
+
+ private:
+  std::shared_ptr<const ChunkArchive> archive_;
+  std::shared_ptr<ChunkCache> cache_;
+};
+
+}  // namespace lookback
