@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/inference_flags.h"
+#include "cli/memory_flags.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/json.h"
@@ -21,6 +22,7 @@ namespace {
 
 struct ScoreFlags {
   InferenceFlags inference;
+  MemoryFlags memory;
   std::string text, ids;
   ScoreOptions options;
   bool per_token = false;
@@ -126,6 +128,8 @@ void run_score(ScoreFlags& flags) {
   const InferenceModel opened = open_model(flags.inference);
   flags.options.dtype = opened.dtype;
   const ScoreInput input = read_input(flags, opened);
+  const OpenedMemories memories = open_memories(flags.memory.paths, flags.memory, opened);
+  flags.options.memories = memories.searched;
   ProgressLine progress(flags.quiet);
   const auto total = static_cast<double>(input.ids.size(1));
   flags.options.on_progress = [&](std::int64_t num_tokens) {
@@ -163,6 +167,7 @@ void add_score_command(CLI::App& app) {
                    "- is standard input")
       ->type_name("F.json");
   input->require_option(1);
+  add_memory_flags(*command, flags->memory);
   command->add_flag("--incremental", flags->options.incremental,
                     "Token by token through the generation path: slower, same numbers");
   command->add_option("--segment-tokens", flags->options.segment_tokens, "Tokens read in one step of a long text")
@@ -175,6 +180,7 @@ void add_score_command(CLI::App& app) {
       "Examples:\n"
       "  lookback score --model runs/books --text chapter.txt\n"
       "  lookback score --model runs/books --text chapter.txt --incremental --json\n"
+      "  lookback score --model runs/books --text chapter9.txt --memory chapters1to8.memory\n"
       "  lookback score --model golden/drt-one-hop --ids ids.json --per-token");
   command->callback([flags] { run_score(*flags); });
 }

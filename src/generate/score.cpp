@@ -56,13 +56,14 @@ at::Tensor score_tokens(Model& model, const at::Tensor& input_ids, const ScoreOp
         .copy_(next_token_logprobs(model, hidden.narrow(1, 0, count), input_ids.narrow(1, first + 1, count)));
   };
 
-  if (!options.incremental && input_ids.numel() <= options.whole_tokens) {
+  if (!options.incremental && options.memories.empty() && input_ids.numel() <= options.whole_tokens) {
     ForwardOptions forward;
     forward.dtype = options.dtype;
     score_hidden(model.hidden_states(input_ids.to(device), forward), 0);
     report_progress(options, length);
   } else {
     const auto session = model.new_session(input_ids.size(0), options.dtype);
+    for (const SearchedArchive& memory : options.memories) session->attach_memory(memory);
     const std::int64_t step = options.incremental ? 1 : options.segment_tokens;
     for (std::int64_t first = 0; first < length; first += step) {
       const std::int64_t count = std::min(step, length - first);

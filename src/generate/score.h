@@ -5,16 +5,18 @@
 
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "models/model.h"
 
 namespace lookback {
 
 struct ScoreOptions {
-  bool incremental = false;            // token by token through Session::append, as generation does
-  std::int64_t segment_tokens = 4096;  // read in one step when the text is too long for one forward
-  std::int64_t whole_tokens = 16384;   // the most tokens (of all sequences) for one whole forward
-  at::ScalarType dtype = at::kFloat;   // of activations and chunk memory
+  bool incremental = false;               // token by token through Session::append, as generation does
+  std::int64_t segment_tokens = 4096;     // read in one step when the text is too long for one forward
+  std::int64_t whole_tokens = 16384;      // the most tokens (of all sequences) for one whole forward
+  at::ScalarType dtype = at::kFloat;      // of activations and chunk memory
+  std::vector<SearchedArchive> memories;  // to retrieve from, as if they came before each sequence
   // Called with the tokens read so far (of each sequence); returning false stops (Error "interrupted").
   std::function<bool(std::int64_t)> on_progress;
 };

@@ -5,8 +5,10 @@
 
 #include <cmath>
 #include <limits>
+#include <memory>
 
 #include "core/error.h"
+#include "generate/random_archive.h"
 #include "generate/small_models.h"
 
 namespace lookback {
@@ -41,6 +43,26 @@ TEST(Score, AllWaysAgreeForEveryLengthModuloTheChunkSize) {
         EXPECT_LT(largest_difference(logprobs.narrow(1, 1, length - 1), expected), 2e-4);
       }
     }
+  }
+}
+
+// As the whole forward with the memory's chunks placed before the text's.
+TEST(Score, StoredMemoriesAreRetrievedFrom) {
+  const ModelConfig config = small_model_cases().front().config;
+  const auto model = make_small_model(config);
+  const auto archive = std::make_shared<RandomArchive>(config, 9);
+  const EncodedChunks memory = archive->all();
+  const at::Tensor ids = random_ids(config, 1, 21, 4);
+  ForwardOptions forward;
+  forward.memory = &memory;
+  const at::Tensor logits = model->logits(model->hidden_states(ids, forward)).narrow(1, 0, 20).to(at::kDouble);
+  const at::Tensor expected = at::log_softmax(logits, 2).gather(2, ids.narrow(1, 1, 20).unsqueeze(2)).squeeze(2);
+  ASSERT_GT(largest_difference(expected, plain_logprobs(*model, ids)), 1e-2);
+  ScoreOptions options;
+  options.memories = {search_exactly(archive, at::kCPU)};
+  for (const bool incremental : {false, true}) {
+    options.incremental = incremental;
+    EXPECT_LT(largest_difference(score_tokens(*model, ids, options).narrow(1, 1, 20), expected), 2e-4) << incremental;
   }
 }
 
