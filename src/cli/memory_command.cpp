@@ -193,28 +193,45 @@ void add_merge(CLI::App& memory) {
   });
 }
 
+// What reading texts takes, into a new memory or one that is there.
+void add_reading_flags(CLI::App& command, BuildFlags& flags) {
+  command
+      .add_option("inputs", flags.inputs,
+                  "Files .txt, .md (a document each), .jsonl (a document a line), each also .zst or .gz; folders, "
+                  "recursively")
+      ->required();
+  add_inference_flags(command, flags.inference);
+  command.add_option("--field", flags.config.field, "Field of a JSON line that holds the text")->capture_default_str();
+  command.add_flag("--strict", flags.config.strict, "Stop at the first broken document instead of leaving it out");
+  command.add_option("--segment-tokens", flags.config.segment_tokens, "Tokens that one thread reads in one step")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.add_flag("--json", flags.json, "Print the result as one line of JSON");
+  command.add_flag("--quiet", flags.quiet, "No progress line");
+}
+
+void add_add(CLI::App& memory) {
+  const auto flags = std::make_shared<BuildFlags>();
+  CLI::App* command = memory.add_subcommand("add", "Read more texts into a memory that is there");
+  command->add_option("memory", flags->out, "The memory's file")->required()->type_name("NAME.memory");
+  add_reading_flags(*command, *flags);
+  command->footer("Examples:\n  lookback memory add library.memory --model runs/books new-book.txt");
+  command->callback([flags] {
+    flags->elements = memory_elements_name(StoredMemory(flags->out).format().elements);
+    const int code = run_build(*flags);
+    if (code != 0) throw CLI::RuntimeError(code);
+  });
+}
+
 void add_build(CLI::App& memory) {
   const auto flags = std::make_shared<BuildFlags>();
   CLI::App* command = memory.add_subcommand("build", "Read texts into a memory, or add them to one");
-  command
-      ->add_option("inputs", flags->inputs,
-                   "Files .txt, .md (a document each), .jsonl (a document a line), each also .zst or .gz; folders, "
-                   "recursively")
-      ->required();
+  add_reading_flags(*command, *flags);
   command->add_option("--out", flags->out, "The memory's file")->required()->type_name("NAME.memory");
-  add_inference_flags(*command, flags->inference);
   command
       ->add_option("--elements", flags->elements,
                    "Of stored keys and values: float32, bfloat16 or int8 (a scale for each position and head)")
       ->capture_default_str();
-  command->add_option("--field", flags->config.field, "Field of a JSON line that holds the text")
-      ->capture_default_str();
-  command->add_flag("--strict", flags->config.strict, "Stop at the first broken document instead of leaving it out");
-  command->add_option("--segment-tokens", flags->config.segment_tokens, "Tokens that one thread reads in one step")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  command->add_flag("--json", flags->json, "Print the result as one line of JSON");
-  command->add_flag("--quiet", flags->quiet, "No progress line");
   command->footer(
       "Examples:\n"
       "  lookback memory build --model runs/books library/ --out library.memory\n"
@@ -242,6 +259,7 @@ void add_memory_command(CLI::App& app) {
   CLI::App* memory = app.add_subcommand("memory", "Read texts once, keep what is remembered of them");
   memory->require_subcommand(1);
   add_build(*memory);
+  add_add(*memory);
   add_merge(*memory);
   const auto info = std::make_shared<FileFlags>();
   add_on_file(*memory, "info", "What a memory holds", "info library.memory", info, run_info)

@@ -96,7 +96,7 @@ TEST_F(ProgramTest, EveryCommandHasHelpWithExamples) {
   EXPECT_EQ(all.code, 0);
   for (const char* command :
        {"tokenize", "detokenize", "prepare", "demo", "eval perplexity", "eval needle", "generate", "score", "train",
-        "estimate", "memory build", "memory merge", "memory info", "memory verify", "memory remove"}) {
+        "estimate", "memory build", "memory add", "memory merge", "memory info", "memory verify", "memory remove"}) {
     const Outcome help = lookback(std::string(command) + " --help");
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Examples:")) << command;
@@ -143,6 +143,16 @@ TEST_F(ProgramTest, ReadsAMemoryAndAsksIt) {
   EXPECT_EQ(info.at("num_tokens"), built.at("num_tokens"));
   EXPECT_EQ(info.at("file_bytes").get<std::uintmax_t>(), fs::file_size(folder / "a.memory"));
   EXPECT_TRUE(info.at("file_bytes").is_number_unsigned());
+  write_file_atomic(folder / "later.txt", "What was written later.");
+  const Json added = json_of("memory add a.memory --model run later.txt --json");
+  EXPECT_EQ(added.at("num_documents"), 1);
+  EXPECT_EQ(added.at("num_tokens"), 23);
+  const Outcome nowhere = lookback("memory add nowhere.memory --model run later.txt");
+  EXPECT_EQ(nowhere.code, exit_failed);
+  EXPECT_THAT(nowhere.err, HasSubstr("nowhere.memory"));
+  EXPECT_FALSE(fs::exists(folder / "nowhere.memory"));
+  EXPECT_EQ(json_of("memory info a.memory --json").at("documents").size(), 3U);
+  EXPECT_EQ(lookback("memory remove a.memory later.txt").code, 0);
   EXPECT_EQ(lookback("memory verify a.memory").code, 0);
   const std::string ask = "generate --model run --memory a.memory --prompt 'Line 4 of' --max-new-tokens 9 --explain";
   const Json answer = json_of(ask + " --json");
@@ -167,6 +177,10 @@ TEST_F(ProgramTest, ScoresAgree) {
   for (std::size_t i = 1; i < whole.size(); ++i) {
     EXPECT_NEAR(whole[i].get<double>(), stepped[i].get<double>(), 2e-4) << i;
   }
+  EXPECT_EQ(json_of("memory build --model run texts/short.md --out scores.memory --json").at("num_documents"), 1);
+  const Json remembering = json_of("score --model run --ids ids.json --memory scores.memory --json").at("logprobs");
+  EXPECT_EQ(remembering[7], whole[7]) << "the first chunk has retrieved nothing yet";
+  EXPECT_NE(remembering[9], whole[9]);
 }
 
 TEST_F(ProgramTest, MistakesAreNamedInOneLine) {
