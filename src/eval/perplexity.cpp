@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <bit>
-#include <chrono>
 #include <cmath>
 #include <limits>
 #include <memory>
 #include <numbers>
 
+#include "core/clock.h"
 #include "core/error.h"
 
 namespace lookback {
@@ -177,7 +177,7 @@ PerplexityResult evaluate_perplexity(Model& model, const NextDocument& next, con
   require(config.context == 0 || (config.stride >= 1 && config.stride <= config.context),
           "stride {}: must be from 1 to the context, {}", config.stride, config.context);
   const at::NoGradGuard no_gradients;
-  const auto start = std::chrono::steady_clock::now();
+  const Clock::time_point start = Clock::now();
   PerplexityResult result;
   result.context = config.context;
   result.stride = config.context == 0 ? 0 : config.stride;
@@ -217,7 +217,7 @@ PerplexityResult evaluate_perplexity(Model& model, const NextDocument& next, con
   if (result.num_tokens > 0) {
     result.standard_error = ratio_standard_error(sums, result.mean_nll(), static_cast<double>(result.num_tokens));
   }
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.seconds = seconds_since(start);
   return result;
 }
 

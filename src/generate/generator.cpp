@@ -3,19 +3,15 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 #include <utility>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "generate/beam_search.h"
 
 namespace lookback {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 bool stop_asked(const GenerateListener& listener) { return listener.stop_asked && listener.stop_asked(); }
 

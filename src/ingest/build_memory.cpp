@@ -4,13 +4,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <chrono>
 #include <future>
 #include <map>
 #include <optional>
 #include <span>
 #include <utility>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/worker_threads.h"
 #include "data/manifest.h"
@@ -20,11 +20,7 @@
 namespace lookback {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr double commit_every_seconds = 3;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 // Every tensor operation on the calling thread, whatever --threads says: a sum divided among threads depends on their
 // number.

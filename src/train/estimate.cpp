@@ -3,12 +3,12 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <memory>
 #include <numeric>
 #include <string>
 
+#include "core/clock.h"
 #include "core/random.h"
 #include "models/device.h"
 #include "models/model.h"
@@ -102,14 +102,14 @@ void measure(const RunConfig& config, TrainingEstimate& estimate) {
   options.gradient_checkpointing = config.train.gradient_checkpointing;
   std::vector<double> step_seconds;
   while (std::accumulate(step_seconds.begin(), step_seconds.end(), 0.0) < shortest_measure_seconds) {
-    const auto start = std::chrono::steady_clock::now();
+    const Clock::time_point start = Clock::now();
     model->parameters().zero_gradients();
     for (std::int64_t i = 0; i < config.train.grad_accumulation_steps; ++i) {
       accumulate_gradients(*model, batches, options);
     }
     clip_gradients(model->parameters(), config.train.clip_grad_norm);
     optimizer.step(config.train.lr);
-    step_seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    step_seconds.push_back(seconds_since(start));
   }
   const auto median = step_seconds.begin() + static_cast<std::ptrdiff_t>(step_seconds.size() / 2);
   std::nth_element(step_seconds.begin(), median, step_seconds.end());
