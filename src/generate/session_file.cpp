@@ -1,61 +1,30 @@
 #include "generate/session_file.h"
 
-#include <fmt/core.h>
-#include <xxhash.h>
-
 #include <algorithm>
 #include <string_view>
 #include <utility>
 
 #include "core/error.h"
-#include "core/files.h"
 #include "core/json.h"
+#include "nn/record_file.h"
 
 namespace lookback {
 namespace {
 
-constexpr int session_version = 1;
-constexpr const char* record_name = "session";
+constexpr RecordKind session_kind{"session", 1, "begin a new session"};
 constexpr std::string_view state_prefix = "state.";
-
-// Of names, types, shapes and elements.
-std::string checksum_of(const NamedTensors& tensors) {
-  XXH64_hash_t hash = 0;
-  for (const auto& [name, tensor] : tensors) {
-    const at::Tensor plain = tensor.cpu().contiguous();
-    std::string head = name + " " + c10::toString(plain.scalar_type());
-    for (const std::int64_t size : plain.sizes()) head += " " + std::to_string(size);
-    hash = XXH64(head.data(), head.size(), hash);
-    hash = XXH64(plain.const_data_ptr(), plain.nbytes(), hash);
-  }
-  return fmt::format("{:016x}", hash);
-}
 
 // Of the first num_chunks chunks' landmarks: the same as long as chunks are only added.
 std::string landmarks_checksum(const ChunkArchive& archive, std::int64_t num_chunks) {
-  return checksum_of({{"landmarks", archive.landmarks().narrow(0, 0, num_chunks)}});
-}
-
-at::Tensor bytes_tensor(const std::string& text) {
-  at::Tensor bytes = at::empty({static_cast<std::int64_t>(text.size())}, at::kByte);
-  std::ranges::copy(text, static_cast<char*>(bytes.mutable_data_ptr()));
-  return bytes;
-}
-
-// The tensor of that name, which leaves the list.
-at::Tensor take(NamedTensors& tensors, std::string_view name, const std::string& source) {
-  const auto found = std::ranges::find_if(tensors, [name](const auto& entry) { return entry.first == name; });
-  require(found != tensors.end(), "{}: it is no session of lookback: it has no \"{}\"", source, name);
-  at::Tensor tensor = found->second;
-  tensors.erase(found);
-  return tensor;
+  return tensors_checksum({{"landmarks", archive.landmarks().narrow(0, 0, num_chunks)}});
 }
 
 }  // namespace
 
 void save_session(const std::filesystem::path& path, const TextSession& text, const SessionOwner& owner,
                   const std::vector<std::string>& memory_paths) {
-  NamedTensors tensors{{"ids", at::tensor(text.ids, at::kLong)}};
+  NamedTensors tensors;
+  tensors.emplace_back("ids", at::tensor(text.ids, at::kLong));
   if (text.hidden.defined()) tensors.emplace_back("hidden", text.hidden);
   for (const auto& [name, tensor] : text.session->state()) {
     tensors.emplace_back(std::string(state_prefix) + name, tensor);
@@ -67,41 +36,28 @@ void save_session(const std::filesystem::path& path, const TextSession& text, co
                         {"num_chunks", num_chunks},
                         {"landmarks_checksum", landmarks_checksum(*text.memories[i].archive, num_chunks)}});
   }
-  const Json record = {{"version", session_version},
-                       {"model_fingerprint", owner.model_fingerprint},
+  const Json fields = {{"model_fingerprint", owner.model_fingerprint},
                        {"tokenizer_fingerprint", owner.tokenizer_fingerprint},
-                       {"memories", memories},
-                       {"checksum", checksum_of(tensors)}};
-  tensors.emplace(tensors.begin(), record_name, bytes_tensor(record.dump()));
-  write_atomically(path, [&](const std::filesystem::path& temporary) { write_safetensors(temporary, tensors); });
+                       {"memories", memories}};
+  write_record_file(path, session_kind, {fields, tensors});
 }
 
 SavedSession load_session(const std::filesystem::path& path) {
   const std::string source = path.string();
-  NamedTensors tensors = read_safetensors(path);
-  const at::Tensor bytes = take(tensors, record_name, source);
-  require(bytes.scalar_type() == at::kByte, "{}: it is no session of lookback", source);
-  const Json record =
-      parse_json({static_cast<const char*>(bytes.const_data_ptr()), static_cast<std::size_t>(bytes.numel())}, source);
-  const auto version = json_field<int>(record, "version", source);
-  require(version == session_version, "{}: its format has version {}, this program knows {}: {}", source, version,
-          session_version, version > session_version ? "use a newer lookback" : "begin a new session");
-  require(json_field<std::string>(record, "checksum", source) == checksum_of(tensors),
-          "{}: its checksum does not fit: the file is damaged; begin a new session", source);
-
+  Record record = read_record_file(path, session_kind);
   SavedSession saved;
-  saved.owner = {json_field<std::string>(record, "model_fingerprint", source),
-                 json_field<std::string>(record, "tokenizer_fingerprint", source)};
-  for (const Json& memory : json_field<Json>(record, "memories", source)) {
+  saved.owner = {json_field<std::string>(record.fields, "model_fingerprint", source),
+                 json_field<std::string>(record.fields, "tokenizer_fingerprint", source)};
+  for (const Json& memory : json_field<Json>(record.fields, "memories", source)) {
     saved.memories.push_back({json_field<std::string>(memory, "path", source),
                               json_field<std::int64_t>(memory, "num_chunks", source),
                               json_field<std::string>(memory, "landmarks_checksum", source)});
   }
-  const at::Tensor ids = take(tensors, "ids", source);
+  const at::Tensor ids = take_tensor(record, "ids", source);
   require(ids.scalar_type() == at::kLong && ids.dim() == 1, "{}: its text is no list of ids: the file is damaged",
           source);
   saved.ids.assign(ids.const_data_ptr<std::int64_t>(), ids.const_data_ptr<std::int64_t>() + ids.numel());
-  for (auto& [name, tensor] : tensors) {
+  for (auto& [name, tensor] : record.tensors) {
     if (name == "hidden") {
       saved.hidden = std::move(tensor);
     } else {
