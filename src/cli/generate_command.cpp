@@ -148,6 +148,7 @@ void run_one(const GenerateFlags& flags, const InferenceModel& opened) {
   if (flags.json) {
     Json json = to_json(result, with_text);
     if (flags.config.explain) json["explain"] = explanation;
+    if (!memories.qualities.empty()) json["search"] = search_json(memories);
     if (!flags.session.empty()) {
       json["session"] = flags.session;
       json["session_tokens"] = text.ids.size();
@@ -155,7 +156,7 @@ void run_one(const GenerateFlags& flags, const InferenceModel& opened) {
     print_now(dump_line(json) + "\n");
   } else {
     print_now("\n" + explanation_text(explanation));
-    progress.finish(hypotheses_text(result) + summary(result));
+    progress.finish(hypotheses_text(result) + search_text(memories) + summary(result));
     if (!flags.session.empty()) {
       progress.finish(fmt::format("[saved in {}: {} tokens; the same --session goes on]", flags.session,
                                   format_count(static_cast<double>(text.ids.size()))));

@@ -1,3 +1,5 @@
+#include "cli/memory_command.h"
+
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -261,6 +263,7 @@ void add_memory_command(CLI::App& app) {
   add_build(*memory);
   add_add(*memory);
   add_merge(*memory);
+  add_memory_index_command(*memory);
   const auto info = std::make_shared<FileFlags>();
   add_on_file(*memory, "info", "What a memory holds", "info library.memory", info, run_info)
       ->add_flag("--json", info->json, "One line of JSON");

@@ -1,5 +1,7 @@
 #include "cli/memory_flags.h"
 
+#include <fmt/core.h>
+
 #include <filesystem>
 
 #include "ingest/open_memory.h"
@@ -24,6 +26,15 @@ void add_memory_flags(CLI::App& command, MemoryFlags& flags) {
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE")
       ->default_str("1GiB");
+  command
+      .add_option("--search", flags.search,
+                  "exact, or approximate: only a few of the lists that `lookback memory index` made")
+      ->check(CLI::IsMember({"exact", "approximate"}))
+      ->capture_default_str();
+  command
+      .add_option("--probes", flags.num_probes, "Lists that an approximate search looks into; 0: what the index says")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
 }
 
 OpenedMemories open_memories(const std::vector<std::string>& paths, const MemoryFlags& flags,
@@ -37,9 +48,31 @@ OpenedMemories open_memories(const std::vector<std::string>& paths, const Memory
     memories.stored.push_back(open_memory(path, *opened.model, opened.fingerprint, opened.tokenizer.get()));
     std::shared_ptr<const ChunkArchive> tier = std::make_shared<CachedArchive>(memories.stored.back(), ram);
     if (device.is_cuda()) tier = std::make_shared<CachedArchive>(tier, gpu);
-    memories.searched.push_back(search_exactly(tier, device));
+    if (flags.search == "exact") {
+      memories.searched.push_back(search_exactly(tier, device));
+      continue;
+    }
+    const OpenedMemoryIndex index = open_memory_index(*memories.stored.back(), flags.num_probes);
+    memories.searched.push_back({tier, index.index});
+    memories.qualities.push_back(index.quality);
   }
   return memories;
+}
+
+std::string search_text(const OpenedMemories& memories) {
+  std::string text;
+  for (const SearchQuality& quality : memories.qualities) {
+    text +=
+        fmt::format("[approximate search: {:.1f}% of the exact search's chunks, measured when its index was made]\n",
+                    100 * quality.recall);
+  }
+  return text;
+}
+
+Json search_json(const OpenedMemories& memories) {
+  Json json = Json::array();
+  for (const SearchQuality& quality : memories.qualities) json.push_back(to_json(quality));
+  return json;
 }
 
 }  // namespace lookback

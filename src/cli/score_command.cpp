@@ -77,7 +77,8 @@ Json logprobs_of_row(const at::Tensor& row) {
   return list;
 }
 
-void print_json(const ScoreFlags& flags, const ScoreInput& input, const at::Tensor& logprobs, double seconds) {
+void print_json(const ScoreFlags& flags, const ScoreInput& input, const OpenedMemories& memories,
+                const at::Tensor& logprobs, double seconds) {
   const ScoreSummary summary = summarize_scores(logprobs);
   Json json;
   if (input.sequences.size() == 1) {
@@ -93,6 +94,7 @@ void print_json(const ScoreFlags& flags, const ScoreInput& input, const at::Tens
   json["bits_per_byte"] = number_or_null(bits_per_byte(summary, input.num_bytes));
   json["incremental"] = flags.options.incremental;
   json["tokens_per_second"] = number_or_null(static_cast<double>(logprobs.numel()) / seconds);
+  if (!memories.qualities.empty()) json["search"] = search_json(memories);
   fmt::print("{}\n", dump_line(json));
 }
 
@@ -145,11 +147,12 @@ void run_score(ScoreFlags& flags) {
   const double seconds = progress.elapsed_seconds();
   progress.finish();
   if (flags.json) {
-    print_json(flags, input, logprobs, seconds);
+    print_json(flags, input, memories, logprobs, seconds);
     return;
   }
   if (flags.per_token) print_tokens(input, logprobs, opened.tokenizer.get());
   print_summary(input, logprobs, seconds);
+  fmt::print("{}", search_text(memories));
 }
 
 }  // namespace

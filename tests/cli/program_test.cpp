@@ -94,9 +94,9 @@ TEST_F(ProgramTest, EveryCommandHasHelpWithExamples) {
   EXPECT_EQ(lookback("--version").code, 0);
   const Outcome all = lookback("--help");
   EXPECT_EQ(all.code, 0);
-  for (const char* command :
-       {"tokenize", "detokenize", "prepare", "demo", "eval perplexity", "eval needle", "generate", "score", "train",
-        "estimate", "memory build", "memory add", "memory merge", "memory info", "memory verify", "memory remove"}) {
+  for (const char* command : {"tokenize", "detokenize", "prepare", "demo", "eval perplexity", "eval needle", "generate",
+                              "score", "train", "estimate", "memory build", "memory add", "memory merge",
+                              "memory index", "memory info", "memory verify", "memory remove"}) {
     const Outcome help = lookback(std::string(command) + " --help");
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Examples:")) << command;
@@ -160,6 +160,10 @@ TEST_F(ProgramTest, ReadsAMemoryAndAsksIt) {
   ASSERT_EQ(retrieved.size(), 2U);
   EXPECT_EQ(retrieved.at(0).at("memory"), "a.memory");
   EXPECT_THAT(lookback(ask).out, HasSubstr("from new token 0 on:"));
+  EXPECT_EQ(json_of(ask + " --json --ram-budget 0").at("ids"), answer.at("ids"));
+  const Outcome no_index = lookback(ask + " --search approximate");
+  EXPECT_EQ(no_index.code, exit_failed);
+  EXPECT_THAT(no_index.err, HasSubstr("`lookback memory index a.memory`"));
   const Outcome removed = lookback("memory remove a.memory texts/short.md");
   EXPECT_EQ(removed.code, 0) << removed.err;
   EXPECT_EQ(json_of("memory info a.memory --json").at("documents").size(), 1U);

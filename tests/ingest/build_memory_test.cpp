@@ -7,9 +7,9 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "ingest/byte_model.h"
 #include "ingest/open_memory.h"
 #include "models/fingerprint.h"
-#include "models/small_models.h"
 
 namespace lookback {
 namespace {
@@ -18,13 +18,6 @@ namespace fs = std::filesystem;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::ThrowsMessage;
-
-ModelConfig byte_model_config() {
-  ModelConfig config = small_drt_config();
-  config.vocab_size = 300;
-  config.landmark_id = 299;
-  return config;
-}
 
 std::string some_text(std::size_t size, unsigned seed) {
   std::string text;
