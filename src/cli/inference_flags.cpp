@@ -2,6 +2,9 @@
 
 #include <ATen/Parallel.h>
 
+#include <algorithm>
+#include <thread>
+
 #include "models/device.h"
 
 namespace lookback {
@@ -14,6 +17,10 @@ void add_inference_flags(CLI::App& command, InferenceFlags& flags) {
   command.add_option("--dtype", flags.dtype, "float32 or bfloat16, of weights, activations and chunk memory")
       ->capture_default_str();
   command.add_option("--threads", flags.threads, "CPU threads (default: one a core)")->check(CLI::PositiveNumber);
+}
+
+int thread_count(const InferenceFlags& flags) {
+  return flags.threads > 0 ? flags.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
 }
 
 InferenceModel open_model(const InferenceFlags& flags) {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "cli/commands.h"
@@ -62,8 +61,7 @@ Json to_json(const BuildMemoryResult& result, const std::string& out) {
 
 int run_build(BuildFlags& flags) {
   catch_interrupts();
-  const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  flags.config.num_threads = flags.inference.threads > 0 ? flags.inference.threads : std::max(1, cores);
+  flags.config.num_threads = thread_count(flags.inference);
   const InferenceModel opened = open_model(flags.inference);
   require(opened.tokenizer != nullptr, "{}: this model folder has no tokenizer, which reading texts needs",
           flags.inference.model);

@@ -89,6 +89,17 @@ void move_to_chunk(std::int64_t chunk, std::size_t index, std::vector<std::int64
   needle_chunks[index] = chunk;
 }
 
+// Each needle's chunk, in a part of its own.
+void spread_over_parts(std::int64_t num_chunks, std::vector<std::int64_t>& needle_chunks, Random& random) {
+  const auto num_needles = static_cast<std::int64_t>(needle_chunks.size());
+  for (std::int64_t i = 0; i < num_needles; ++i) {
+    const std::int64_t begin = i * num_chunks / num_needles;
+    const std::int64_t end = (i + 1) * num_chunks / num_needles;
+    needle_chunks[static_cast<std::size_t>(i)] =
+        begin + static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(end - begin)));
+  }
+}
+
 std::vector<std::int64_t> cut_haystack(std::span<const std::int64_t> haystack, std::int64_t length, Random& random) {
   const auto size = static_cast<std::int64_t>(haystack.size());
   const bool long_enough = length < size;
@@ -135,6 +146,8 @@ void check_needle_shape(const NeedleSequenceShape& shape) {
   require(shape.num_questions >= 1, "needle sequence: {} questions, expected at least 1", shape.num_questions);
   require(shape.num_empty_chunks >= 0 && shape.depth <= 1,
           "needle sequence: num_empty_chunks {} or depth {} out of range", shape.num_empty_chunks, shape.depth);
+  require(!shape.spread || (shape.num_questions == shape.num_needles && shape.depth < 0),
+          "needle sequence: spread needles are asked for once each, and have no depth");
   require(shape.num_chunks >= shape.num_needles + shape.num_empty_chunks + 2 * shape.num_questions,
           "needle sequence: {} chunks have no room for {} needles, {} empty chunks and {} pairs of question "
           "and answer",
@@ -152,10 +165,14 @@ NeedleSequence make_needle_sequence(std::span<const std::int64_t> haystack, cons
   const auto key_indices = draw_without_replacement(static_cast<std::int64_t>(keys.size()), shape.num_needles, random);
   const std::int64_t num_needle_chunks = first_question_chunk - shape.num_empty_chunks;
   std::vector<std::int64_t> needle_chunks = draw_without_replacement(num_needle_chunks, shape.num_needles, random);
-  const std::vector<std::int64_t> asked = draw_without_replacement(shape.num_needles, shape.num_needles, random);
+  std::vector<std::int64_t> asked = draw_without_replacement(shape.num_needles, shape.num_needles, random);
   if (shape.depth >= 0) {
     move_to_chunk(std::llround(shape.depth * static_cast<double>(num_needle_chunks - 1)),
                   static_cast<std::size_t>(asked[0]), needle_chunks);
+  }
+  if (shape.spread) {
+    std::ranges::sort(asked);
+    spread_over_parts(num_needle_chunks, needle_chunks, random);
   }
   std::vector<std::string> values;
   std::vector<std::int64_t> begins;

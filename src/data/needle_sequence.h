@@ -26,6 +26,8 @@ struct NeedleSequenceShape {
   // Where the needle of the first question lies: 0 in the first chunk, 1 in the last that may hold one;
   // negative: anywhere.
   double depth = -1;
+  // Question q asks for a needle in the q-th of num_needles equal parts of the text; as many questions as needles.
+  bool spread = false;
 };
 
 // One training sequence; ids are bytes.

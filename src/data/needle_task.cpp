@@ -46,13 +46,6 @@ Ids find_drawable_ids(const Tokenizer& tokenizer) {
   return ids;
 }
 
-bool ids_are_bytes(const Tokenizer& tokenizer) {
-  const std::string text = "|What is key 90? It is";
-  const std::vector<std::int32_t> ids = tokenizer.encode(text);
-  return std::equal(ids.begin(), ids.end(), text.begin(), text.end(),
-                    [](std::int32_t id, char byte) { return id == static_cast<unsigned char>(byte); });
-}
-
 }  // namespace
 
 NeedleKind parse_needle_kind(const std::string& text) {
@@ -65,6 +58,13 @@ NeedleKind parse_needle_kind(const std::string& text) {
 std::string to_string(NeedleKind kind) {
   return std::find_if(kind_names.begin(), kind_names.end(), [&](const auto& entry) { return entry.first == kind; })
       ->second;
+}
+
+bool ids_are_bytes(const Tokenizer& tokenizer) {
+  const std::string text = "|What is key 90? It is";
+  const std::vector<std::int32_t> ids = tokenizer.encode(text);
+  return std::equal(ids.begin(), ids.end(), text.begin(), text.end(),
+                    [](std::int32_t id, char byte) { return id == static_cast<unsigned char>(byte); });
 }
 
 bool occurs_outside(std::span<const std::int64_t> answer, std::span<const std::int64_t> ids,

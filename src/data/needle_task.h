@@ -79,6 +79,9 @@ class NeedleGenerator {
   std::vector<std::int64_t> drawable_ids_;  // of which keys and values are made
 };
 
+// Whether the tokenizer's ids are a text's bytes, which the recipe's texts are made of.
+bool ids_are_bytes(const Tokenizer& tokenizer);
+
 // Whether any `run_length` tokens in a row of `answer` (all of it, when shorter) occur in `ids` outside of the
 // ranges [begins[i], ends[i]).
 bool occurs_outside(std::span<const std::int64_t> answer, std::span<const std::int64_t> ids,

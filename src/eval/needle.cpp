@@ -5,16 +5,12 @@
 #include <memory>
 #include <utility>
 
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/random.h"
 
 namespace lookback {
 namespace {
-
-struct Answers {
-  std::vector<bool> correct;
-  std::vector<Retrieval> retrievals;  // one a group, in effect for the first answer token
-};
 
 at::Tensor rows_of(const std::vector<NeedleSample>& samples, std::vector<std::int64_t> NeedleSample::* member) {
   std::vector<at::Tensor> rows;
@@ -22,49 +18,17 @@ at::Tensor rows_of(const std::vector<NeedleSample>& samples, std::vector<std::in
   return at::stack(rows);
 }
 
-// Greedy decoding gives the answer exactly when each of its tokens is the most probable one after those before it:
-// one append of the answer decides it.
-Answers ask(Model& model, const std::vector<NeedleSample>& samples, at::ScalarType dtype,
-            const PrefillOptions& options) {
-  const at::Device device = model.parameters().device();
-  const at::Tensor prompts = rows_of(samples, &NeedleSample::prompt_ids).to(device);
-  const at::Tensor answers = rows_of(samples, &NeedleSample::answer_ids).to(device);
-  const std::unique_ptr<Session> session = model.new_session(prompts.size(0), dtype);
-  at::Tensor hidden = session->prefill(prompts, options);
-  Answers result;
-  result.retrievals = session->current_retrievals();
-  const std::int64_t answer_length = answers.size(1);
-  if (answer_length > 1) hidden = at::cat({hidden, session->append(answers.narrow(1, 0, answer_length - 1))}, 1);
-  const at::Tensor logits = model.logits(hidden);
-  require(logits.isfinite().all().item<bool>(), "the model's logits hold NaN or infinity: its weights are broken");
-  const at::Tensor correct = logits.argmax(-1).eq(answers).all(1).cpu();
-  for (std::int64_t n = 0; n < correct.size(0); ++n) result.correct.push_back(correct[n].item<bool>());
-  return result;
-}
-
-// scores [E], indices [K] of one sample: was any chunk of [first, last] retrieved, and the rank of its best.
+// scores [E] (undefined: not known), indices [K] of one sample: was any chunk of [first, last] retrieved, and the rank
+// of its best.
 void count_recall(const at::Tensor& scores, const at::Tensor& indices, std::int64_t first, std::int64_t last,
                   NeedleRecall& recall) {
   recall.num_recalled += indices.ge(first).logical_and(indices.le(last)).any().item<bool>() ? 1 : 0;
+  if (!scores.defined()) {
+    recall.rank_sum = std::numeric_limits<double>::quiet_NaN();
+    return;
+  }
   const at::Tensor best = scores.narrow(0, first, last - first + 1).max();
   recall.rank_sum += 1.0 + static_cast<double>(scores.gt(best).sum().item<std::int64_t>());
-}
-
-void count_answers(const Answers& answers, const std::vector<NeedleSample>& samples, std::int64_t chunk_size,
-                   NeedleCell& cell) {
-  cell.recall.resize(answers.retrievals.size(), std::vector<NeedleRecall>(samples[0].needle_begins.size()));
-  for (std::size_t n = 0; n < samples.size(); ++n) {
-    ++cell.num_samples;
-    cell.num_correct += answers.correct[n] ? 1 : 0;
-    const auto row = static_cast<std::int64_t>(n);
-    for (std::size_t group = 0; group < answers.retrievals.size(); ++group) {
-      const Retrieval& retrieval = answers.retrievals[group];
-      for (std::size_t hop = 0; hop < samples[n].needle_begins.size(); ++hop) {
-        count_recall(retrieval.scores[row][0], retrieval.indices[row][0], samples[n].needle_begins[hop] / chunk_size,
-                     (samples[n].needle_ends[hop] - 1) / chunk_size, cell.recall[group][hop]);
-      }
-    }
-  }
 }
 
 // Streams of one seed: a sample's does not depend on what else is asked.
@@ -108,6 +72,47 @@ Json cell_json(const NeedleCell& cell) {
 }
 
 }  // namespace
+
+NeedleAnswers ask_needles(Model& model, const std::vector<NeedleSample>& samples, at::ScalarType dtype,
+                          const PrefillOptions& options, const std::vector<SearchedArchive>& memories) {
+  const at::Device device = model.parameters().device();
+  const at::Tensor prompts = rows_of(samples, &NeedleSample::prompt_ids).to(device);
+  const at::Tensor answers = rows_of(samples, &NeedleSample::answer_ids).to(device);
+  const std::unique_ptr<Session> session = model.new_session(prompts.size(0), dtype);
+  for (const SearchedArchive& memory : memories) session->attach_memory(memory);
+  const Clock::time_point start = Clock::now();
+  at::Tensor hidden = session->prefill(prompts, options);
+  model.logits(hidden).argmax(-1).cpu();
+  const double first_token_seconds = seconds_since(start);
+  NeedleAnswers result;
+  result.first_token_seconds = first_token_seconds;
+  result.retrievals = session->current_retrievals();
+  const std::int64_t answer_length = answers.size(1);
+  if (answer_length > 1) hidden = at::cat({hidden, session->append(answers.narrow(1, 0, answer_length - 1))}, 1);
+  const at::Tensor logits = model.logits(hidden);
+  require(logits.isfinite().all().item<bool>(), "the model's logits hold NaN or infinity: its weights are broken");
+  const at::Tensor correct = logits.argmax(-1).eq(answers).all(1).cpu();
+  for (std::int64_t n = 0; n < correct.size(0); ++n) result.correct.push_back(correct[n].item<bool>());
+  return result;
+}
+
+void count_needle_answers(const NeedleAnswers& answers, const std::vector<NeedleSample>& samples,
+                          std::int64_t chunk_size, NeedleCell& cell) {
+  cell.recall.resize(answers.retrievals.size(), std::vector<NeedleRecall>(samples[0].needle_begins.size()));
+  for (std::size_t n = 0; n < samples.size(); ++n) {
+    ++cell.num_samples;
+    cell.num_correct += answers.correct[n] ? 1 : 0;
+    const auto row = static_cast<std::int64_t>(n);
+    for (std::size_t group = 0; group < answers.retrievals.size(); ++group) {
+      const Retrieval& retrieval = answers.retrievals[group];
+      for (std::size_t hop = 0; hop < samples[n].needle_begins.size(); ++hop) {
+        count_recall(retrieval.scores.defined() ? retrieval.scores[row][0] : at::Tensor(), retrieval.indices[row][0],
+                     samples[n].needle_begins[hop] / chunk_size, (samples[n].needle_ends[hop] - 1) / chunk_size,
+                     cell.recall[group][hop]);
+      }
+    }
+  }
+}
 
 double NeedleCell::accuracy() const {
   if (num_samples == 0) return std::numeric_limits<double>::quiet_NaN();
@@ -153,7 +158,8 @@ NeedleEvaluation evaluate_needles(Model& model, const Tokenizer& tokenizer, std:
         return evaluation.complete;
       };
       try {
-        count_answers(ask(model, samples, config.dtype, options), samples, config.task.chunk_size, cell);
+        count_needle_answers(ask_needles(model, samples, config.dtype, options, {}), samples, config.task.chunk_size,
+                             cell);
       } catch (const Error&) {
         if (evaluation.complete) throw;
         return evaluation;
@@ -180,15 +186,8 @@ NeedleCell sum_of_depth(const NeedleEvaluation& evaluation, double depth) {
   return sum;
 }
 
-Json to_json(const NeedleEvaluation& evaluation, const NeedleEvaluationConfig& config) {
-  Json json = {{"task", to_string(config.task.kind)},  {"seed", config.seed},
-               {"chunk_size", config.task.chunk_size}, {"samples_per_cell", config.num_samples},
-               {"complete", evaluation.complete},      {"cells", Json::array()},
-               {"by_length", Json::array()},           {"by_depth", Json::array()}};
-  if (config.task.kind == NeedleKind::recipe) {
-    json["num_needles"] = config.task.num_needles;
-    json["num_empty_chunks"] = config.task.num_empty_chunks;
-  }
+void add_cells(const NeedleEvaluation& evaluation, const std::vector<std::int64_t>& lengths,
+               const std::vector<double>& depths, Json& json) {
   const auto append = [&json](const char* list, Json keys, const NeedleCell& cell) {
     keys.update(cell_json(cell));
     json[list].push_back(std::move(keys));
@@ -196,12 +195,22 @@ Json to_json(const NeedleEvaluation& evaluation, const NeedleEvaluationConfig& c
   for (const NeedleCell& cell : evaluation.cells) {
     append("cells", {{"length", cell.length}, {"depth", cell.depth}}, cell);
   }
-  for (const std::int64_t length : config.lengths) {
+  for (const std::int64_t length : lengths)
     append("by_length", {{"length", length}}, sum_of_length(evaluation, length));
+  for (const double depth : depths) append("by_depth", {{"depth", depth}}, sum_of_depth(evaluation, depth));
+}
+
+Json to_json(const NeedleEvaluation& evaluation, const NeedleEvaluationConfig& config) {
+  Json json = {{"task", to_string(config.task.kind)},
+               {"seed", config.seed},
+               {"chunk_size", config.task.chunk_size},
+               {"samples_per_cell", config.num_samples},
+               {"complete", evaluation.complete}};
+  if (config.task.kind == NeedleKind::recipe) {
+    json["num_needles"] = config.task.num_needles;
+    json["num_empty_chunks"] = config.task.num_empty_chunks;
   }
-  for (const double depth : config.depths) {
-    append("by_depth", {{"depth", depth}}, sum_of_depth(evaluation, depth));
-  }
+  add_cells(evaluation, config.lengths, config.depths, json);
   return json;
 }
 

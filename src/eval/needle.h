@@ -30,7 +30,7 @@ struct NeedleEvaluationConfig {
 // How often one upper group's retrieval, in effect at the answer, held a chunk of one needle.
 struct NeedleRecall {
   std::int64_t num_recalled = 0;
-  // Over the samples, of the best-scored of the needle's chunks; 1 is first.
+  // Over the samples, of the best-scored of the needle's chunks; 1 is first. NaN where not all scores are computed.
   double rank_sum = 0;
 };
 
@@ -45,6 +45,22 @@ struct NeedleCell {
   Interval interval() const { return wilson_interval(num_correct, num_samples); }
 };
 
+// What a model says to some samples.
+struct NeedleAnswers {
+  std::vector<bool> correct;
+  std::vector<Retrieval> retrievals;  // one a group, in effect for the first answer token
+  double first_token_seconds = 0;     // from the prompt to the first answer token
+};
+
+// Greedy decoding gives the answer exactly when each of its tokens is the most probable one after those before it: one
+// append of the answer decides it. Samples are of one length.
+NeedleAnswers ask_needles(Model& model, const std::vector<NeedleSample>& samples, at::ScalarType dtype,
+                          const PrefillOptions& options, const std::vector<SearchedArchive>& memories);
+
+// Adds them to a cell.
+void count_needle_answers(const NeedleAnswers& answers, const std::vector<NeedleSample>& samples,
+                          std::int64_t chunk_size, NeedleCell& cell);
+
 struct NeedleEvaluation {
   std::vector<NeedleCell> cells;  // [length][depth] in one row
   bool complete = true;           // false: interrupted, later cells have fewer samples
@@ -58,6 +74,10 @@ using NeedleProgress = std::function<bool(double done_tokens, double total_token
 // the first is asked.
 NeedleEvaluation evaluate_needles(Model& model, const Tokenizer& tokenizer, std::span<const std::int64_t> haystack,
                                   const NeedleEvaluationConfig& config, const NeedleProgress& on_progress);
+
+// Cells, sums by length and by depth, for machines.
+void add_cells(const NeedleEvaluation& evaluation, const std::vector<std::int64_t>& lengths,
+               const std::vector<double>& depths, Json& json);
 
 // The cells of one length (depths of one depth) together.
 NeedleCell sum_of_length(const NeedleEvaluation& evaluation, std::int64_t length);
