@@ -2,10 +2,18 @@
 // is the part of the speed that is left.
 #include <ATen/core/grad_mode.h>
 #include <benchmark/benchmark.h>
+#include <fmt/core.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <memory>
 
 #include "bench_models.h"
+#include "ingest/build_memory.h"
+#include "memory/chunk_cache.h"
+#include "memory/memory_writer.h"
+#include "memory/stored_memory.h"
 #include "models/model.h"
 #include "side_by_side.h"
 
@@ -39,31 +47,100 @@ at::Tensor some_ids(std::int64_t num_sequences, std::int64_t length) {
   return at::randint(0, 256, {num_sequences, length}, at::kLong);
 }
 
-void BM_Decode(benchmark::State& state, const ModelConfig& config) {
-  const at::NoGradGuard no_gradients;
-  const std::int64_t batch_size = state.range(0);
-  const std::unique_ptr<Model> model = make_model(config, at::kCPU, 1);
-  model->parameters().freeze(at::kFloat);
-  constexpr std::int64_t short_tokens = 16'000, long_tokens = 16'000'000, distinct_chunks = 4096;
-  const auto archive = std::make_shared<RepeatedArchive>(
-      model->read_chunks(some_ids(1, distinct_chunks * config.chunk_size), 0, at::kFloat),
+constexpr std::int64_t short_tokens = 16'000, long_tokens = 16'000'000, distinct_chunks = 4096;
+
+std::shared_ptr<const RepeatedArchive> long_archive(Model& model) {
+  const ModelConfig& config = model.config();
+  return std::make_shared<RepeatedArchive>(
+      model.read_chunks(some_ids(1, distinct_chunks * config.chunk_size), 0, at::kFloat),
       long_tokens / config.chunk_size);
-  const auto with_memory = model->new_session(batch_size, at::kFloat);
-  with_memory->attach_memory(search_exactly(archive, at::kCPU));
-  const auto without = model->new_session(batch_size, at::kFloat);
+}
+
+// A memory file in int8 with these chunks. The operating system may hold it in its cache.
+std::shared_ptr<const StoredMemory> store(const RepeatedArchive& archive, Model& model,
+                                          const std::filesystem::path& path) {
+  const MemoryFormat format = memory_format(model.config(), "bench", nullptr, MemoryElements::int8);
+  MemoryWriter writer(path, format);
+  const std::uint64_t document = writer.begin_document("repeated", "bench");
+  constexpr std::int64_t block_chunks = 32;
+  for (std::int64_t first = 0; first < archive.num_chunks(); first += block_chunks) {
+    const std::int64_t count = std::min(block_chunks, archive.num_chunks() - first);
+    ChunkBlock block;
+    block.key = at::empty({count, format.chunk_size, format.num_heads, format.head_dim});
+    block.value = at::empty_like(block.key);
+    for (std::int64_t i = 0; i < count; ++i) {
+      at::Tensor key = block.key[i];
+      at::Tensor value = block.value[i];
+      archive.read(first + i, key, value);
+    }
+    block.landmarks = archive.landmarks().narrow(0, first, count);
+    block.token_ids = at::zeros({count, format.chunk_size}, at::kLong);
+    block.text_begins.resize(static_cast<std::size_t>(count));
+    writer.append(document, encode_block(block, format), count * format.chunk_size, 0);
+    if (first % (block_chunks * 64) == 0) writer.commit();
+  }
+  writer.finish_document(document);
+  writer.commit();
+  return std::make_shared<StoredMemory>(path);
+}
+
+// Of sixteen million tokens against sixteen thousand, a chunk's tokens a turn: one of them retrieves.
+void race_against_16k(benchmark::State& state, Model& model, const SearchedArchive& memory) {
+  const std::int64_t batch_size = state.range(0);
+  const auto with_memory = model.new_session(batch_size, at::kFloat);
+  with_memory->attach_memory(memory);
+  const auto without = model.new_session(batch_size, at::kFloat);
   with_memory->prefill(some_ids(batch_size, 1000), {});
   without->prefill(some_ids(batch_size, short_tokens), {});
   const auto decode = [&](Session& session) {
-    // As many as a chunk has: one of them retrieves.
-    for (std::int64_t i = 0; i < config.chunk_size; ++i) {
-      benchmark::DoNotOptimize(model->logits(session.append(some_ids(batch_size, 1))));
+    for (std::int64_t i = 0; i < model.config().chunk_size; ++i) {
+      benchmark::DoNotOptimize(model.logits(session.append(some_ids(batch_size, 1))));
     }
   };
   run_contest(state, {.ours = [&] { decode(*with_memory); }, .rivals = {{"16k", [&] { decode(*without); }}}});
+  state.counters["tokens_per_second"] = benchmark::Counter(static_cast<double>(batch_size * model.config().chunk_size),
+                                                           benchmark::Counter::kIsIterationInvariantRate);
 }
+
+std::unique_ptr<Model> frozen_model(const ModelConfig& config) {
+  std::unique_ptr<Model> model = make_model(config, at::kCPU, 1);
+  model->parameters().freeze(at::kFloat);
+  return model;
+}
+
+void BM_Decode(benchmark::State& state, const ModelConfig& config) {
+  const at::NoGradGuard no_gradients;
+  const std::unique_ptr<Model> model = frozen_model(config);
+  race_against_16k(state, *model, search_exactly(long_archive(*model), at::kCPU));
+}
+
+// Through the tiers: 9 GB of int8 in a file, 256 MiB of chunks in memory.
+void BM_DecodeFromFile(benchmark::State& state, const ModelConfig& config) {
+  const at::NoGradGuard no_gradients;
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / fmt::format("lookback_bench_{}", ::getpid());
+  std::filesystem::create_directories(folder);
+  if (std::filesystem::space(folder).available < 12'000'000'000) {
+    state.SkipWithError("needs 12 GB of disk in the temporary folder");
+    return;
+  }
+  const std::unique_ptr<Model> model = frozen_model(config);
+  {
+    const auto stored = store(*long_archive(*model), *model, folder / "long.memory");
+    const auto ram = std::make_shared<ChunkCache>(at::kCPU, std::int64_t{256} << 20U);
+    race_against_16k(state, *model, search_exactly(std::make_shared<CachedArchive>(stored, ram), at::kCPU));
+  }
+  std::filesystem::remove_all(folder);
+}
+
 BENCHMARK_CAPTURE(BM_Decode, seven_million, seven_million())
     ->Arg(1)
     ->Arg(4)
+    ->Iterations(3)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_DecodeFromFile, seven_million, seven_million())
+    ->Arg(1)
     ->Iterations(3)
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);

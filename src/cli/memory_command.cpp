@@ -42,8 +42,11 @@ struct FileFlags {
 std::string progress_text(const BuildMemoryProgress& progress, double seconds) {
   const auto done = static_cast<double>(progress.disk_bytes);
   const auto total = static_cast<double>(std::max<std::int64_t>(progress.disk_bytes_total, 1));
+  // A reading that goes on passes over what is known in no time.
+  const auto known = static_cast<double>(progress.disk_bytes_known);
   return fmt::format("memory {:.0f}% | ETA {} | {} tokens | {} tok/s | {} documents", 100 * done / total,
-                     eta_text(done, total, seconds), format_count(static_cast<double>(progress.num_tokens)),
+                     eta_text(done - known, total - known, seconds),
+                     format_count(static_cast<double>(progress.num_tokens)),
                      format_count(static_cast<double>(progress.num_tokens) / std::max(seconds, 1e-9)),
                      format_count(static_cast<double>(progress.num_documents)));
 }

@@ -1,8 +1,8 @@
 // Sessions on disk: a conversation that goes on in another process.
 //
-// A safetensors file. Its tensor "session" holds JSON: the format's version, what model, tokenizer and memories the
-// session belongs to, and a checksum of the other tensors: "ids", the text; "hidden", if the session has read all of
-// it; "state.*", the session's own (Session::state).
+// A record file (nn/record_file.h) whose fields say what model, tokenizer and memories the session belongs to, and whose
+// tensors are "ids", the text; "hidden", if the session has read all of it; "state.*", the session's own
+// (Session::state).
 #pragma once
 
 #include <cstdint>

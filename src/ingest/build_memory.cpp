@@ -103,7 +103,8 @@ class MemoryBuilder {
         result_.interrupted = stop_asked();
         break;
       }
-      progress_.disk_bytes = block->block.disk_bytes;
+      const std::int64_t before = std::exchange(progress_.disk_bytes, block->block.disk_bytes);
+      if (!has_segments_) progress_.disk_bytes_known = before;
       add(*block);
     }
     if (!result_.interrupted) read_segments();
@@ -233,6 +234,7 @@ class MemoryBuilder {
     document.bytes_given = document.text_bytes;
     document.next_chunk = end_chunk;
     segment_tokens_ += size;
+    has_segments_ = true;
     segments_.push_back(std::move(segment));
     forget_old_tokens();
     if (segment_tokens_ >= config_.num_threads * segment_chunks_ * chunk_size_ && !result_.interrupted) {
@@ -326,6 +328,7 @@ class MemoryBuilder {
   std::vector<Segment> segments_;  // to be read
   std::vector<Segment> being_read_;
   std::int64_t segment_tokens_ = 0;  // in them, halos included
+  bool has_segments_ = false;        // some were made in this run
   Clock::time_point last_commit_ = Clock::now();
   BuildMemoryProgress progress_;
   BuildMemoryResult result_;

@@ -9,6 +9,7 @@
 #include "core/files.h"
 #include "ingest/byte_model.h"
 #include "ingest/open_memory.h"
+#include "memory/memory_writer.h"
 #include "models/fingerprint.h"
 
 namespace lookback {
@@ -259,6 +260,24 @@ TEST_F(BuildMemoryTest, SessionsRetrieveFromItAsTheWholeForwardDoes) {
   }
   EXPECT_THAT([&] { by_token->attach_memory(search_exactly(first, at::kCPU)); },
               ThrowsMessage<Error>(HasSubstr("before the text begins")));
+}
+
+// The session keeps the state in which its memory was opened; who opens it later does not find the document.
+TEST_F(BuildMemoryTest, ADocumentRemovedWhileASessionUsesItServesThatSessionToItsEnd) {
+  build(config("a"));
+  const auto memory = open("a");
+  const at::Tensor ids = ids_of(some_text(120, 10));
+  const auto session = model_->new_session(1, at::kFloat);
+  const auto undisturbed = model_->new_session(1, at::kFloat);
+  session->attach_memory(search_exactly(memory, at::kCPU));
+  undisturbed->attach_memory(search_exactly(open("a"), at::kCPU));
+  session->append(ids.narrow(1, 0, 50));
+  MemoryWriter writer(folder_ / "a", memory->format());
+  writer.remove_document(memory->documents().front().id);
+  writer.commit();
+  const at::Tensor expected = undisturbed->append(ids).narrow(1, 50, 70);
+  EXPECT_TRUE(session->append(ids.narrow(1, 50, 70)).allclose(expected, 1e-4, 1e-4));
+  EXPECT_EQ(open("a")->documents().size(), 2U);
 }
 
 TEST(ReadChunks, APartReadWithItsHaloIsThatOfTheWhole) {
