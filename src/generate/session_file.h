@@ -1,7 +1,7 @@
 // Sessions on disk: a conversation that goes on in another process.
 //
-// A record file (nn/record_file.h) whose fields say what model, tokenizer and memories the session belongs to, and whose
-// tensors are "ids", the text; "hidden", if the session has read all of it; "state.*", the session's own
+// A record file (nn/record_file.h) whose fields say what model, tokenizer and memories the session belongs to, and
+// whose tensors are "ids", the text; "hidden", if the session has read all of it; "state.*", the session's own
 // (Session::state).
 #pragma once
 

@@ -26,7 +26,7 @@ struct BuildMemoryConfig {
 };
 
 struct BuildMemoryProgress {
-  std::int64_t disk_bytes = 0;  // of the inputs, read so far
+  std::int64_t disk_bytes = 0;        // of the inputs, read so far
   std::int64_t disk_bytes_known = 0;  // of them, before the first that had to be read in this run
   std::int64_t disk_bytes_total = 0;
   std::int64_t num_tokens = 0;  // read in this run

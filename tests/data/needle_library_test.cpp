@@ -1,5 +1,6 @@
 #include "data/needle_library.h"
 
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -40,7 +41,7 @@ TEST(NeedleLibrary, EveryQuestionIsAnsweredByTheNeedleOfItsPart) {
       const std::string needle = text.substr(begin, static_cast<std::size_t>(question.needle_ends.at(0)) - begin);
       const std::string answer = text_of(question.answer_ids);
       const std::string key = needle.substr(5, needle.find(' ', 5) - 5);
-      EXPECT_EQ(needle, "|key " + key + " is " + answer + "|");
+      EXPECT_EQ(needle, fmt::format("|key {} is {}|", key, answer));
       EXPECT_TRUE(keys.insert(key).second) << "a key of two needles";
       // Inside one chunk, in the q-th of 50 equal parts.
       EXPECT_EQ(begin / 31, (begin + needle.size() - 1) / 31);

@@ -10,7 +10,7 @@ namespace {
 
 using ::testing::ElementsAre;
 
-constexpr std::int64_t chunk_bytes = 2 * 3 * 2 * 4 * 4;  // keys and values [3, 2, 4], float32
+constexpr std::int64_t chunk_bytes = std::int64_t{2} * 3 * 2 * 4 * 4;  // keys and values [3, 2, 4], float32
 
 // Chunk c holds `first` + c, and every read is noted.
 class NotingArchive : public ChunkArchive {
