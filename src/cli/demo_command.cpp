@@ -42,8 +42,7 @@ void print_summary(const DemoReport& report, const std::filesystem::path& page) 
 
 int run(const DemoOptions& options, bool json) {
   catch_interrupts();
-  fmt::print(stderr,
-             "Two models of 0.2M parameters learn from scratch to find needles; a few minutes on two cores.\n");
+  fmt::print(stderr, "Two models of 0.2M parameters learn from scratch to find needles; a few minutes on two cores.\n");
   const std::optional<DemoReport> report = run_demo(options);
   if (!report) {
     fmt::print(stderr, "Interrupted; all that is finished is saved in {}. The same command goes on from here.\n",

@@ -90,7 +90,7 @@ Axes axes_of(const LineChart& chart) {
     x = {x.low - 1, x.high + 1};
   }
   if (chart.percent_y) return {x, {-0.03, 1.03}, chart.log_x};
-  y = {std::min(y.low, 0.0), std::min(y.high, chart.y_limit)};
+  y = {chart.zoom_y ? std::min(y.low, chart.y_limit) : std::min(y.low, 0.0), std::min(y.high, chart.y_limit)};
   if (y.high == y.low) y.high = y.low + 1;
   const double step = round_step(y.high - y.low, 6);
   return {x, {std::floor(y.low / step) * step, std::ceil(y.high / step) * step}, chart.log_x};

@@ -42,6 +42,7 @@ struct LineChart {
   std::string y_label;
   bool log_x = false;
   bool percent_y = false;                                    // values in [0, 1], drawn on a whole axis from 0% to 100%
+  bool zoom_y = false;                                       // the axis begins at the least value, not at 0
   double y_limit = std::numeric_limits<double>::infinity();  // values above are drawn at it
   std::vector<ChartTick> x_ticks = {};                       // empty: round numbers
   std::vector<ChartSeries> series = {};

@@ -43,6 +43,36 @@ validate_every = 2
 validation_windows = 2
 )";
 
+constexpr const char* compare_config = R"(
+[compare]
+match_parameters = "drt"
+contexts = "32,full"
+max_tokens = "1K"
+prompt_tokens = "30"
+new_tokens = 4
+
+[model]
+hidden_size = 16
+intermediate_size = 32
+num_attention_heads = 2
+slide_window = 16
+
+[train]
+steps = 2
+batch_size = 2
+context_length = 64
+lr = 1e-2
+threads = 1
+
+[[models]]
+name = "drt"
+model = {lookback_model = "drt", enc_chunk_size = 8, chunk_topk = 2, encoder_layers = 1, decoder_layers = [1, 1]}
+
+[[models]]
+name = "window"
+model = {lookback_model = "sliding-window", num_hidden_layers = 4}
+)";
+
 class ProgramTest : public testing::Test {
  protected:
   struct Outcome {
@@ -95,7 +125,7 @@ TEST_F(ProgramTest, EveryCommandHasHelpWithExamples) {
   const Outcome all = lookback("--help");
   EXPECT_EQ(all.code, 0);
   for (const char* command : {"tokenize", "detokenize", "prepare", "demo", "eval perplexity", "eval needle", "generate",
-                              "score", "train", "estimate", "memory build", "memory add", "memory merge",
+                              "score", "train", "estimate", "compare", "memory build", "memory add", "memory merge",
                               "memory index", "memory info", "memory verify", "memory remove"}) {
     const Outcome help = lookback(std::string(command) + " --help");
     EXPECT_EQ(help.code, 0) << command;
@@ -185,6 +215,28 @@ TEST_F(ProgramTest, ScoresAgree) {
   const Json remembering = json_of("score --model run --ids ids.json --memory scores.memory --json").at("logprobs");
   EXPECT_EQ(remembering[7], whole[7]) << "the first chunk has retrieved nothing yet";
   EXPECT_NE(remembering[9], whole[9]);
+}
+
+TEST_F(ProgramTest, ComparesModelsAndGoesOn) {
+  make_run();
+  write_file_atomic(folder / "compare.toml", std::string(compare_config));
+  const std::string command = "compare --config compare.toml --data data --out compare --threads 1";
+  const Outcome plan = lookback(command + " --plan");
+  EXPECT_EQ(plan.code, 0) << plan.err;
+  EXPECT_THAT(plan.err, HasSubstr("window"));
+  EXPECT_FALSE(fs::exists(folder / "compare"));
+  const Json result = json_of(command + " --json");
+  EXPECT_TRUE(result.at("complete"));
+  ASSERT_EQ(result.at("results").size(), 2U);
+  for (const Json& one : result.at("results")) {
+    EXPECT_EQ(one.at("perplexity").at("output").at("results").at(0).at("num_tokens"), 19);
+    EXPECT_EQ(one.at("speed").at("output").at("new_tokens"), 4);
+  }
+  EXPECT_EQ(json_of(command + " --json").at("results"), result.at("results"));
+  for (const char* report : {"report.html", "report.md", "report.csv", "report.json"}) {
+    EXPECT_TRUE(fs::exists(folder / "compare" / report)) << report;
+  }
+  EXPECT_THAT(lookback(command).out, HasSubstr("training tokens/s"));
 }
 
 TEST_F(ProgramTest, MistakesAreNamedInOneLine) {

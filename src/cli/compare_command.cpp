@@ -1,0 +1,147 @@
+// lookback compare: several models trained on the same tokens and measured on the same text; one table.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "cli/commands.h"
+#include "cli/compare_results.h"
+#include "cli/exit_codes.h"
+#include "cli/parse_list.h"
+#include "cli/program_path.h"
+#include "cli/run_config_flags.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/interrupt.h"
+#include "data/token_dataset.h"
+#include "eval/compare_run.h"
+#include "report/compare_report.h"
+#include "report/text_table.h"
+#include "report/units.h"
+#include "train/toml.h"
+
+namespace lookback {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct CompareFlags {
+  std::string config, data, valid, out;
+  int threads = 0;
+  bool plan_only = false;
+  bool json = false;
+};
+
+void print_plan(const ComparePlan& plan) {
+  std::vector<std::vector<std::string>> rows = {{"model", "kind", "parameters", "seeds"}};
+  for (const CompareModel& model : plan.models) {
+    rows.push_back({model.name, model.kind, group_digits(model.num_parameters), std::to_string(model.seeds.size())});
+  }
+  fmt::print(stderr, "{}\n", text_table(rows, "  "));
+}
+
+// The beginning of a prepared text.
+std::vector<std::int64_t> prompt_of(const std::string& folder, const std::string& size) {
+  const TokenDataset dataset(folder);
+  std::vector<std::int64_t> ids(
+      static_cast<std::size_t>(std::min(dataset.num_tokens(), parse_size(size, "prompt_tokens"))));
+  dataset.read(0, ids);
+  return ids;
+}
+
+std::string machine_text() {
+  return fmt::format(
+      "{} processor{}; each step a process of its own, one after the other. The commands of each model's "
+      "first seed:",
+      std::thread::hardware_concurrency(), std::thread::hardware_concurrency() == 1 ? "" : "s");
+}
+
+void write_reports(const CompareReport& report, const fs::path& out) {
+  write_file_atomic(out / "report.md", compare_markdown(report));
+  write_file_atomic(out / "report.csv", compare_csv(report));
+  write_file_atomic(out / "report.html", compare_report_html(report));
+}
+
+void run_compare_command(const CompareFlags& flags) {
+  catch_interrupts();
+  const DataFolders folders = find_data_folders(flags.data);
+  const std::string valid = flags.valid.empty() ? folders.valid : find_data_folders(flags.valid).train;
+  require(!valid.empty(), "{}: has no validation part: prepare it with --valid-fraction, or give --valid", flags.data);
+  const TokenDataset train(folders.train);
+  require(TokenDataset(valid).manifest().tokenizer_fingerprint == train.manifest().tokenizer_fingerprint,
+          "{}: was prepared with another tokenizer than {}", valid, folders.train);
+  const ComparePlan plan =
+      parse_compare_plan(read_toml_file(flags.config), flags.config, VocabularyHint{train.manifest().vocab_size});
+  if (!flags.json) print_plan(plan);
+  if (flags.plan_only) return;
+
+  const CompareSetting setting{.out = flags.out,
+                               .data = folders.train,
+                               .valid = valid,
+                               .prompt_ids = prompt_of(valid, plan.prompt_tokens),
+                               .program = program_path(),
+                               .threads = flags.threads};
+  CompareListener listener;
+  listener.stop = interrupted;
+  listener.begins = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
+  const bool complete = run_compare(plan, setting, listener);
+  const std::vector<CompareResult> results = read_compare_results(plan, flags.out);
+  CompareReport report = make_compare_report(plan, results);
+  report.machine = machine_text();
+  const bool any = std::ranges::any_of(report.models, [](const ComparedModel& model) { return model.num_seeds > 0; });
+  if (any) {
+    write_reports(report, flags.out);
+    if (!flags.json) {
+      fmt::print("{}\n{}\n{}\nReport: {}\n", text_table(compare_quality_table(report), ""),
+                 text_table(compare_position_table(report), ""), text_table(compare_cost_table(report), ""),
+                 (fs::path(flags.out) / "report.html").string());
+    }
+  }
+  Json all = Json::array();
+  for (const CompareResult& result : results) {
+    all.push_back({{"model", result.model},
+                   {"seed", result.seed},
+                   {"train", result.train},
+                   {"perplexity", result.perplexity},
+                   {"speed", result.speed}});
+  }
+  const Json json = {{"complete", complete}, {"plan", to_json(plan)}, {"results", all}};
+  write_json_file(fs::path(flags.out) / "report.json", json);
+  if (flags.json) fmt::print("{}\n", dump_line(json));
+  if (complete) return;
+  fmt::print(stderr, "Stopped; what is done is kept in {}. The same command goes on from there.\n", flags.out);
+  throw CLI::RuntimeError(exit_interrupted);
+}
+
+}  // namespace
+
+void add_compare_command(CLI::App& app) {
+  const auto flags = std::make_shared<CompareFlags>();
+  CLI::App* command = app.add_subcommand(
+      "compare", "Train several models on the same tokens, measure them on the same text, one table");
+  command->add_option("--config", flags->config, "What to compare (TOML): [compare], [model], [train], [[models]]")
+      ->required()
+      ->type_name("F.toml");
+  command->add_option("--data", flags->data, "Prepared data: a folder of `lookback prepare`")
+      ->required()
+      ->type_name("DIR");
+  command->add_option("--valid", flags->valid, "Prepared text to measure on (default: DIR's validation part)")
+      ->type_name("DIR");
+  command->add_option("--out", flags->out, "Folder of all runs, results and reports")->required()->type_name("OUT");
+  command->add_option("--threads", flags->threads, "CPU threads of evaluation (default: one a core)")
+      ->check(CLI::PositiveNumber);
+  command->add_flag("--plan", flags->plan_only, "Only say which models these are, with their numbers of parameters");
+  command->add_flag("--json", flags->json, "One line of JSON at the end: what OUT/report.json holds");
+  command->footer(
+      "Examples:\n"
+      "  lookback compare --config configs/compare-small.toml --data prepared --out compare\n"
+      "  lookback compare --config configs/compare-small.toml --data prepared --out compare --plan\n"
+      "OUT gets report.html, report.md, report.csv and report.json; each model's run folder is OUT/runs/NAME-seedN.\n"
+      "Ctrl-C saves; the same command goes on where it stopped. docs/comparison.md says what is measured.");
+  command->callback([flags] { run_compare_command(*flags); });
+}
+
+}  // namespace lookback

@@ -1,0 +1,137 @@
+#include "cli/compare_results.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "cli/parse_list.h"
+#include "core/json.h"
+#include "core/version.h"
+
+namespace lookback {
+namespace {
+
+// One figure of every seed that has it.
+template <typename Figure>
+SeedRange range_over(const std::vector<const CompareResult*>& seeds, const Figure& figure) {
+  std::vector<double> values;
+  for (const CompareResult* seed : seeds) {
+    const Json value = figure(*seed);
+    if (value.is_number()) values.push_back(value.get<double>());
+  }
+  return range_of(values);
+}
+
+Json output_of(const Json& step) {
+  return step.is_null() ? Json(nullptr) : json_field<Json>(step, "output", "results");
+}
+
+Json peak_of(const Json& step) { return step.is_null() ? Json(nullptr) : step.at("peak_resident_bytes"); }
+
+Json perplexity_entry(const CompareResult& result, std::size_t context) {
+  const Json output = output_of(result.perplexity);
+  if (output.is_null()) return nullptr;
+  const Json entries = json_field<Json>(output, "results", "results");
+  return context < entries.size() ? entries.at(context) : Json(nullptr);
+}
+
+Json field_or_null(const Json& value, const char* key) {
+  return value.is_object() && value.contains(key) ? value.at(key) : Json(nullptr);
+}
+
+// The speed of a typical step: the first ones and those beside other work count little.
+Json median_training_speed(const CompareResult& result) {
+  std::vector<double> values;
+  for (const Json& step : result.metrics) values.push_back(step.value("tokens_per_second", 0.0));
+  if (values.empty() || result.train.is_null()) return nullptr;
+  std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
+  return values[values.size() / 2];
+}
+
+Json last_validation_loss(const CompareResult& result) {
+  Json loss = nullptr;
+  for (const Json& step : result.metrics) {
+    if (step.contains("validation_loss") && step.at("validation_loss").is_number()) loss = step.at("validation_loss");
+  }
+  return loss;
+}
+
+// State that grows with the context, over what was read and written.
+Json state_per_token(const CompareResult& result) {
+  const Json speed = output_of(result.speed);
+  if (speed.is_null()) return nullptr;
+  return speed.at("memory_bytes").get<double>() /
+         (speed.at("prompt_tokens").get<double>() + speed.at("new_tokens").get<double>());
+}
+
+ComparedModel model_of(const CompareModel& model, const std::vector<const CompareResult*>& seeds,
+                       std::size_t num_contexts) {
+  ComparedModel row;
+  row.name = model.name;
+  row.kind = model.kind;
+  row.num_parameters = model.num_parameters;
+  row.num_seeds = std::ranges::count_if(seeds, [](const CompareResult* seed) { return !seed->speed.is_null(); });
+  for (std::size_t i = 0; i < num_contexts; ++i) {
+    const auto field = [i](const char* key) {
+      return [i, key](const CompareResult& seed) { return field_or_null(perplexity_entry(seed, i), key); };
+    };
+    row.perplexities.push_back(range_over(seeds, field("perplexity")));
+    row.bits_per_byte.push_back(range_over(seeds, field("bits_per_byte")));
+  }
+  row.validation_loss = range_over(seeds, last_validation_loss);
+  row.training_tokens_per_second = range_over(seeds, median_training_speed);
+  row.training_peak_bytes = range_over(seeds, [](const CompareResult& seed) { return peak_of(seed.train); });
+  row.inference_peak_bytes = range_over(seeds, [](const CompareResult& seed) { return peak_of(seed.speed); });
+  const auto speed = [](const char* key) {
+    return [key](const CompareResult& seed) { return field_or_null(output_of(seed.speed), key); };
+  };
+  row.ingest_tokens_per_second = range_over(seeds, speed("prefill_tokens_per_second"));
+  row.decode_tokens_per_second = range_over(seeds, speed("decode_tokens_per_second"));
+  row.window_bytes = range_over(seeds, speed("window_bytes"));
+  row.memory_bytes_per_token = range_over(seeds, state_per_token);
+  for (const Json& step : seeds.front()->metrics) {
+    row.training_tokens = step.at("tokens").get<std::int64_t>();
+    if (!step.contains("validation_loss") || !step.at("validation_loss").is_number()) continue;
+    row.validation_curve.emplace_back(step.at("tokens").get<double>(), step.at("validation_loss").get<double>());
+  }
+  return row;
+}
+
+}  // namespace
+
+CompareReport make_compare_report(const ComparePlan& plan, const std::vector<CompareResult>& results) {
+  CompareReport report;
+  report.contexts = split_list(plan.contexts);
+  report.version = version;
+  // By position: where most of the document can be seen.
+  const auto full = std::ranges::find(report.contexts, "full");
+  const auto widest = static_cast<std::size_t>(full == report.contexts.end() ? std::ssize(report.contexts) - 1
+                                                                             : full - report.contexts.begin());
+  for (const CompareModel& model : plan.models) {
+    std::vector<const CompareResult*> seeds;
+    for (const CompareResult& result : results) {
+      if (result.model == model.name) seeds.push_back(&result);
+    }
+    ComparedModel row = model_of(model, seeds, report.contexts.size());
+    const Json entry = perplexity_entry(*seeds.front(), widest);
+    const Json buckets = field_or_null(entry, "positions");
+    for (std::size_t i = 0; i < (buckets.is_null() ? 0 : buckets.size()); ++i) {
+      row.by_position.push_back(range_over(seeds, [&](const CompareResult& seed) {
+        const Json own = field_or_null(perplexity_entry(seed, widest), "positions");
+        return own.is_null() || i >= own.size() ? Json(nullptr) : own.at(i).at("mean_nll");
+      }));
+      if (report.positions.size() > i) continue;
+      report.positions.emplace_back(buckets.at(i).at("begin").get<double>(), buckets.at(i).at("end").get<double>());
+    }
+    if (!entry.is_null()) report.scored_tokens = entry.at("num_tokens").get<std::int64_t>();
+    const Json speed = output_of(seeds.front()->speed);
+    if (!speed.is_null()) report.prompt_tokens = speed.at("prompt_tokens").get<std::int64_t>();
+    for (const Json* step : {&seeds.front()->train, &seeds.front()->perplexity, &seeds.front()->speed}) {
+      if (!step->is_null()) report.commands.push_back(step->at("command").get<std::string>());
+    }
+    report.models.push_back(std::move(row));
+  }
+  return report;
+}
+
+}  // namespace lookback

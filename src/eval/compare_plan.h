@@ -1,0 +1,50 @@
+// compare.toml: which models to train on the same text, how often, and what to measure of them.
+//
+//   [compare]
+//   seeds = [0]                 of every model that says nothing else
+//   match_parameters = "drt"    the others' MLPs get the width that brings their number of parameters nearest to its
+//   contexts = "1K,4K,full"     as `eval perplexity --context`
+//   max_tokens = "256K"         of the validation text that are scored
+//   prompt_tokens = "16K"       read, and
+//   new_tokens = 256            written, for the speeds
+//   [model], [train]            as in run.toml: what all models share
+//   [[models]]
+//   name = "drt"
+//   seeds = [0, 1, 2]
+//   [models.model], [models.train]   keys over the shared ones
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/json.h"
+#include "train/run_config.h"
+
+namespace lookback {
+
+struct CompareModel {
+  std::string name;
+  std::string kind;
+  std::vector<std::int64_t> seeds;
+  Json run;  // [model] and [train], complete but for what follows the data
+  std::int64_t num_parameters = 0;
+};
+
+struct ComparePlan {
+  std::vector<CompareModel> models;
+  std::string contexts = "1K,4K,full";
+  std::string max_tokens = "256K";
+  std::string prompt_tokens = "16K";
+  std::int64_t new_tokens = 256;
+};
+
+// `value` as read_toml_file gives it, `source` its name in errors. Throws Error for unknown keys, names that are
+// missing, twice or no names of files, and runs that parse_run_config refuses or that do not train on equally many
+// tokens.
+ComparePlan parse_compare_plan(const Json& value, const std::string& source, const VocabularyHint& vocabulary);
+
+Json to_json(const ComparePlan& plan);
+
+}  // namespace lookback

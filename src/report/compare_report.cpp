@@ -1,0 +1,228 @@
+#include "report/compare_report.h"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/progress.h"
+#include "report/html.h"
+#include "report/line_chart.h"
+#include "report/units.h"
+
+namespace lookback {
+namespace {
+
+// "5.544", with several seeds "5.544 (5.51-5.58)".
+template <typename Format>
+std::string range_text(const SeedRange& range, const Format& format) {
+  if (range.count == 0) return "-";
+  if (range.count == 1) return format(range.mean);
+  return fmt::format("{} ({}-{})", format(range.mean), format(range.low), format(range.high));
+}
+
+std::string decimal(double value) { return fmt::format("{:.3f}", value); }
+std::string fine_decimal(double value) { return fmt::format("{:.4f}", value); }
+std::string bytes(double value) { return format_bytes(value); }
+std::string count(double value) { return format_count(value); }
+std::string whole(double value) { return group_digits(std::llround(value)); }
+
+std::string position_name(const std::pair<double, double>& bucket) {
+  return fmt::format("{}-{}", format_count(bucket.first), format_count(bucket.second));
+}
+
+ChartSeries series_of(const ComparedModel& model, std::size_t colour) {
+  ChartSeries series;
+  series.name = model.name;
+  series.colour = colour;
+  return series;
+}
+
+std::string position_chart(const CompareReport& report) {
+  LineChart chart;
+  chart.title = "Loss by position in the document";
+  chart.x_label = "tokens before the scored one, up to (logarithmic)";
+  chart.y_label = "nats a token";
+  chart.zoom_y = true;
+  chart.log_x = true;
+  for (const auto& bucket : report.positions) chart.x_ticks.push_back({bucket.second, format_count(bucket.second), ""});
+  for (std::size_t m = 0; m < report.models.size(); ++m) {
+    ChartSeries series = series_of(report.models[m], m);
+    for (std::size_t i = 0; i < report.models[m].by_position.size(); ++i) {
+      const SeedRange& range = report.models[m].by_position[i];
+      if (range.count == 0) continue;
+      ChartPoint point{.x = report.positions[i].second, .y = range.mean};
+      if (range.count > 1) {
+        point.low = range.low;
+        point.high = range.high;
+      }
+      series.points.push_back(point);
+    }
+    if (!series.points.empty()) chart.series.push_back(series);
+  }
+  return chart.series.empty() ? "" : line_chart_svg(chart);
+}
+
+std::string training_chart(const CompareReport& report) {
+  LineChart chart;
+  chart.title = "Validation loss while training, first seed";
+  chart.x_label = "thousand tokens trained on";
+  chart.y_label = "nats a token";
+  chart.zoom_y = true;
+  for (std::size_t m = 0; m < report.models.size(); ++m) {
+    ChartSeries series = series_of(report.models[m], m);
+    for (const auto& [tokens, loss] : report.models[m].validation_curve)
+      series.points.push_back({.x = tokens / 1000, .y = loss});
+    if (!series.points.empty()) chart.series.push_back(series);
+  }
+  return chart.series.empty() ? "" : line_chart_svg(chart);
+}
+
+HtmlTable html_table(const std::string& caption, const CompareTable& rows) {
+  HtmlTable table{.caption = caption, .headers = rows.front(), .rows = {}};
+  table.rows.assign(rows.begin() + 1, rows.end());
+  return table;
+}
+
+std::string markdown_table(const CompareTable& rows) {
+  std::string text = fmt::format("| {} |\n|", fmt::join(rows.front(), " | "));
+  for (std::size_t i = 0; i < rows.front().size(); ++i) text += "---|";
+  text += "\n";
+  for (std::size_t i = 1; i < rows.size(); ++i) text += fmt::format("| {} |\n", fmt::join(rows[i], " | "));
+  return text;
+}
+
+}  // namespace
+
+SeedRange range_of(const std::vector<double>& values) {
+  SeedRange range;
+  for (const double value : values) {
+    range.low = range.count == 0 ? value : std::min(range.low, value);
+    range.high = range.count == 0 ? value : std::max(range.high, value);
+    range.mean += value;
+    ++range.count;
+  }
+  if (range.count > 0) range.mean /= static_cast<double>(range.count);
+  return range;
+}
+
+CompareTable compare_quality_table(const CompareReport& report) {
+  CompareTable table(1, {"model", "parameters", "seeds"});
+  for (const std::string& context : report.contexts) table[0].push_back(context);
+  for (const ComparedModel& model : report.models) {
+    std::vector<std::string> row = {model.name, group_digits(model.num_parameters), group_digits(model.num_seeds)};
+    for (const SeedRange& range : model.perplexities) row.push_back(range_text(range, decimal));
+    table.push_back(row);
+  }
+  return table;
+}
+
+CompareTable compare_bits_table(const CompareReport& report) {
+  CompareTable table(1, {"model"});
+  for (const std::string& context : report.contexts) table[0].push_back(context);
+  for (const ComparedModel& model : report.models) {
+    std::vector<std::string> row = {model.name};
+    for (const SeedRange& range : model.bits_per_byte) row.push_back(range_text(range, fine_decimal));
+    table.push_back(row);
+  }
+  return table;
+}
+
+CompareTable compare_cost_table(const CompareReport& report) {
+  // Costs hardly differ between seeds: the means alone.
+  const auto mean = [](const SeedRange& range, const auto& format) {
+    return range.count == 0 ? std::string("-") : format(range.mean);
+  };
+  CompareTable table(1, {"model", "training tokens/s", "memory", "reading tokens/s", "writing tokens/s", "memory",
+                         "state a token", "state at any length"});
+  for (const ComparedModel& model : report.models) {
+    table.push_back({model.name, mean(model.training_tokens_per_second, count), mean(model.training_peak_bytes, bytes),
+                     mean(model.ingest_tokens_per_second, count), mean(model.decode_tokens_per_second, count),
+                     mean(model.inference_peak_bytes, bytes), mean(model.memory_bytes_per_token, whole),
+                     mean(model.window_bytes, bytes)});
+  }
+  return table;
+}
+
+CompareTable compare_position_table(const CompareReport& report) {
+  CompareTable table(1, {"position"});
+  for (const ComparedModel& model : report.models) table[0].push_back(model.name);
+  for (std::size_t i = 0; i < report.positions.size(); ++i) {
+    std::vector<std::string> row = {position_name(report.positions[i])};
+    for (const ComparedModel& model : report.models) {
+      row.push_back(i < model.by_position.size() ? range_text(model.by_position[i], fine_decimal) : "-");
+    }
+    table.push_back(row);
+  }
+  return table;
+}
+
+std::string compare_markdown(const CompareReport& report) {
+  return fmt::format(
+      "Perplexity by context; {} scored tokens; mean (lowest-highest) over seeds\n\n{}\nBits per "
+      "byte\n\n{}\nLoss (nats a token) by position in the document\n\n{}\nCosts; reading: a prompt of {} "
+      "tokens; state in bytes\n\n{}",
+      group_digits(report.scored_tokens), markdown_table(compare_quality_table(report)),
+      markdown_table(compare_bits_table(report)), markdown_table(compare_position_table(report)),
+      group_digits(report.prompt_tokens), markdown_table(compare_cost_table(report)));
+}
+
+std::string compare_csv(const CompareReport& report) {
+  std::string text = "model,kind,parameters,figure,at,mean,low,high,seeds\n";
+  for (const ComparedModel& model : report.models) {
+    const auto add = [&](const std::string& figure, const std::string& at, const SeedRange& range) {
+      if (range.count == 0) return;
+      text += fmt::format("{},{},{},{},{},{:.9g},{:.9g},{:.9g},{}\n", model.name, model.kind, model.num_parameters,
+                          figure, at, range.mean, range.low, range.high, range.count);
+    };
+    for (std::size_t i = 0; i < model.perplexities.size(); ++i) {
+      add("perplexity", report.contexts[i], model.perplexities[i]);
+      add("bits_per_byte", report.contexts[i], model.bits_per_byte[i]);
+    }
+    for (std::size_t i = 0; i < model.by_position.size(); ++i) {
+      add("loss", fmt::format("{:.0f}", report.positions[i].second), model.by_position[i]);
+    }
+    add("validation_loss", "", model.validation_loss);
+    add("training_tokens_per_second", "", model.training_tokens_per_second);
+    add("training_peak_bytes", "", model.training_peak_bytes);
+    add("ingest_tokens_per_second", "", model.ingest_tokens_per_second);
+    add("decode_tokens_per_second", "", model.decode_tokens_per_second);
+    add("inference_peak_bytes", "", model.inference_peak_bytes);
+    add("memory_bytes_per_token", "", model.memory_bytes_per_token);
+    add("window_bytes", "", model.window_bytes);
+  }
+  return text;
+}
+
+std::string compare_report_html(const CompareReport& report) {
+  require(std::ranges::any_of(report.models, [](const ComparedModel& model) { return model.num_seeds > 0; }),
+          "the comparison has no finished model yet");
+  HtmlPage page("Long-range models side by side",
+                fmt::format("Each model trained on the same {} tokens, in the same order, and measured on the same {} "
+                            "tokens of other text. Mean over seeds, lowest and highest beside it.",
+                            group_digits(report.models.front().training_tokens), group_digits(report.scored_tokens)));
+  page.heading("Perplexity by context");
+  page.table(html_table("Perplexity: each scored token is predicted from so many tokens before it.",
+                        compare_quality_table(report)));
+  page.table(html_table("Bits per byte of text.", compare_bits_table(report)));
+  if (const std::string chart = position_chart(report); !chart.empty()) {
+    page.figure(chart, "Each token with all of its document before it. Bars: lowest and highest over seeds.");
+    page.table(html_table("Loss, nats a token, by position in the document.", compare_position_table(report)));
+  }
+  page.heading("What it costs");
+  page.table(
+      html_table(fmt::format("Means over seeds. Reading: a prompt of {} tokens. Memory: of the whole process, at "
+                             "most, for training and for reading and writing. State: bytes kept of the context.",
+                             group_digits(report.prompt_tokens)),
+                 compare_cost_table(report)));
+  page.heading("Training");
+  if (const std::string chart = training_chart(report); !chart.empty()) page.figure(chart, "Lower is better.");
+  page.heading("How it was made");
+  page.paragraph(report.machine);
+  page.code(fmt::format("{}", fmt::join(report.commands, "\n")));
+  return page.finish(fmt::format("Lookback {}.", report.version));
+}
+
+}  // namespace lookback

@@ -1,0 +1,37 @@
+#include "core/process.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+
+namespace lookback {
+namespace {
+
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+TEST(Process, GivesOutputAndExitCode) {
+  const ProcessResult result = run_process({"sh", "-c", "echo one; echo 'two  $x'; exit 3"});
+  EXPECT_EQ(result.output, "one\ntwo  $x\n");
+  EXPECT_EQ(result.exit_code, 3);
+  EXPECT_GT(result.peak_resident_bytes, 100'000);
+}
+
+TEST(Process, NoShellReadsTheArguments) {
+  EXPECT_EQ(run_process({"printf", "%s|", "a b", "$HOME", "'"}).output, "a b|$HOME|'|");
+}
+
+TEST(Process, TakesMoreOutputThanAPipeHolds) {
+  EXPECT_EQ(run_process({"sh", "-c", "head -c 300000 /dev/zero"}).output.size(), 300'000U);
+}
+
+TEST(Process, ASignalIsAnExitCode) { EXPECT_EQ(run_process({"sh", "-c", "kill -9 $$"}).exit_code, 128 + 9); }
+
+TEST(Process, AProgramThatThereIsNotIsNamed) {
+  EXPECT_THAT([] { run_process({"/no/such/program"}); }, ThrowsMessage<Error>(HasSubstr("/no/such/program")));
+  EXPECT_THROW(run_process({}), Error);
+}
+
+}  // namespace
+}  // namespace lookback

@@ -1,0 +1,109 @@
+// A comparison whose steps are answered by the test instead of the program.
+#include "eval/compare_run.h"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "core/error.h"
+#include "core/files.h"
+
+namespace lookback {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::ThrowsMessage;
+
+class CompareRunTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    const Json run = {{"model", Json::object()}, {"train", {{"steps", 3}}}};
+    plan_.models = {{"a", "drt", {0, 1}, run, 100}, {"b", "sliding-window", {7}, run, 101}};
+    plan_.contexts = "1K";
+    setting_ = {.out = folder_ / "out", .data = "d", .valid = "v", .prompt_ids = {1, 2, 3}, .program = "lookback"};
+    listener_.run = [this](const std::vector<std::string>& command) {
+      commands_.push_back(fmt::format("{}", fmt::join(command, " ")));
+      const std::string output = command.at(1) == "train" ? "trained" : R"({"results": [{"perplexity": 4.5}]})";
+      return ProcessResult{exit_code_, output, 2.5, 1000};
+    };
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  const fs::path folder_ = fs::temp_directory_path() / ("lookback_compare" + std::to_string(::getpid()));
+  ComparePlan plan_;
+  CompareSetting setting_;
+  CompareListener listener_;
+  std::vector<std::string> commands_;
+  int exit_code_ = 0;
+};
+
+TEST_F(CompareRunTest, EveryModelAndSeedIsTrainedAndMeasuredOnce) {
+  EXPECT_TRUE(run_compare(plan_, setting_, listener_));
+  const std::string out = (folder_ / "out").string();
+  ASSERT_EQ(commands_.size(), 9U);
+  // A seed of every model before the next seed.
+  EXPECT_EQ(commands_[0],
+            fmt::format("lookback train --out {0}/runs/a-seed0 --config {0}/configs/a.toml --data d --valid "
+                        "v --seed 0",
+                        out));
+  EXPECT_EQ(commands_[1], fmt::format("lookback eval perplexity --model {}/runs/a-seed0 --data v --context 1K "
+                                      "--max-tokens 256K --json",
+                                      out));
+  EXPECT_THAT(commands_[2],
+              HasSubstr("generate --model " + out + "/runs/a-seed0 --prompt-ids " + out + "/prompt.json"));
+  EXPECT_THAT(commands_[3], HasSubstr("/runs/b-seed7"));
+  EXPECT_THAT(commands_[6], HasSubstr("/runs/a-seed1"));
+  EXPECT_THAT(read_json_file(folder_ / "out/prompt.json").at("ids").get<std::vector<int>>(), ElementsAre(1, 2, 3));
+  EXPECT_TRUE(run_compare(plan_, setting_, listener_));
+  EXPECT_EQ(commands_.size(), 9U) << "what is done is not done again";
+
+  const std::vector<CompareResult> results = read_compare_results(plan_, setting_.out);
+  ASSERT_EQ(results.size(), 3U);
+  EXPECT_EQ(results[1].seed, 1);
+  EXPECT_EQ(results[2].model, "b");
+  EXPECT_EQ(results[2].train.at("output"), "trained");
+  EXPECT_EQ(results[2].perplexity.at("output").at("results").at(0).at("perplexity"), 4.5);
+  EXPECT_EQ(results[2].speed.at("peak_resident_bytes"), 1000);
+}
+
+TEST_F(CompareRunTest, StopsAndGoesOn) {
+  exit_code_ = 130;
+  EXPECT_FALSE(run_compare(plan_, setting_, listener_));
+  EXPECT_EQ(commands_.size(), 1U);
+  // The interrupted training has begun its run folder.
+  fs::create_directories(folder_ / "out/runs/a-seed0");
+  write_file_atomic(folder_ / "out/runs/a-seed0/config.toml", "");
+  exit_code_ = 0;
+  int asked = 0;
+  listener_.stop = [&asked] { return ++asked == 5; };
+  EXPECT_FALSE(run_compare(plan_, setting_, listener_));
+  EXPECT_THAT(commands_[1], HasSubstr("/runs/a-seed0 --resume"));
+  EXPECT_EQ(commands_.size(), 5U);
+  EXPECT_TRUE(read_compare_results(plan_, setting_.out)[2].perplexity.is_null());
+  listener_.stop = {};
+  EXPECT_TRUE(run_compare(plan_, setting_, listener_));
+  EXPECT_EQ(commands_.size(), 10U);
+}
+
+TEST_F(CompareRunTest, AFailedStepIsNamedAndTriedAgain) {
+  exit_code_ = 1;
+  EXPECT_THAT([&] { run_compare(plan_, setting_, listener_); },
+              ThrowsMessage<Error>(HasSubstr("lookback train --out")));
+  exit_code_ = 0;
+  EXPECT_TRUE(run_compare(plan_, setting_, listener_));
+  EXPECT_EQ(commands_.size(), 10U);
+}
+
+TEST_F(CompareRunTest, AnotherComparisonIsRefused) {
+  run_compare(plan_, setting_, listener_);
+  plan_.contexts = "4K";
+  EXPECT_THAT([&] { run_compare(plan_, setting_, listener_); },
+              ThrowsMessage<Error>(HasSubstr("holds another comparison")));
+}
+
+}  // namespace
+}  // namespace lookback
