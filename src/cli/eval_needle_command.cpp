@@ -234,7 +234,7 @@ void run(NeedleFlags& flags) {
   const InferenceModel opened = open_model(flags.inference);
   config.dtype = opened.dtype;
   config.task.chunk_size = flags.chunk_size > 0 ? flags.chunk_size : opened.model->config().chunk_size;
-  require(opened.model->config().kind != "drt" || config.task.chunk_size == opened.model->config().chunk_size,
+  require(!opened.model->config().has_landmarks() || config.task.chunk_size == opened.model->config().chunk_size,
           "--chunk-size {}: this model's chunks have {} tokens", flags.chunk_size, opened.model->config().chunk_size);
   require(opened.tokenizer != nullptr, "{}: has no tokenizer, with which the needles would be written",
           flags.inference.model);

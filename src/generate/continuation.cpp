@@ -84,7 +84,7 @@ void Continuation::take(std::span<float> logits) {
 std::vector<std::int64_t> forbidden_ids(const ModelConfig& config, const Tokenizer* tokenizer) {
   const std::int64_t num_tokens = tokenizer == nullptr ? config.vocab_size : tokenizer->vocab_size();
   std::vector<std::int64_t> ids;
-  if (config.kind == "drt" && config.landmark_id < num_tokens) ids.push_back(config.landmark_id);
+  if (config.has_landmarks() && config.landmark_id < num_tokens) ids.push_back(config.landmark_id);
   for (std::int64_t id = num_tokens; id < config.vocab_size; ++id) ids.push_back(id);
   return ids;
 }

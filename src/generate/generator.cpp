@@ -117,7 +117,7 @@ void check_token_ids(std::span<const std::int64_t> ids, const ModelConfig& confi
   for (std::size_t i = 0; i < ids.size(); ++i) {
     require(ids[i] >= 0 && ids[i] < config.vocab_size, "{}: token {} has the id {}; the model knows ids from 0 to {}",
             source, i, ids[i], config.vocab_size - 1);
-    require(config.kind != "drt" || ids[i] != config.landmark_id,
+    require(!config.has_landmarks() || ids[i] != config.landmark_id,
             "{}: token {} has the id {}, which is the model's landmark: it is put in by the model itself", source, i,
             ids[i]);
   }

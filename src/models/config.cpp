@@ -32,16 +32,41 @@ void check_positive(std::int64_t number, const char* key, const std::string& sou
   require(number >= 1, "{}: {} must be at least 1, found {}", source, key, number);
 }
 
+enum class Key { required, optional };
+
+// Calls visit(key, member, whether config.json must have it) for every key that not all kinds have.
+template <typename Config, typename Visitor>
+void visit_own_keys(Config& config, const Visitor& visit) {
+  if (config.has_landmarks()) {
+    visit("chunk_id", config.landmark_id, Key::required);
+    visit("enc_chunk_size", config.chunk_size, Key::required);
+    visit("chunk_topk", config.top_k, Key::required);
+  }
+  if (config.kind == "drt") {
+    visit("encoder_layers", config.num_encoder_layers, Key::required);
+    visit("decoder_layers", config.decoder_layers, Key::required);
+    visit("rope_theta", config.rope_theta, Key::optional);
+    visit("enable_softmax_one", config.softmax_plus_one, Key::optional);
+    visit("gumbel_noise", config.gumbel_noise, Key::optional);
+  } else {
+    visit("num_hidden_layers", config.num_layers, Key::required);
+  }
+}
+
+void check_landmarks(const ModelConfig& config, const std::string& source) {
+  check_positive(config.top_k, "chunk_topk", source);
+  check_positive(config.chunk_size, "enc_chunk_size", source);
+  require(config.landmark_id >= 0 && config.landmark_id < config.vocab_size,
+          "{}: chunk_id {} is not in the vocabulary of {}", source, config.landmark_id, config.vocab_size);
+}
+
 void check_drt(const ModelConfig& config, const std::string& source) {
   require(config.decoder_layers.size() >= 2,
           "{}: decoder_layers needs the lower layers and at least one upper group, found {} numbers", source,
           config.decoder_layers.size());
   for (const std::int64_t layers : config.decoder_layers) check_positive(layers, "each of decoder_layers", source);
   check_positive(config.num_encoder_layers, "encoder_layers", source);
-  check_positive(config.top_k, "chunk_topk", source);
   require(config.chunk_size >= 8, "{}: enc_chunk_size must be at least 8, found {}", source, config.chunk_size);
-  require(config.landmark_id >= 0 && config.landmark_id < config.vocab_size,
-          "{}: chunk_id {} is not in the vocabulary of {}", source, config.landmark_id, config.vocab_size);
   require(config.head_dim() % 2 == 0, "{}: the head dimension {} must be even for rotary positions", source,
           config.head_dim());
 }
@@ -62,8 +87,12 @@ void check_model_config(const ModelConfig& config, const std::string& source) {
   require(config.rms_norm_eps > 0, "{}: rms_norm_eps must be positive, found {}", source, config.rms_norm_eps);
   require(config.initializer_range >= 0 && config.embedding_initializer_range >= 0,
           "{}: initializer ranges must not be negative", source);
-  if (config.kind == "drt") check_drt(config, source);
-  if (config.kind == "sliding-window") check_positive(config.num_layers, "num_hidden_layers", source);
+  if (config.has_landmarks()) check_landmarks(config, source);
+  if (config.kind == "drt") {
+    check_drt(config, source);
+  } else {
+    check_positive(config.num_layers, "num_hidden_layers", source);
+  }
 }
 
 ModelConfig parse_model_config(const Json& value, const std::string& source) {
@@ -81,18 +110,10 @@ ModelConfig parse_model_config(const Json& value, const std::string& source) {
   config.initializer_range = json_field_or(value, "initializer_range", config.initializer_range, source);
   config.embedding_initializer_range = json_field_or(
       value, "embedding_initializer_range", config.initializer_range > 0 ? config.initializer_range : 0.02, source);
-  if (config.kind == "drt") {
-    config.landmark_id = integer("chunk_id");
-    config.chunk_size = integer("enc_chunk_size");
-    config.top_k = integer("chunk_topk");
-    config.num_encoder_layers = integer("encoder_layers");
-    config.decoder_layers = json_field<std::vector<std::int64_t>>(value, "decoder_layers", source);
-    config.rope_theta = json_field_or(value, "rope_theta", config.rope_theta, source);
-    config.softmax_plus_one = json_field_or(value, "enable_softmax_one", false, source);
-    config.gumbel_noise = json_field_or(value, "gumbel_noise", true, source);
-  } else {
-    config.num_layers = integer("num_hidden_layers");
-  }
+  config.softmax_plus_one = false;  // published configurations that do not name it were trained without
+  visit_own_keys(config, [&]<typename T>(const char* key, T& member, Key need) {
+    member = need == Key::required ? json_field<T>(value, key, source) : json_field_or(value, key, member, source);
+  });
   require_value<std::string>(value, "hidden_act", "silu", source);
   require_value(value, "attention_bias", false, source);
   require_value(value, "mlp_bias", false, source);
@@ -118,19 +139,10 @@ Json to_json(const ModelConfig& config) {
                 {"attention_bias", false},
                 {"tie_word_embeddings", true},
                 {"enable_alibi", true}};
-  if (config.kind == "drt") {
-    value["chunk_id"] = config.landmark_id;
-    value["enc_chunk_size"] = config.chunk_size;
-    value["chunk_topk"] = config.top_k;
-    value["encoder_layers"] = config.num_encoder_layers;
-    value["decoder_layers"] = config.decoder_layers;
-    value["rope_theta"] = config.rope_theta;
-    value["enable_softmax_one"] = config.softmax_plus_one;
-    value["gumbel_noise"] = config.gumbel_noise;
-  } else {
-    value["num_hidden_layers"] = config.num_layers;
-  }
+  visit_own_keys(config, [&value](const char* key, const auto& member, Key) { value[key] = member; });
   return value;
 }
+
+bool ModelConfig::has_landmarks() const { return kind == "drt" || kind == "landmark"; }
 
 }  // namespace lookback

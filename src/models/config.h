@@ -11,19 +11,19 @@ namespace lookback {
 
 // Keys in brackets are those of config.json (Hugging Face's and the published checkpoints').
 struct ModelConfig {
-  std::string kind = "drt";              // [lookback_model]; registry name: drt, sliding-window
+  std::string kind = "drt";              // [lookback_model]; a name of the registry (model.cpp)
   std::int64_t hidden_size = 256;        // d [hidden_size]
   std::int64_t intermediate_size = 704;  // [intermediate_size]
   std::int64_t num_heads = 4;            // H [num_attention_heads]
   std::int64_t num_kv_heads = 4;         // [num_key_value_heads]; of the decoder layers, the encoder has H
   std::int64_t vocab_size = 257;         // embedding rows, landmark included [vocab_size]
-  std::int64_t landmark_id = 256;        // drt [chunk_id]
+  std::int64_t landmark_id = 256;        // of the kinds that have landmarks [chunk_id]
   std::int64_t chunk_size = 63;          // S [enc_chunk_size]
   std::int64_t top_k = 8;                // K [chunk_topk]
   std::int64_t window_size = 512;        // W: a position sees W + 1 positions, itself included [slide_window]
   std::int64_t num_encoder_layers = 2;   // [encoder_layers]
   std::vector<std::int64_t> decoder_layers = {3, 3};  // lower, then each upper group [decoder_layers]
-  std::int64_t num_layers = 0;                        // sliding-window [num_hidden_layers]
+  std::int64_t num_layers = 0;                        // of all kinds but drt [num_hidden_layers]
   double rms_norm_eps = 1e-5;                         // [rms_norm_eps]
   double rope_theta = 10000.0;                        // chunk encoder [rope_theta]
   double initializer_range = 0.02;                    // [initializer_range]; 0: 1/sqrt(fan_in) for linear weights
@@ -32,6 +32,9 @@ struct ModelConfig {
   bool gumbel_noise = true;                           // in training, for the selection [gumbel_noise]
 
   std::int64_t head_dim() const { return hidden_size / num_heads; }
+  // The model puts landmark_id behind each chunk of a text by itself; no text has it.
+  bool has_landmarks() const;
+  // Of drt.
   std::int64_t num_upper_groups() const { return static_cast<std::int64_t>(decoder_layers.size()) - 1; }
 };
 

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "models/drt_session.h"
+#include "models/landmarks.h"
 #include "models/layer_sizes.h"
 #include "nn/recompute.h"
 #include "ops/chunk_attention.h"
@@ -62,11 +63,6 @@ Drt::Drt(const ModelConfig& config, at::Device device, std::uint64_t seed) : Mod
   norm_ = make_rms_norm(parameters_, "model.norm.weight", d, config.rms_norm_eps);
 }
 
-at::Tensor Drt::insert_landmarks(const at::Tensor& input_ids) const {
-  const at::Tensor chunks = input_ids.clamp_min(0).unflatten(1, {-1, config_.chunk_size});
-  return at::constant_pad_nd(chunks, {0, 1}, config_.landmark_id).flatten(1, 2);
-}
-
 EncodedChunks Drt::encode_chunks(const at::Tensor& hidden, bool gradient_checkpointing) const {
   const std::int64_t num_chunks = hidden.size(1);
   at::Tensor x = rms_norm(encoder_prenorm_, hidden).flatten(0, 1);  // [N * C, P, d]
@@ -107,7 +103,7 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
   const std::int64_t positions = positions_per_chunk();
   const std::int64_t num_chunks = (length + config_.chunk_size - 1) / config_.chunk_size;
   const at::Tensor padded = at::constant_pad_nd(input_ids, {0, num_chunks * config_.chunk_size - length}, 0);
-  at::Tensor x = at::embedding(embedding_, insert_landmarks(padded)).to(options.dtype);  // [N, C * P, d]
+  at::Tensor x = at::embedding(embedding_, insert_landmarks(padded, config_)).to(options.dtype);  // [N, C * P, d]
 
   for (const LlamaLayer& layer : lower_layers_) {
     const TensorFunction apply = [this, &layer](const std::vector<at::Tensor>& inputs) {
@@ -165,7 +161,7 @@ EncodedChunks Drt::read_chunks(const at::Tensor& input_ids, std::int64_t halo_ch
   require(input_ids.size(1) % config_.chunk_size == 0 && halo_chunks >= 0 && num_chunks >= 1,
           "input_ids: expected whole chunks of {} tokens, more than the {} before, found {} tokens", config_.chunk_size,
           halo_chunks, input_ids.size(1));
-  at::Tensor x = at::embedding(embedding_, insert_landmarks(input_ids)).to(dtype);
+  at::Tensor x = at::embedding(embedding_, insert_landmarks(input_ids, config_)).to(dtype);
   const std::int64_t positions = num_chunks * positions_per_chunk();
   for (std::size_t i = 0; i < lower_layers_.size(); ++i) {
     const at::Tensor attended = windowed_attention_block(lower_layers_[i], x, config_.window_size);

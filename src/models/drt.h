@@ -33,9 +33,6 @@ class Drt : public Model {
 
   std::int64_t positions_per_chunk() const { return config_.chunk_size + 1; }  // P = S + 1
 
-  // input_ids [N, C * S] -> [N, C * P], a landmark after each S tokens; negative ids become 0.
-  at::Tensor insert_landmarks(const at::Tensor& input_ids) const;
-
   // Lower hidden states of whole chunks [N, C, P, d] -> their keys, values and landmarks.
   EncodedChunks encode_chunks(const at::Tensor& hidden, bool gradient_checkpointing) const;
 

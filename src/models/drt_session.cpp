@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "models/landmarks.h"
 #include "models/packed_rows.h"
 #include "ops/parallel.h"
 #include "retrieval/causal_top_k.h"
@@ -124,14 +125,10 @@ DrtSession::Span DrtSession::span_of(Sequence& sequence, std::int64_t num_new_to
 at::Tensor DrtSession::run_lower_layers(const at::Tensor& input_ids, const std::vector<std::int64_t>& counts,
                                         const std::vector<Span>& spans) {
   std::vector<at::Tensor> ids;
-  std::size_t next_span = 0;
   for (std::size_t n = 0; n < counts.size(); ++n) {
     if (counts[n] == 0) continue;
-    const Span& span = spans[next_span++];
-    const at::Tensor row = input_ids.narrow(0, static_cast<std::int64_t>(n), 1).narrow(1, 0, counts[n]);
-    const std::int64_t slots = span.num_chunks * model_.config_.chunk_size;
-    const at::Tensor on_grid = at::constant_pad_nd(row, {span.first_slot, slots - span.first_slot - counts[n]}, 0);
-    ids.push_back(model_.insert_landmarks(on_grid).narrow(1, span.first_slot, span.num_positions).squeeze(0));
+    const at::Tensor row = input_ids[static_cast<std::int64_t>(n)].narrow(0, 0, counts[n]);
+    ids.push_back(continue_with_landmarks(row, sequences_[n].num_tokens, model_.config_));
   }
   at::Tensor x = at::embedding(model_.embedding_, join_rows(ids)).to(dtype_);  // [R, d]
   for (std::size_t i = 0; i < model_.lower_layers_.size(); ++i) {

@@ -23,7 +23,7 @@ std::unique_ptr<Model> make(const ModelConfig& config, at::Device device, std::u
 // The registry: one line a model.
 constexpr Kind kinds[] = {
     {"drt", make<Drt>},
-    {"sliding-window", make<SlidingWindowModel>},
+    {"sliding-window", make_stack<make_sliding_window_layers>},
 };
 
 }  // namespace

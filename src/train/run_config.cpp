@@ -1,10 +1,13 @@
 #include "train/run_config.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <set>
 
 #include "core/error.h"
+#include "models/model.h"
 #include "train/known_keys.h"
 
 namespace lookback {
@@ -115,38 +118,47 @@ void parse_train(const Json& section, const std::string& source, RunConfig& conf
           config.threads);
 }
 
-std::vector<std::string> model_keys(bool drt) {
-  ModelConfig any;
-  any.kind = drt ? "drt" : "sliding-window";
-  const Json example = to_json(any);
-  std::vector<std::string> keys = {"mlp_bias"};
-  for (const auto& [key, value] : example.items()) keys.push_back(key);
-  return keys;
+// The keys of the kind of model that a section is about, and what its kind says before it is complete.
+ModelConfig example_of(const Json& section, const std::string& source) {
+  ModelConfig example;
+  if (section.contains("lookback_model")) {
+    example.kind = json_field<std::string>(section, "lookback_model", source);
+    const std::vector<std::string> kinds = model_kinds();
+    require(std::ranges::find(kinds, example.kind) != kinds.end(), "{}: there is no model named \"{}\"; there are: {}",
+            source, example.kind, fmt::join(kinds, ", "));
+  } else {
+    example.kind = section.contains("decoder_layers") ? "drt" : "sliding-window";
+  }
+  return example;
 }
 
 ModelConfig parse_model(Json section, const std::string& source, std::optional<VocabularyHint> vocabulary) {
   require(section.is_object(), "{}: expected a table of keys", source);
-  const bool drt =
-      section.contains("lookback_model") ? section["lookback_model"] == "drt" : section.contains("decoder_layers");
-  require_known_keys(section, model_keys(drt), source);
+  const ModelConfig example = example_of(section, source);
+  std::vector<std::string> keys = {"mlp_bias"};
+  const Json example_keys = to_json(example);
+  for (const auto& [key, value] : example_keys.items()) keys.push_back(key);
+  require_known_keys(section, keys, source);
+  const bool landmarks = example.has_landmarks();
   if (vocabulary) {
-    const std::int64_t needed = vocabulary->vocab_size + (drt ? 1 : 0);
+    const std::int64_t needed = vocabulary->vocab_size + (landmarks ? 1 : 0);
     if (!section.contains("vocab_size")) section["vocab_size"] = needed;
-    if (drt && !section.contains("chunk_id")) section["chunk_id"] = vocabulary->vocab_size;
+    if (landmarks && !section.contains("chunk_id")) section["chunk_id"] = vocabulary->vocab_size;
   } else {
     require(section.contains("vocab_size"), "{}: vocab_size is not given, and no data whose tokenizer would say it",
             source);
-    if (drt && !section.contains("chunk_id") && section["vocab_size"].is_number_integer()) {
+    if (landmarks && !section.contains("chunk_id") && section["vocab_size"].is_number_integer()) {
       section["chunk_id"] = section["vocab_size"].get<std::int64_t>() - 1;
     }
   }
   if (vocabulary && section["vocab_size"].is_number_integer()) {
     const auto given = section["vocab_size"].get<std::int64_t>();
-    require(given >= vocabulary->vocab_size + (drt ? 1 : 0), "{}: vocab_size {} cannot hold the tokenizer's {} ids{}",
-            source, given, vocabulary->vocab_size, drt ? " and the landmark" : "");
+    require(given >= vocabulary->vocab_size + (landmarks ? 1 : 0),
+            "{}: vocab_size {} cannot hold the tokenizer's {} ids{}", source, given, vocabulary->vocab_size,
+            landmarks ? " and the landmark" : "");
   }
   const ModelConfig config = parse_model_config(section, source);
-  require(!vocabulary || !drt || config.landmark_id >= vocabulary->vocab_size,
+  require(!vocabulary || !landmarks || config.landmark_id >= vocabulary->vocab_size,
           "{}: chunk_id {} is one of the tokenizer's {} ids; the landmark needs one of its own", source,
           config.landmark_id, vocabulary ? vocabulary->vocab_size : 0);
   return config;

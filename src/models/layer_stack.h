@@ -1,0 +1,84 @@
+// Models that are a stack of layers between the embedding and the last norm: such a model is its layers alone, and all
+// else (whole forward, sessions of any number of sequences, their files) is here. docs/adding-a-model.md shows one.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "models/model.h"
+#include "models/session_state.h"
+#include "nn/layers.h"
+
+namespace lookback {
+
+// What a layer keeps of one sequence between steps.
+class LayerState {
+ public:
+  virtual ~LayerState() = default;
+
+  // One that goes on from here by itself; what is never written to may be shared.
+  virtual std::unique_ptr<LayerState> copy() const = 0;
+
+  // Bytes that grow with the text, and those that do not.
+  virtual std::int64_t memory_bytes() const { return 0; }
+  virtual std::int64_t window_bytes() const = 0;
+
+  // Its tensors, under names that begin with `name`; restore() takes them into a new state, of a sequence that has
+  // num_positions positions. Throws Error for what does not fit.
+  virtual void save(NamedTensors& state, const std::string& name) const = 0;
+  virtual void restore(StateReader& reader, const std::string& name, std::int64_t num_positions) = 0;
+};
+
+// New positions of one sequence: rows of a matrix that holds those of several.
+struct SequenceRows {
+  std::int64_t first_row = 0, num_rows = 0;
+  std::int64_t first_position = 0;  // in its sequence
+  LayerState* state = nullptr;      // of the layer's own kind; moves on
+};
+
+class StackLayer {
+ public:
+  virtual ~StackLayer() = default;
+
+  // x [N, T, d], whole sequences -> the same shape; position i sees none behind i. training: differs only where a
+  // paper's model trains otherwise than it is used.
+  virtual at::Tensor forward(const at::Tensor& x, bool training) const = 0;
+
+  // The same (training: false) where x [R, d] holds the next positions of several sequences one after another.
+  virtual at::Tensor step(const at::Tensor& x, const std::vector<SequenceRows>& sequences) const = 0;
+
+  virtual std::unique_ptr<LayerState> new_state() const = 0;
+
+  // How many positions back its output looks; nullopt: to the beginning.
+  virtual std::optional<std::int64_t> reach() const = 0;
+};
+
+using StackLayers = std::vector<std::unique_ptr<StackLayer>>;
+
+// Where config says so, a landmark stands after each chunk of tokens: layers see it as a position like any other, and
+// forward() sees whole chunks only.
+class LayerStack : public Model {
+ public:
+  // make_layers makes the parameters, named model.layers.<i>.<...>, and the layers, which may keep references to both.
+  using MakeLayers = StackLayers(ParameterSet& parameters, const ModelConfig& config);
+  LayerStack(const ModelConfig& config, at::Device device, std::uint64_t seed, MakeLayers& make_layers);
+
+  at::Tensor hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) override;
+  std::unique_ptr<Session> new_session(std::int64_t batch_size, at::ScalarType dtype) override;
+
+ private:
+  friend class StackSession;
+
+  StackLayers layers_;
+  RmsNorm norm_;
+};
+
+// For the registry.
+template <LayerStack::MakeLayers& make_layers>
+std::unique_ptr<Model> make_stack(const ModelConfig& config, at::Device device, std::uint64_t seed) {
+  return std::make_unique<LayerStack>(config, device, seed, make_layers);
+}
+
+}  // namespace lookback

@@ -1,0 +1,42 @@
+#include "models/window_layer.h"
+
+#include "models/layer_sizes.h"
+
+namespace lookback {
+
+std::unique_ptr<LayerState> WindowState::copy() const {
+  auto copy = std::make_unique<WindowState>(config_);
+  copy->cache = cache.copy();
+  return copy;
+}
+
+void WindowState::save(NamedTensors& state, const std::string& name) const {
+  save_window(state, name, cache, config_.window_size);
+}
+
+void WindowState::restore(StateReader& reader, const std::string& name, std::int64_t) {
+  cache = reader.take_window(name, config_.window_size, config_.num_kv_heads, config_.head_dim());
+}
+
+at::Tensor WindowLayer::forward(const at::Tensor& x, bool) const {
+  const at::Tensor attended = windowed_attention_block(layer_, x, config_.window_size);
+  return mlp_block(layer_, attended, attended);
+}
+
+at::Tensor WindowLayer::step(const at::Tensor& x, const std::vector<SequenceRows>& sequences) const {
+  std::vector<WindowedRows> rows;
+  for (const SequenceRows& one : sequences) {
+    rows.push_back({one.first_row, one.num_rows, &static_cast<WindowState*>(one.state)->cache});
+  }
+  const at::Tensor attended = windowed_attention_block(layer_, x, config_.window_size, rows);
+  return mlp_block(layer_, attended, attended);
+}
+
+std::string layer_prefix(std::int64_t i) { return "model.layers." + std::to_string(i) + "."; }
+
+std::unique_ptr<StackLayer> make_window_layer(ParameterSet& parameters, const ModelConfig& config, std::int64_t i) {
+  return std::make_unique<WindowLayer>(make_llama_layer(parameters, layer_prefix(i), decoder_layer_sizes(config)),
+                                       config);
+}
+
+}  // namespace lookback

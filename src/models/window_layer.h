@@ -1,0 +1,46 @@
+// The Llama layer whose attention sees a window, as a layer of a stack: what other models put around their one layer
+// that remembers.
+#pragma once
+
+#include "models/layer_stack.h"
+
+namespace lookback {
+
+// Keys and values of the last positions.
+class WindowState : public LayerState {
+ public:
+  explicit WindowState(const ModelConfig& config) : config_(config) {}
+
+  std::unique_ptr<LayerState> copy() const override;
+  std::int64_t window_bytes() const override { return cache.bytes(); }
+  void save(NamedTensors& state, const std::string& name) const override;
+  void restore(StateReader& reader, const std::string& name, std::int64_t num_positions) override;
+
+  WindowCache cache;
+
+ private:
+  const ModelConfig& config_;
+};
+
+class WindowLayer : public StackLayer {
+ public:
+  // Both outlive the layer.
+  WindowLayer(LlamaLayer layer, const ModelConfig& config) : layer_(std::move(layer)), config_(config) {}
+
+  at::Tensor forward(const at::Tensor& x, bool training) const override;
+  at::Tensor step(const at::Tensor& x, const std::vector<SequenceRows>& sequences) const override;
+  std::unique_ptr<LayerState> new_state() const override { return std::make_unique<WindowState>(config_); }
+  std::optional<std::int64_t> reach() const override { return config_.window_size; }
+
+ private:
+  LlamaLayer layer_;
+  const ModelConfig& config_;
+};
+
+// Layer i of a stack.
+std::unique_ptr<StackLayer> make_window_layer(ParameterSet& parameters, const ModelConfig& config, std::int64_t i);
+
+// The name of layer i's parameters: model.layers.<i>.
+std::string layer_prefix(std::int64_t i);
+
+}  // namespace lookback
