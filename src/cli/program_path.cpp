@@ -10,7 +10,9 @@ std::string program_path() {
   const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
   if (error) return "lookback";
   const std::filesystem::path relative = std::filesystem::relative(program, error);
-  return error || relative.empty() || *relative.begin() == ".." ? program.string() : relative.string();
+  if (error || relative.empty() || *relative.begin() == "..") return program.string();
+  // A name alone would be looked for in PATH.
+  return relative.has_parent_path() ? relative.string() : "./" + relative.string();
 }
 
 }  // namespace lookback

@@ -428,13 +428,7 @@ void DrtSession::save_sequence(NamedTensors& state, const std::string& name, con
   for (std::size_t i = 0; i < sequence.lower_caches.size(); ++i) {
     save_window(state, name + ".lower." + std::to_string(i), sequence.lower_caches[i], window);
   }
-  const std::vector<ChunkMemory::Block> blocks = sequence.memory.blocks();
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    const std::string block = name + ".memory." + std::to_string(i);
-    state.emplace_back(block + ".key", blocks[i].key);
-    state.emplace_back(block + ".value", blocks[i].value);
-    state.emplace_back(block + ".landmarks", blocks[i].landmarks);
-  }
+  save_chunks(state, name + ".memory", sequence.memory);
   for (std::size_t g = 0; g < sequence.groups.size(); ++g) {
     const GroupState& group = sequence.groups[g];
     const std::string prefix = name + ".group." + std::to_string(g);
@@ -479,16 +473,9 @@ DrtSession::Sequence DrtSession::restore_sequence(StateReader& reader, const std
     sequence.lower_caches[i] = reader.take_window(name + ".lower." + std::to_string(i), config.window_size,
                                                   config.num_kv_heads, config.head_dim());
   }
-  for (std::size_t i = 0; reader.has(name + ".memory." + std::to_string(i) + ".key"); ++i) {
-    const std::string block = name + ".memory." + std::to_string(i);
-    const at::Tensor key = reader.take(block + ".key", {-1, chunk_size, config.num_heads, config.head_dim()});
-    sequence.memory.append({key, reader.take(block + ".value", key.sizes()),
-                            reader.take(block + ".landmarks", {key.size(0), config.hidden_size})});
-  }
   const std::int64_t num_chunks = sequence.num_tokens / chunk_size;
-  require(sequence.memory.num_chunks() == num_chunks,
-          "the session's {} tokens make {} chunks, {} are there: it is damaged", sequence.num_tokens, num_chunks,
-          sequence.memory.num_chunks());
+  sequence.memory = reader.take_chunks(name + ".memory", num_chunks, {chunk_size, config.num_heads, config.head_dim()},
+                                       config.hidden_size);
 
   for (std::size_t g = 0; g < sequence.groups.size(); ++g) {
     GroupState& group = sequence.groups[g];

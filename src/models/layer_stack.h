@@ -49,7 +49,8 @@ class StackLayer {
   // The same (training: false) where x [R, d] holds the next positions of several sequences one after another.
   virtual at::Tensor step(const at::Tensor& x, const std::vector<SequenceRows>& sequences) const = 0;
 
-  virtual std::unique_ptr<LayerState> new_state() const = 0;
+  // options: element type and device of the session.
+  virtual std::unique_ptr<LayerState> new_state(const at::TensorOptions& options) const = 0;
 
   // How many positions back its output looks; nullopt: to the beginning.
   virtual std::optional<std::int64_t> reach() const = 0;

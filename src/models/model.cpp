@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "models/drt.h"
+#include "models/landmark.h"
 #include "models/sliding_window.h"
 #include "nn/layers.h"
 
@@ -23,6 +24,7 @@ std::unique_ptr<Model> make(const ModelConfig& config, at::Device device, std::u
 // The registry: one line a model.
 constexpr Kind kinds[] = {
     {"drt", make<Drt>},
+    {"landmark", make_stack<make_landmark_layers>},
     {"sliding-window", make_stack<make_sliding_window_layers>},
 };
 

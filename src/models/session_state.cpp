@@ -13,6 +13,16 @@ void save_window(NamedTensors& state, const std::string& name, const WindowCache
   state.emplace_back(name + ".value", kept.value);
 }
 
+void save_chunks(NamedTensors& state, const std::string& name, const ChunkMemory& chunks) {
+  const std::vector<ChunkMemory::Block> blocks = chunks.blocks();
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    const std::string block = name + "." + std::to_string(i);
+    state.emplace_back(block + ".key", blocks[i].key);
+    state.emplace_back(block + ".value", blocks[i].value);
+    state.emplace_back(block + ".landmarks", blocks[i].landmarks);
+  }
+}
+
 StateReader::StateReader(const NamedTensors& state, at::TensorOptions options)
     : tensors_(state.begin(), state.end()), options_(options) {}
 
@@ -52,6 +62,21 @@ WindowCache StateReader::take_window(const std::string& name, std::int64_t windo
   const at::Tensor value = take(name + ".value", {key.size(0), num_kv_heads, head_dim});
   cache.append(key, value, window_size);
   return cache;
+}
+
+ChunkMemory StateReader::take_chunks(const std::string& name, std::int64_t num_chunks, at::IntArrayRef key_shape,
+                                     std::int64_t landmark_size) {
+  std::vector<std::int64_t> shape = {-1};
+  shape.insert(shape.end(), key_shape.begin(), key_shape.end());
+  ChunkMemory chunks;
+  for (std::size_t i = 0; has(name + "." + std::to_string(i) + ".key"); ++i) {
+    const std::string block = name + "." + std::to_string(i);
+    const at::Tensor key = take(block + ".key", shape);
+    chunks.append({key, take(block + ".value", key.sizes()), take(block + ".landmarks", {key.size(0), landmark_size})});
+  }
+  require(chunks.num_chunks() == num_chunks, "the session's {} should hold {} chunks, {} are there: it is damaged",
+          name, num_chunks, chunks.num_chunks());
+  return chunks;
 }
 
 void StateReader::finish() const {

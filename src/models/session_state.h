@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 
+#include "memory/chunk_memory.h"
 #include "nn/safetensors.h"
 #include "nn/window_cache.h"
 
@@ -14,6 +15,9 @@ namespace lookback {
 
 // Appends the rows that a window still sees as <name>.key and <name>.value, if there are any.
 void save_window(NamedTensors& state, const std::string& name, const WindowCache& cache, std::int64_t window_size);
+
+// Appends the chunks as <name>.<i>.key, .value and .landmarks, i counting the blocks in which they lie.
+void save_chunks(NamedTensors& state, const std::string& name, const ChunkMemory& chunks);
 
 // Takes tensors out of a state by name, comparing what is found with what the model needs.
 class StateReader {
@@ -30,6 +34,9 @@ class StateReader {
   std::int64_t take_count(const std::string& name);
   WindowCache take_window(const std::string& name, std::int64_t window_size, std::int64_t num_kv_heads,
                           std::int64_t head_dim);
+  // num_chunks chunks: keys and values [C, positions, heads, D], landmarks [C, d].
+  ChunkMemory take_chunks(const std::string& name, std::int64_t num_chunks, at::IntArrayRef key_shape,
+                          std::int64_t landmark_size);
   // Throws Error when something is left, which another model has put there.
   void finish() const;
 

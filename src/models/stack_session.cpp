@@ -11,14 +11,14 @@
 namespace lookback {
 
 StackSession::StackSession(const LayerStack& model, std::int64_t batch_size, at::ScalarType dtype)
-    : model_(model), dtype_(dtype) {
+    : model_(model), options_(model.embedding_.options().dtype(dtype).requires_grad(false)) {
   require(batch_size >= 1, "batch_size: expected at least 1, found {}", batch_size);
   for (std::int64_t n = 0; n < batch_size; ++n) sequences_.push_back(new_sequence());
 }
 
 StackSession::Sequence StackSession::new_sequence() const {
   Sequence sequence;
-  for (const auto& layer : model_.layers_) sequence.layers.push_back(layer->new_state());
+  for (const auto& layer : model_.layers_) sequence.layers.push_back(layer->new_state(options_));
   return sequence;
 }
 
@@ -53,7 +53,7 @@ at::Tensor StackSession::advance(const at::Tensor& input_ids, const std::vector<
     sequence.num_tokens += counts[n];
   }
   const at::Tensor all_ids = join_rows(ids);
-  at::Tensor x = at::embedding(model_.embedding_, all_ids).to(dtype_);  // [R, d]
+  at::Tensor x = at::embedding(model_.embedding_, all_ids).to(options_);  // [R, d]
   for (std::size_t i = 0; i < num_layers; ++i) {
     std::vector<SequenceRows> rows;
     for (Step& step : steps) {
@@ -98,12 +98,11 @@ at::Tensor StackSession::prefill(const at::Tensor& input_ids, const PrefillOptio
     early.push_back(ids.narrow(0, 0, begin));
     late.push_back(ids.narrow(0, begin, lengths[n] - begin));
     for (std::size_t i = num_layers_for_all; begin > 0 && i < model_.layers_.size(); ++i) {
-      sequences_[n].layers[i] = model_.layers_[i]->new_state();
+      sequences_[n].layers[i] = model_.layers_[i]->new_state(options_);
     }
   }
   std::int64_t num_read = 0;  // of the longest sequence
-  at::Tensor last =
-      at::empty({num_sequences(), 1, model_.config_.hidden_size}, model_.embedding_.options().dtype(dtype_));
+  at::Tensor last = at::empty({num_sequences(), 1, model_.config_.hidden_size}, options_);
   const auto read = [&](const at::Tensor& ids, std::size_t num_layers) {
     for (std::int64_t first = 0; first < ids.size(1); first += options.segment_tokens) {
       const at::Tensor segment = ids.narrow(1, first, std::min(options.segment_tokens, ids.size(1) - first));
@@ -161,7 +160,7 @@ NamedTensors StackSession::state() const {
 }
 
 void StackSession::restore(const NamedTensors& state) {
-  StateReader reader(state, model_.embedding_.options().dtype(dtype_));
+  StateReader reader(state, options_);
   const std::int64_t count = reader.take_count("num_sequences");
   require(count >= 1, "the session holds no sequence: it is damaged");
   std::vector<Sequence> sequences;

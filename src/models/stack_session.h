@@ -47,7 +47,7 @@ class StackSession : public Session {
   Reach reach() const;
 
   const LayerStack& model_;
-  at::ScalarType dtype_;
+  at::TensorOptions options_;  // element type and device
   std::vector<Sequence> sequences_;
 };
 

@@ -29,7 +29,9 @@ class WindowLayer : public StackLayer {
 
   at::Tensor forward(const at::Tensor& x, bool training) const override;
   at::Tensor step(const at::Tensor& x, const std::vector<SequenceRows>& sequences) const override;
-  std::unique_ptr<LayerState> new_state() const override { return std::make_unique<WindowState>(config_); }
+  std::unique_ptr<LayerState> new_state(const at::TensorOptions&) const override {
+    return std::make_unique<WindowState>(config_);
+  }
   std::optional<std::int64_t> reach() const override { return config_.window_size; }
 
  private:

@@ -15,19 +15,6 @@ at::Tensor split_heads(const at::Tensor& x, std::int64_t num_heads) {
   return x.unflatten(-1, {num_heads, x.size(-1) / num_heads});
 }
 
-struct Projections {
-  at::Tensor query, key, value;  // [..., heads, D]
-};
-
-// Of a layer's self-attention.
-Projections project_heads(const LlamaLayer& layer, const at::Tensor& x) {
-  const SelfAttention& attention = layer.self_attn;
-  const at::Tensor normed = rms_norm(layer.input_layernorm, x);
-  return {split_heads(project(normed, attention.q_proj), attention.num_heads),
-          split_heads(project(normed, attention.k_proj), attention.num_kv_heads),
-          split_heads(project(normed, attention.v_proj), attention.num_kv_heads)};
-}
-
 }  // namespace
 
 at::Tensor project(const at::Tensor& x, const at::Tensor& weight) {
@@ -72,15 +59,26 @@ LlamaLayer make_llama_layer(ParameterSet& parameters, const std::string& prefix,
   return layer;
 }
 
-at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size) {
-  const Projections heads = project_heads(layer, x);
-  const at::Tensor mixed = sliding_window_attention(heads.query, heads.key, heads.value, window_size);
+AttentionHeads attention_heads(const LlamaLayer& layer, const at::Tensor& x) {
+  const SelfAttention& attention = layer.self_attn;
+  const at::Tensor normed = rms_norm(layer.input_layernorm, x);
+  return {split_heads(project(normed, attention.q_proj), attention.num_heads),
+          split_heads(project(normed, attention.k_proj), attention.num_kv_heads),
+          split_heads(project(normed, attention.v_proj), attention.num_kv_heads)};
+}
+
+at::Tensor add_attention(const LlamaLayer& layer, const at::Tensor& x, const at::Tensor& mixed) {
   return x + project(mixed.flatten(-2), layer.self_attn.o_proj);
+}
+
+at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size) {
+  const AttentionHeads heads = attention_heads(layer, x);
+  return add_attention(layer, x, sliding_window_attention(heads.query, heads.key, heads.value, window_size));
 }
 
 at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size,
                                     const std::vector<WindowedRows>& sequences) {
-  const Projections heads = project_heads(layer, x);
+  const AttentionHeads heads = attention_heads(layer, x);
   std::vector<at::Tensor> mixed(sequences.size());
   for_each_in_parallel(sequences.size(), [&](std::size_t i) {
     const WindowedRows& one = sequences[i];
@@ -90,8 +88,7 @@ at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x
                                         window_size)
                    .squeeze(0);
   });
-  const at::Tensor all = mixed.size() == 1 ? mixed.front() : at::cat(mixed);
-  return x + project(all.flatten(-2), layer.self_attn.o_proj);
+  return add_attention(layer, x, mixed.size() == 1 ? mixed.front() : at::cat(mixed));
 }
 
 at::Tensor mlp_block(const LlamaLayer& layer, const at::Tensor& x, const at::Tensor& y) {

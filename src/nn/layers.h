@@ -61,6 +61,15 @@ struct LlamaLayer {
 };
 LlamaLayer make_llama_layer(ParameterSet& parameters, const std::string& prefix, const LayerSizes& sizes);
 
+// What a layer's self-attention works on: of norm(x), x [..., d].
+struct AttentionHeads {
+  at::Tensor query;       // [..., H, D]
+  at::Tensor key, value;  // [..., Hkv, D]
+};
+AttentionHeads attention_heads(const LlamaLayer& layer, const at::Tensor& x);
+// x + o(mixed), mixed [..., H, D].
+at::Tensor add_attention(const LlamaLayer& layer, const at::Tensor& x, const at::Tensor& mixed);
+
 // x + o(sliding-window attention of norm(x)), x [N, L, d].
 at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size);
 

@@ -13,7 +13,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // An exponential and a division count for more than their name.
-constexpr double flops_per_element = 32;
+constexpr double silu_flops_per_element = 32;
 
 SiluAndMulParams make_params(const at::Tensor& gate, const at::Tensor& up) {
   return {gate.const_data_ptr<float>(), up.const_data_ptr<float>()};
@@ -22,7 +22,7 @@ SiluAndMulParams make_params(const at::Tensor& gate, const at::Tensor& up) {
 at::Tensor run_forward(const at::Tensor& gate, const at::Tensor& up) {
   at::Tensor output = at::empty(gate.sizes(), gate.options());
   const SiluAndMulParams params = make_params(gate, up);
-  parallel_with_scratch(gate.numel(), flops_per_element, 0, [&](auto first, auto last, float*) {
+  parallel_with_scratch(gate.numel(), silu_flops_per_element, 0, [&](auto first, auto last, float*) {
     silu_and_mul_forward(params, output.mutable_data_ptr<float>(), first, last);
   });
   return output;
@@ -45,7 +45,7 @@ class SiluAndMulOperation : public torch::autograd::Function<SiluAndMulOperation
     const SiluAndMulGradients gradients{.grad_output = grad_output.const_data_ptr<float>(),
                                         .grad_gate = grads[0].mutable_data_ptr<float>(),
                                         .grad_up = grads[1].mutable_data_ptr<float>()};
-    parallel_with_scratch(saved[0].numel(), flops_per_element, 0, [&](auto first, auto last, float*) {
+    parallel_with_scratch(saved[0].numel(), silu_flops_per_element, 0, [&](auto first, auto last, float*) {
       silu_and_mul_backward(params, gradients, first, last);
     });
     return grads;

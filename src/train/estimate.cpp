@@ -53,7 +53,8 @@ double activation_bytes_by_formula(const RunConfig& config, bool checkpointing) 
   const bool drt = model.kind == "drt";
   const double tokens = static_cast<double>(config.batch_size) * static_cast<double>(config.context_length);
   const double positions =
-      drt ? tokens * static_cast<double>(model.chunk_size + 1) / static_cast<double>(model.chunk_size) : tokens;
+      model.has_landmarks() ? tokens * static_cast<double>(model.chunk_size + 1) / static_cast<double>(model.chunk_size)
+                            : tokens;
   const double plain_layers =
       static_cast<double>(drt ? model.decoder_layers[0] + model.num_encoder_layers : model.num_layers);
   const double upper_layers = drt ? static_cast<double>(std::accumulate(model.decoder_layers.begin() + 1,

@@ -1,6 +1,7 @@
 #include "train/flops.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 namespace lookback {
@@ -34,6 +35,13 @@ double window_pairs(double positions, double window) {
   return reach * (reach + 1) / 2 + (positions - reach) * (window + 1);
 }
 
+// Positions of `tokens` tokens, whole chunks with their landmarks where there are any.
+double count_positions(const ModelConfig& config, double tokens) {
+  if (!config.has_landmarks()) return tokens;
+  const auto chunk_size = static_cast<double>(config.chunk_size);
+  return std::ceil(tokens / chunk_size) * (chunk_size + 1);
+}
+
 }  // namespace
 
 std::int64_t count_parameters(const ModelConfig& config) {
@@ -60,8 +68,11 @@ double forward_flops(const ModelConfig& config, std::int64_t length) {
   // Scores and weighted values: 2 d each a (query, key) pair.
   const double per_pair = 4 * d;
   if (config.kind != "drt") {
-    return logits + layers * (2 * tokens * layer_matrix_elements(sizes, sizes.key_value) +
-                              per_pair * window_pairs(tokens, window));
+    const double positions = count_positions(config, tokens);
+    // Training with landmarks reads all that came before.
+    const double reach = config.kind == "landmark" ? positions : window;
+    return logits + layers * (2 * positions * layer_matrix_elements(sizes, sizes.key_value) +
+                              per_pair * window_pairs(positions, reach));
   }
   const std::int64_t num_chunks = (length + config.chunk_size - 1) / config.chunk_size;
   const auto chunks = static_cast<double>(num_chunks);
@@ -83,13 +94,18 @@ double forward_flops(const ModelConfig& config, std::int64_t length) {
 }
 
 double memory_bytes_per_token(const ModelConfig& config, std::int64_t element_bytes) {
-  if (config.kind != "drt") return 0;
-  const auto row_bytes = static_cast<double>(config.hidden_size * element_bytes);
+  double row_bytes = 0;  // of a position's keys
+  if (config.kind == "drt") row_bytes = static_cast<double>(config.hidden_size * element_bytes);
+  if (config.kind == "landmark") {
+    row_bytes = static_cast<double>(config.num_layers * config.num_kv_heads * config.head_dim() * element_bytes);
+  }
   return 2 * row_bytes + row_bytes / static_cast<double>(config.chunk_size);
 }
 
 std::int64_t window_bytes(const ModelConfig& config, std::int64_t element_bytes) {
-  return num_decoder_layers(config) * 2 * config.window_size * config.head_dim() * config.num_kv_heads * element_bytes;
+  // Landmark attention keeps the unfinished block.
+  const std::int64_t positions = config.kind == "landmark" ? config.chunk_size : config.window_size;
+  return num_decoder_layers(config) * 2 * positions * config.head_dim() * config.num_kv_heads * element_bytes;
 }
 
 }  // namespace lookback

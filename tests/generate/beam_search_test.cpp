@@ -42,7 +42,7 @@ at::Tensor next_log_probabilities(Model& model, std::vector<std::int64_t> prompt
   prompt.insert(prompt.end(), ids.begin(), ids.end());
   const at::Tensor logits = whole_logits(model, at::tensor(prompt, at::kLong).unsqueeze(0));
   at::Tensor scores = at::log_softmax(logits[0][logits.size(1) - 1].to(at::kDouble), 0);
-  if (model.config().kind == "drt") scores[model.config().landmark_id] = -INFINITY;
+  if (model.config().has_landmarks()) scores[model.config().landmark_id] = -INFINITY;
   return scores;
 }
 

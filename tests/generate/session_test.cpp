@@ -156,9 +156,12 @@ TEST_P(SessionTest, MemoryGrowsByChunksAndWindowsDoNot) {
   }
   EXPECT_EQ(window_bytes[0], window_bytes[1]);
   EXPECT_EQ(window_bytes[1], window_bytes[2]);
-  // Keys and values of S tokens and a landmark a chunk, 4 bytes each.
+  // Keys and values of S tokens and a landmark a chunk, 4 bytes each; with landmark attention in every layer.
   const ModelConfig& config = model_->config();
-  const std::int64_t chunk_bytes = config.kind == "drt" ? (2 * config.chunk_size + 1) * config.hidden_size * 4 : 0;
+  std::int64_t chunk_rows = 0;
+  if (config.kind == "drt") chunk_rows = config.hidden_size;
+  if (config.kind == "landmark") chunk_rows = config.num_layers * config.num_kv_heads * config.head_dim();
+  const std::int64_t chunk_bytes = (2 * config.chunk_size + 1) * chunk_rows * 4;
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(memory_bytes[i], (400LL << i) / config.chunk_size * chunk_bytes);
   }

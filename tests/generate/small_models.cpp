@@ -35,12 +35,21 @@ std::vector<SmallModelCase> small_model_cases() {
   ModelConfig sliding = small_drt({1, 1}, 2, 13, true, 1);
   sliding.kind = "sliding-window";
   sliding.num_layers = 3;
+  const auto landmark = [](std::int64_t num_kv_heads, std::int64_t window_size, std::int64_t top_k) {
+    ModelConfig config = small_drt({1, 1}, num_kv_heads, window_size, true, top_k);
+    config.kind = "landmark";
+    config.num_layers = 2;
+    return config;
+  };
   return {
       {"one_group", small_drt({2, 2}, 4, 5, true, 2)},
       {"two_groups_grouped_queries", small_drt({1, 1, 2}, 2, 20, false, 3)},
       {"three_groups_narrow_window", small_drt({1, 1, 1, 1}, 1, 3, true, 2)},
       {"more_chunks_asked_for_than_there_are", small_drt({1, 1, 1}, 4, 8, false, 30)},
       {"sliding_window", sliding},
+      {"landmark_all_blocks", landmark(4, 0, 1000)},
+      {"landmark_some_blocks", landmark(2, 10, 2)},
+      {"landmark_one_block_no_window", landmark(1, 0, 1)},
   };
 }
 

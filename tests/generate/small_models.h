@@ -17,7 +17,7 @@ struct SmallModelCase {
 };
 
 // S = 8: one, two and three groups, grouped-query attention, softmax-plus-one on and off, windows smaller and
-// larger than a chunk, more chunks asked for than there are; and a sliding-window model.
+// larger than a chunk, more chunks asked for than there are; and the other kinds of models.
 std::vector<SmallModelCase> small_model_cases();
 
 // Weights large enough that logits differ by units and retrievals are decided.

@@ -15,12 +15,13 @@ struct Deviation {
   bool within() const { return value <= limit; }  // false for NaN
 };
 
-// A folder is of one of two shapes:
+// A folder is of one of three shapes:
 //  - config.json, model.safetensors, expected.safetensors (input_ids, labels, logits, loss, retrieval.*, grad.*): one
 //    forward and backward pass is compared;
 //  - config.json, model.safetensors, batches.safetensors, expected.json: optimizer steps are repeated, and the loss
-//    and gradient norm of each are compared.
-// All in float32 on the CPU. Throws Error for a folder of neither shape.
+//    and gradient norm of each are compared;
+//  - expected.safetensors alone (block_size, query, key, value, output, probabilities, grad_*): landmark attention.
+// All in float32 on the CPU. Throws Error for a folder of another shape.
 std::vector<Deviation> compare_with_golden(const std::filesystem::path& folder);
 
 }  // namespace lookback

@@ -14,14 +14,37 @@ TEST_P(Forward, NoPositionSeesALaterToken) {
   const auto model = make_model(GetParam(), at::kCPU, 3);
   constexpr std::int64_t length = 53;
   const at::Tensor ids = random_ids(1, length, 39, 1);
-  const at::Tensor before = model->hidden_states(ids, {}).detach();
-  for (std::int64_t changed = 0; changed < length; ++changed) {
-    at::Tensor other = ids.clone();
-    other[0][changed] = (ids[0][changed].item<std::int64_t>() + 1) % 39;
-    const at::Tensor after = model->hidden_states(other, {}).detach();
-    EXPECT_TRUE(at::allclose(before.narrow(1, 0, changed), after.narrow(1, 0, changed), 0, 1e-5)) << changed;
-    EXPECT_FALSE(at::allclose(before[0][changed], after[0][changed], 0, 1e-5)) << changed;
-  }
+  const auto whole = [&](const at::Tensor& text, bool training) {
+    ForwardOptions options;
+    options.training = training;
+    options.generator = at::detail::createCPUGenerator(5);
+    return model->logits(model->hidden_states(text, options)).detach();
+  };
+  // Several chunks in one step, and a step that ends within one.
+  const auto in_session = [&](const at::Tensor& text) {
+    const auto session = model->new_session(1, at::kFloat);
+    std::vector<at::Tensor> hidden;
+    std::int64_t first = 0;
+    for (const std::int64_t count : {29, 3, 21}) {
+      hidden.push_back(session->append(text.narrow(1, first, count)));
+      first += count;
+    }
+    return model->logits(at::cat(hidden, 1)).detach();
+  };
+  const auto expect_no_leak = [&](const auto& logits_of, const char* path) {
+    const at::Tensor before = logits_of(ids);
+    for (std::int64_t changed = 0; changed < length; ++changed) {
+      at::Tensor other = ids.clone();
+      other[0][changed] = (ids[0][changed].item<std::int64_t>() + 1) % 39;
+      const at::Tensor after = logits_of(other);
+      EXPECT_TRUE(at::allclose(before.narrow(1, 0, changed), after.narrow(1, 0, changed), 0, 1e-5))
+          << path << ", token " << changed;
+      EXPECT_FALSE(at::allclose(before[0][changed], after[0][changed], 0, 1e-5)) << path << ", token " << changed;
+    }
+  };
+  expect_no_leak([&](const at::Tensor& text) { return whole(text, false); }, "whole forward");
+  expect_no_leak([&](const at::Tensor& text) { return whole(text, true); }, "whole forward in training");
+  expect_no_leak(in_session, "session");
 }
 
 TEST_P(Forward, TextOfAnyLengthIsThePrefixOfALongerOne) {
@@ -78,8 +101,7 @@ TEST_P(Forward, IdsOutOfTheVocabularyAreNamed) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, Forward, testing::Values(small_drt_config(), small_sliding_window_config()),
-                         [](const auto& info) { return info.param.kind == "drt" ? "drt" : "sliding_window"; });
+INSTANTIATE_TEST_SUITE_P(Kinds, Forward, testing::ValuesIn(small_configs_of_all_kinds()), kind_name);
 
 TEST(DrtForward, GumbelNoiseComesFromTheGivenGeneratorAlone) {
   const auto model = make_model(small_drt_config(), at::kCPU, 3);

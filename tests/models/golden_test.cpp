@@ -18,7 +18,7 @@ TEST_P(Golden, WithinLimits) {
 
 INSTANTIATE_TEST_SUITE_P(Folders, Golden,
                          testing::Values("drt-one-hop", "drt-two-hop", "drt-grouped-query", "drt-training",
-                                         "sliding-window"));
+                                         "sliding-window", "landmark-attention"));
 
 }  // namespace
 }  // namespace lookback

@@ -43,8 +43,7 @@ TEST_P(SavedModel, GivesTheSameNumbers) {
   EXPECT_TRUE(at::equal(model->hidden_states(ids, {}), loaded->hidden_states(ids, {})));
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, SavedModel, testing::Values(small_drt_config(), small_sliding_window_config()),
-                         [](const auto& info) { return info.param.kind == "drt" ? "drt" : "sliding_window"; });
+INSTANTIATE_TEST_SUITE_P(Kinds, SavedModel, testing::ValuesIn(small_configs_of_all_kinds()), kind_name);
 
 TEST(PublishedCheckpoint, LoadsLikeItsSafetensors) {
   const auto published = load_model(fixtures / "published", at::kCPU);
@@ -123,7 +122,7 @@ TEST(ModelRegistry, NamesTheKnownKinds) {
     make_model(config, at::kCPU, 0);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "there is no model named \"transformer-xl\"; there are: drt, sliding-window");
+    EXPECT_STREQ(error.what(), "there is no model named \"transformer-xl\"; there are: drt, landmark, sliding-window");
   }
 }
 

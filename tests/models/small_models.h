@@ -2,6 +2,11 @@
 #pragma once
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
 
 #include "models/model.h"
 
@@ -32,6 +37,30 @@ inline ModelConfig small_sliding_window_config() {
   config.kind = "sliding-window";
   config.num_layers = 3;
   return config;
+}
+
+// Of any kind of the registry: what it does not share with the others is small, too, so that a few chunks show all.
+inline ModelConfig small_config(const std::string& kind) {
+  ModelConfig config = kind == "drt" ? small_drt_config() : small_sliding_window_config();
+  config.kind = kind;
+  if (kind == "landmark") {
+    config.window_size = 5;  // one local block, so that there are many to choose from
+    config.top_k = 2;
+  }
+  return config;
+}
+
+inline std::vector<ModelConfig> small_configs_of_all_kinds() {
+  std::vector<ModelConfig> configs;
+  for (const std::string& kind : model_kinds()) configs.push_back(small_config(kind));
+  return configs;
+}
+
+// A test's name.
+inline std::string kind_name(const testing::TestParamInfo<ModelConfig>& info) {
+  std::string name = info.param.kind;
+  std::ranges::replace(name, '-', '_');
+  return name;
 }
 
 inline at::Tensor random_ids(std::int64_t batch, std::int64_t length, std::int64_t bound, std::uint64_t seed) {

@@ -8,10 +8,11 @@ namespace lookback {
 namespace {
 
 TEST(CountParameters, EqualsTheModelsOwnCount) {
-  for (ModelConfig config : {tiny_drt(), tiny_sliding_window()}) {
+  for (const std::string& kind : model_kinds()) {
+    ModelConfig config = tiny_config(kind);
     for (const std::int64_t num_kv_heads : {2, 1}) {
       config.num_kv_heads = num_kv_heads;
-      EXPECT_EQ(count_parameters(config), make_model(config, at::kCPU, 0)->parameters().num_elements());
+      EXPECT_EQ(count_parameters(config), make_model(config, at::kCPU, 0)->parameters().num_elements()) << kind;
     }
   }
 }
@@ -40,6 +41,12 @@ TEST(ForwardFlops, Drt) {
                    3 * decoder_layer + encoder_layer + chunk_projections + 2 * scores + 2 * gca + logits);
 }
 
+// 20 tokens: 3 blocks of 8 tokens and a landmark; in training each of the 27 positions reads all before it and itself.
+TEST(ForwardFlops, Landmark) {
+  const double layer = 27.0 * (4 * 2 * 16 * 16 + 3 * 2 * 16 * 24) + 27 * 28 / 2 * (2 * 16 + 2 * 16);
+  EXPECT_DOUBLE_EQ(forward_flops(tiny_config("landmark"), 20), 2 * layer + 20.0 * 2 * 16 * 33);
+}
+
 TEST(MemoryBytes, MatchThePapersFigures) {
   ModelConfig config;
   config.hidden_size = 768;
@@ -51,6 +58,9 @@ TEST(MemoryBytes, MatchThePapersFigures) {
   config.window_size = 512;
   EXPECT_EQ(memory_bytes_per_token(config, 2), 0);
   EXPECT_EQ(window_bytes(config, 2), 14 * 2 * 512 * 768 * 2);
+  config.kind = "landmark";
+  EXPECT_NEAR(memory_bytes_per_token(config, 2), 14 * (3 * 1024 + 768 * 2 / 63.0), 1e-9);
+  EXPECT_EQ(window_bytes(config, 2), 14 * 2 * 63 * 768 * 2);
 }
 
 }  // namespace

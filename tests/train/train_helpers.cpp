@@ -44,6 +44,13 @@ ModelConfig tiny_sliding_window() {
   return config;
 }
 
+ModelConfig tiny_config(const std::string& kind) {
+  ModelConfig config = kind == "drt" ? tiny_drt() : tiny_sliding_window();
+  config.kind = kind;
+  config.vocab_size = config.has_landmarks() ? 33 : 32;
+  return config;
+}
+
 TokenBatch RandomBatches::next() {
   TokenBatch batch;
   batch.num_sequences = num_sequences_;
