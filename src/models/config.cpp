@@ -53,6 +53,15 @@ void visit_own_keys(Config& config, const Visitor& visit) {
   }
 }
 
+// The same for switches that are off where they are absent: visit(key, member).
+template <typename Config, typename Visitor>
+void visit_ablations(Config& config, const Visitor& visit) {
+  if (config.kind != "drt") return;
+  visit("random_retrieval", config.random_retrieval);
+  visit("uniform_chunk_weights", config.uniform_chunk_weights);
+  visit("residual_reset", config.residual_reset);
+}
+
 void check_landmarks(const ModelConfig& config, const std::string& source) {
   check_positive(config.top_k, "chunk_topk", source);
   check_positive(config.chunk_size, "enc_chunk_size", source);
@@ -114,6 +123,7 @@ ModelConfig parse_model_config(const Json& value, const std::string& source) {
   visit_own_keys(config, [&]<typename T>(const char* key, T& member, Key need) {
     member = need == Key::required ? json_field<T>(value, key, source) : json_field_or(value, key, member, source);
   });
+  visit_ablations(config, [&](const char* key, bool& member) { member = json_field_or(value, key, member, source); });
   require_value<std::string>(value, "hidden_act", "silu", source);
   require_value(value, "attention_bias", false, source);
   require_value(value, "mlp_bias", false, source);
@@ -140,7 +150,19 @@ Json to_json(const ModelConfig& config) {
                 {"tie_word_embeddings", true},
                 {"enable_alibi", true}};
   visit_own_keys(config, [&value](const char* key, const auto& member, Key) { value[key] = member; });
+  // Only those that are on: the fingerprints of models that know none of them stay as they are.
+  visit_ablations(config, [&value](const char* key, bool member) {
+    if (member) value[key] = true;
+  });
   return value;
+}
+
+std::vector<std::string> model_config_keys(const ModelConfig& config) {
+  std::vector<std::string> keys = {"mlp_bias"};
+  const Json named = to_json(config);
+  for (const auto& [key, value] : named.items()) keys.push_back(key);
+  visit_ablations(config, [&keys](const char* key, bool) { keys.emplace_back(key); });
+  return keys;
 }
 
 bool ModelConfig::has_landmarks() const { return kind == "drt" || kind == "landmark"; }

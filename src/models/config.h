@@ -30,6 +30,10 @@ struct ModelConfig {
   double embedding_initializer_range = 0.02;          // [embedding_initializer_range]
   bool softmax_plus_one = true;                       // [enable_softmax_one]
   bool gumbel_noise = true;                           // in training, for the selection [gumbel_noise]
+  // Ablations of drt, each under its own name, which is absent where false.
+  bool random_retrieval = false;       // any earlier chunks instead of the best
+  bool uniform_chunk_weights = false;  // retrieved chunks weigh the same, so that nothing trains the retriever
+  bool residual_reset = false;         // the residual of docs/model.md, 7, is y
 
   std::int64_t head_dim() const { return hidden_size / num_heads; }
   // The model puts landmark_id behind each chunk of a text by itself; no text has it.
@@ -41,6 +45,9 @@ struct ModelConfig {
 // Reads config.json's object. `source` names it in errors. Throws Error for missing keys, values out of range,
 // and what this library does not implement (other activations, biases, untied embeddings), by name.
 ModelConfig parse_model_config(const Json& value, const std::string& source);
+
+// The keys that config.json of such a model may have.
+std::vector<std::string> model_config_keys(const ModelConfig& config);
 
 // The object for config.json; parse_model_config gives the same config back.
 Json to_json(const ModelConfig& config);

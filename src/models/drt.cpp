@@ -83,6 +83,20 @@ EncodedChunks Drt::encode_chunks(const at::Tensor& hidden, bool gradient_checkpo
   return {heads(chunk_k_proj_), heads(chunk_v_proj_), x.select(2, config_.chunk_size)};
 }
 
+TopK Drt::choose_chunks(const at::Tensor& scores, std::int64_t first_chunk, std::size_t group_index,
+                        const std::optional<at::Generator>& noise_generator) const {
+  TopK chosen;
+  if (config_.random_retrieval) {
+    const at::Tensor selection = random_selection(first_chunk, scores.size(1), scores.size(2),
+                                                  static_cast<std::int64_t>(group_index), scores.device());
+    chosen = choose_top_k(scores, selection.masked_fill(scores.detach().isinf(), -INFINITY), config_.top_k);
+  } else {
+    chosen = causal_top_k(scores, config_.top_k, noise_generator);
+  }
+  if (config_.uniform_chunk_weights) chosen.weights = uniform_weights(chosen.indices);
+  return chosen;
+}
+
 at::Tensor Drt::chunk_queries(const UpperLayer& layer, const at::Tensor& x) const {
   return project(rms_norm(layer.gca_pre_norm, x), layer.gca_q_proj)
       .unflatten(-1, {config_.num_heads, config_.head_dim()});
@@ -122,10 +136,11 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
                at::cat({options.memory->landmarks, encoded.landmarks}, 1)};
   }
 
-  for (const UpperGroup& group : upper_groups_) {
+  for (std::size_t g = 0; g < upper_groups_.size(); ++g) {
+    const UpperGroup& group = upper_groups_[g];
     const at::Tensor query = retrieval_query(group, by_chunk(x).select(2, config_.chunk_size));
     const at::Tensor scores = causal_chunk_scores(query, encoded.landmarks, first_chunk);
-    const TopK retrieved = causal_top_k(scores, config_.top_k, noisy ? options.generator : std::nullopt);
+    const TopK retrieved = choose_chunks(scores, first_chunk, g, noisy ? options.generator : std::nullopt);
     if (options.retrievals != nullptr) options.retrievals->push_back({scores, retrieved.indices, retrieved.weights});
     // What chunk c retrieves serves chunk c + 1; chunk 0 has nothing and gets 0.
     const std::int64_t served = num_chunks - 1;
@@ -139,8 +154,7 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
         const at::Tensor mixed = attend_to_chunks(query, inputs[1], inputs[2], indices, inputs[3]);
         const at::Tensor gca = project(mixed.flatten(-2), layer.gca_o_proj);
         const at::Tensor y = attended + at::constant_pad_nd(gca, {0, 0, 0, 0, 1, 0}).flatten(1, 2);
-        // The residual stays x, not y (docs/model.md, 7).
-        return mlp_block(layer.llama, attended, y);
+        return finish_upper_layer(layer, attended, y);
       };
       x = apply_maybe_recomputed(options.gradient_checkpointing, apply, {x, encoded.key, encoded.value, weights});
     }

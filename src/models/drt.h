@@ -6,6 +6,7 @@
 
 #include "models/model.h"
 #include "nn/layers.h"
+#include "retrieval/causal_top_k.h"
 
 namespace lookback {
 
@@ -39,6 +40,16 @@ class Drt : public Model {
   // The query with which chunks retrieve: hidden states at their landmarks [N, C, d], entering group g.
   at::Tensor retrieval_query(const UpperGroup& group, const at::Tensor& landmark_hidden) const {
     return rms_norm(group.landmark_norm, landmark_hidden);
+  }
+
+  // What the chunks from first_chunk on retrieve in a group, by scores [N, C, E].
+  TopK choose_chunks(const at::Tensor& scores, std::int64_t first_chunk, std::size_t group_index,
+                     const std::optional<at::Generator>& noise_generator) const;
+
+  // What a layer with chunk attention gives: attended = x + self-attention, y = attended + chunk attention.
+  at::Tensor finish_upper_layer(const UpperLayer& layer, const at::Tensor& attended, const at::Tensor& y) const {
+    // The residual stays x, not y (docs/model.md, 7).
+    return mlp_block(layer.llama, config_.residual_reset ? y : attended, y);
   }
 
   // Queries of chunk attention: x [..., d] -> [..., H, D].

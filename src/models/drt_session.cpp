@@ -51,6 +51,7 @@ DrtSession::Sequence DrtSession::copy_of(const Sequence& sequence) {
 }
 
 void DrtSession::attach_memory(const SearchedArchive& memory) {
+  require(!model_.config_.random_retrieval, "this model retrieves at random (random_retrieval): it searches no memory");
   for (const Sequence& sequence : sequences_) {
     require(sequence.num_tokens == 0, "a stored memory is attached before the text begins");
   }
@@ -172,11 +173,13 @@ DrtSession::SpanRetrieval DrtSession::retrieval_in_effect(const Sequence& sequen
   return {state.chunks, state.retrieval.weights};
 }
 
-DrtSession::SpanRetrieval DrtSession::retrieve_in_span(GroupState& state, const at::Tensor& query,
+DrtSession::SpanRetrieval DrtSession::retrieve_in_span(std::size_t group_index, const at::Tensor& query,
                                                        const BestChunks& archived, const Span& span) const {
+  GroupState& state = span.sequence->groups[group_index];
   const ChunkMemory& memory = span.sequence->memory;
   std::vector<at::Tensor> parts;
-  std::int64_t first_chunk = memory.num_chunks() - span.num_full_chunks;
+  const std::int64_t first_query = memory.num_chunks() - span.num_full_chunks;
+  std::int64_t first_chunk = first_query;
   for (const ChunkMemory::Block& block : memory.blocks()) {
     const std::int64_t count = block.landmarks.size(0);
     parts.push_back(count <= first_chunk
@@ -187,7 +190,7 @@ DrtSession::SpanRetrieval DrtSession::retrieve_in_span(GroupState& state, const 
   at::Tensor scores = at::cat(parts, 2);
   TopK best;
   if (archived.scores.defined()) {
-    best = causal_top_k(at::cat({archived.scores.unsqueeze(0), scores}, 2), model_.config_.top_k);
+    best = model_.choose_chunks(at::cat({archived.scores.unsqueeze(0), scores}, 2), first_query, group_index, {});
     // Numbers in that list become numbers of chunks.
     const std::int64_t num_archived = archived.scores.size(1);
     const at::Tensor of_archived = archived.indices.unsqueeze(0).gather(2, best.indices.clamp(0, num_archived - 1));
@@ -195,7 +198,7 @@ DrtSession::SpanRetrieval DrtSession::retrieve_in_span(GroupState& state, const 
     best.indices = at::where(best.indices.lt(num_archived), of_archived, own).masked_fill(best.indices.lt(0), -1);
     scores = at::Tensor();
   } else {
-    best = causal_top_k(scores, model_.config_.top_k);
+    best = model_.choose_chunks(scores, first_query, group_index, {});
   }
   const std::int64_t last = span.num_full_chunks - 1;
   const auto of_last = [last](const at::Tensor& rows) { return rows.narrow(1, last, 1).clone(); };
@@ -267,7 +270,7 @@ std::vector<DrtSession::SpanRetrieval> DrtSession::retrieve(std::size_t group_in
     const auto own = [&](const at::Tensor& all) { return all.narrow(0, first, span.num_full_chunks); };
     const BestChunks own_archived =
         archived.scores.defined() ? BestChunks{own(archived.scores), own(archived.indices)} : BestChunks{};
-    retrieved.push_back(retrieve_in_span(state, own(query), own_archived, span));
+    retrieved.push_back(retrieve_in_span(group_index, own(query), own_archived, span));
     first += span.num_full_chunks;
   }
   return retrieved;
@@ -313,7 +316,7 @@ at::Tensor DrtSession::run_group(std::size_t group_index, at::Tensor x, const st
       });
       y = attended + project(join_rows(mixed), layer.gca_o_proj);
     }
-    x = mlp_block(layer.llama, attended, y);
+    x = model_.finish_upper_layer(layer, attended, y);
   }
   return x;
 }

@@ -79,7 +79,7 @@ class DrtSession : public Session {
   std::vector<SpanRetrieval> retrieve(std::size_t group_index, const at::Tensor& x, const std::vector<Span>& spans);
   SpanRetrieval retrieval_in_effect(const Sequence& sequence, GroupState& state) const;
   // query [C, d]: of the span's full chunks; archived: the best of the memories for them.
-  SpanRetrieval retrieve_in_span(GroupState& state, const at::Tensor& query, const BestChunks& archived,
+  SpanRetrieval retrieve_in_span(std::size_t group_index, const at::Tensor& query, const BestChunks& archived,
                                  const Span& span) const;
   // The best chunks of all memories for query [C, d], numbered one memory after another.
   BestChunks search_archives(const at::Tensor& query) const;

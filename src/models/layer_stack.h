@@ -77,9 +77,9 @@ class LayerStack : public Model {
 };
 
 // For the registry.
-template <LayerStack::MakeLayers& make_layers>
+template <LayerStack::MakeLayers& Make>
 std::unique_ptr<Model> make_stack(const ModelConfig& config, at::Device device, std::uint64_t seed) {
-  return std::make_unique<LayerStack>(config, device, seed, make_layers);
+  return std::make_unique<LayerStack>(config, device, seed, Make);
 }
 
 }  // namespace lookback

@@ -19,12 +19,8 @@ at::Tensor causal_chunk_scores(const at::Tensor& query, const at::Tensor& landma
   return scores.masked_fill(hidden, -INFINITY);
 }
 
-TopK causal_top_k(const at::Tensor& scores, std::int64_t top_k, const std::optional<at::Generator>& noise_generator) {
+TopK choose_top_k(const at::Tensor& scores, const at::Tensor& selection, std::int64_t top_k) {
   const std::int64_t selectable = std::min(top_k, scores.size(-1));
-  at::Tensor selection = scores.detach();
-  if (noise_generator.has_value()) {
-    selection = selection - at::empty_like(selection).exponential_(1, noise_generator).log_();
-  }
   const at::Tensor picked = std::get<1>(selection.topk(selectable, -1));
   const at::Tensor picked_scores = scores.gather(-1, picked);
   const at::Tensor nothing = picked_scores.detach().isinf();
@@ -34,6 +30,34 @@ TopK causal_top_k(const at::Tensor& scores, std::int64_t top_k, const std::optio
   const std::int64_t missing = top_k - selectable;
   return {at::constant_pad_nd(picked.masked_fill(nothing, -1), {0, missing}, -1),
           at::constant_pad_nd(weights, {0, missing}, 0)};
+}
+
+TopK causal_top_k(const at::Tensor& scores, std::int64_t top_k, const std::optional<at::Generator>& noise_generator) {
+  at::Tensor selection = scores.detach();
+  if (noise_generator.has_value()) {
+    selection = selection - at::empty_like(selection).exponential_(1, noise_generator).log_();
+  }
+  return choose_top_k(scores, selection, top_k);
+}
+
+at::Tensor random_selection(std::int64_t first_chunk, std::int64_t num_queries, std::int64_t num_landmarks,
+                            std::int64_t stream, at::Device device) {
+  const at::TensorOptions options = at::TensorOptions(at::kLong).device(device);
+  const at::Tensor chunk = at::arange(first_chunk, first_chunk + num_queries, options).unsqueeze(1);
+  const at::Tensor landmark = at::arange(num_landmarks, options).unsqueeze(0);
+  // A hash of the three numbers by rounds of multiplication and folding, in 31 bits so that no product overflows.
+  constexpr std::int64_t mask = 0x7fffffff;
+  const auto fold = [](const at::Tensor& x) { return x.bitwise_xor(x.bitwise_right_shift(15)); };
+  at::Tensor hash = (chunk * 0x2c1b3c6d + landmark * 0x297a2d39 + stream * 0x1b873593).bitwise_and(mask);
+  for (const std::int64_t factor : {0x4b9f2c1dLL, 0x68e31da5LL, 0x35fcb167LL}) {
+    hash = (fold(hash) * factor).bitwise_right_shift(7).bitwise_and(mask);
+  }
+  return hash.to(at::kDouble);
+}
+
+at::Tensor uniform_weights(const at::Tensor& indices) {
+  const at::Tensor chosen = indices.ge(0).to(at::kFloat);
+  return chosen / chosen.sum(-1, true).clamp_min(1);
 }
 
 }  // namespace lookback

@@ -21,9 +21,20 @@ at::Tensor chunk_scores(const at::Tensor& query, const at::Tensor& landmarks);
 // Query c belongs to chunk first_chunk + c; landmark e to chunk e.
 at::Tensor causal_chunk_scores(const at::Tensor& query, const at::Tensor& landmarks, std::int64_t first_chunk);
 
+// Of scores [N, C, E], the `top_k` whose `selection` (the same shape, -inf where the score is) is largest.
+TopK choose_top_k(const at::Tensor& scores, const at::Tensor& selection, std::int64_t top_k);
+
 // The `top_k` best of scores [N, C, E]. With a generator, Gumbel noise -log(E), E ~ Exp(1), takes part in the
 // selection only; the weights come from the un-noised scores and carry gradient.
 TopK causal_top_k(const at::Tensor& scores, std::int64_t top_k,
                   const std::optional<at::Generator>& noise_generator = std::nullopt);
+
+// A number for each of `num_queries` chunks from `first_chunk` on and each of `num_landmarks` chunks [C, E], float64:
+// as good as drawn at random, but the same for the same chunk and stream however many are asked for at a time.
+at::Tensor random_selection(std::int64_t first_chunk, std::int64_t num_queries, std::int64_t num_landmarks,
+                            std::int64_t stream, at::Device device);
+
+// The same weight for every chunk that was chosen.
+at::Tensor uniform_weights(const at::Tensor& indices);
 
 }  // namespace lookback

@@ -135,10 +135,7 @@ ModelConfig example_of(const Json& section, const std::string& source) {
 ModelConfig parse_model(Json section, const std::string& source, std::optional<VocabularyHint> vocabulary) {
   require(section.is_object(), "{}: expected a table of keys", source);
   const ModelConfig example = example_of(section, source);
-  std::vector<std::string> keys = {"mlp_bias"};
-  const Json example_keys = to_json(example);
-  for (const auto& [key, value] : example_keys.items()) keys.push_back(key);
-  require_known_keys(section, keys, source);
+  require_known_keys(section, model_config_keys(example), source);
   const bool landmarks = example.has_landmarks();
   if (vocabulary) {
     const std::int64_t needed = vocabulary->vocab_size + (landmarks ? 1 : 0);

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <functional>
@@ -60,7 +61,7 @@ class SessionFileTest : public ::testing::Test {
         .item<std::int64_t>();
   }
 
-  const fs::path folder_ = fs::path(::testing::TempDir()) / "session-file-test";
+  const fs::path folder_ = fs::path(::testing::TempDir()) / ("session-file-test-" + std::to_string(::getpid()));
   const fs::path file_ = folder_ / "talk.session";
   const std::unique_ptr<Model> model_ = make_small_model(small_model_cases().at(1).config);
   const SessionOwner owner_{"the model", "the tokenizer"};

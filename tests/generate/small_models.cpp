@@ -41,12 +41,19 @@ std::vector<SmallModelCase> small_model_cases() {
     config.num_layers = 2;
     return config;
   };
+  ModelConfig random_retrieval = small_drt({1, 2, 1}, 2, 9, true, 2);
+  random_retrieval.random_retrieval = true;
+  ModelConfig other_weights = small_drt({2, 2}, 4, 5, false, 3);
+  other_weights.uniform_chunk_weights = true;
+  other_weights.residual_reset = true;
   return {
       {"one_group", small_drt({2, 2}, 4, 5, true, 2)},
       {"two_groups_grouped_queries", small_drt({1, 1, 2}, 2, 20, false, 3)},
       {"three_groups_narrow_window", small_drt({1, 1, 1, 1}, 1, 3, true, 2)},
       {"more_chunks_asked_for_than_there_are", small_drt({1, 1, 1}, 4, 8, false, 30)},
       {"sliding_window", sliding},
+      {"random_retrieval", random_retrieval},
+      {"uniform_weights_and_residual_reset", other_weights},
       {"landmark_all_blocks", landmark(4, 0, 1000)},
       {"landmark_some_blocks", landmark(2, 10, 2)},
       {"landmark_one_block_no_window", landmark(1, 0, 1)},

@@ -52,5 +52,30 @@ TEST(CausalTopK, GumbelNoiseSamplesFromTheSoftmax) {
   EXPECT_TRUE(found.weights.eq(1).all().item<bool>());
 }
 
+TEST(RandomSelection, IsTheSameHoweverManyAreAskedFor) {
+  const at::Tensor all = random_selection(0, 20, 30, 1, at::kCPU);
+  const at::Tensor part = random_selection(7, 5, 12, 1, at::kCPU);
+  EXPECT_TRUE(part.equal(all.narrow(0, 7, 5).narrow(1, 0, 12)));
+  EXPECT_FALSE(random_selection(0, 20, 30, 2, at::kCPU).equal(all));
+}
+
+// Each of 50 chunks is among 4 chosen of them 4 / 50 of the time, and what one chunk chooses says nothing of the next.
+TEST(RandomSelection, ChoosesEveryChunkEquallyOften) {
+  constexpr std::int64_t queries = 20'000, landmarks = 50, top_k = 4;
+  const at::Tensor selection = random_selection(landmarks, queries, landmarks, 0, at::kCPU);
+  const at::Tensor indices = choose_top_k(at::zeros({1, queries, landmarks}), selection.unsqueeze(0), top_k).indices[0];
+  const at::Tensor share = at::bincount(indices.flatten(), {}, landmarks).to(at::kDouble) / queries;
+  // Five standard errors of a share of 0.08 are below 0.01.
+  EXPECT_LT((share - 0.08).abs().max().item<double>(), 0.01);
+  const at::Tensor again =
+      indices.narrow(0, 1, queries - 1).unsqueeze(2).eq(indices.narrow(0, 0, queries - 1).unsqueeze(1));
+  EXPECT_NEAR(again.any(2).to(at::kDouble).mean().item<double>(), 0.08, 0.005);
+}
+
+TEST(UniformWeights, AreSharedByTheChosen) {
+  const at::Tensor weights = uniform_weights(at::tensor({3, 1, -1, -1, -1, -1}, at::kLong).view({1, 2, 3}));
+  EXPECT_TRUE(weights.equal(at::tensor({0.5F, 0.5F, 0.0F, 0.0F, 0.0F, 0.0F}).view({1, 2, 3})));
+}
+
 }  // namespace
 }  // namespace lookback

@@ -43,7 +43,7 @@ TEST(ForwardFlops, Drt) {
 
 // 20 tokens: 3 blocks of 8 tokens and a landmark; in training each of the 27 positions reads all before it and itself.
 TEST(ForwardFlops, Landmark) {
-  const double layer = 27.0 * (4 * 2 * 16 * 16 + 3 * 2 * 16 * 24) + 27 * 28 / 2 * (2 * 16 + 2 * 16);
+  const double layer = 27.0 * (4 * 2 * 16 * 16 + 3 * 2 * 16 * 24) + 27.0 * 28 / 2 * (2 * 16 + 2 * 16);
   EXPECT_DOUBLE_EQ(forward_flops(tiny_config("landmark"), 20), 2 * layer + 20.0 * 2 * 16 * 33);
 }
 

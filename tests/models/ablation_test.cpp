@@ -1,0 +1,103 @@
+// The switches that turn parts of DRT off.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/error.h"
+#include "models/small_models.h"
+#include "retrieval/causal_top_k.h"
+
+namespace lookback {
+namespace {
+
+struct Outcome {
+  at::Tensor hidden;
+  std::vector<Retrieval> retrievals;
+};
+
+Outcome run(Model& model) {
+  Outcome outcome;
+  ForwardOptions options;
+  options.retrievals = &outcome.retrievals;
+  outcome.hidden = model.hidden_states(random_ids(2, 77, 39, 4), options).detach();
+  return outcome;
+}
+
+std::unique_ptr<Model> model_with(bool ModelConfig::* ablation) {
+  ModelConfig config = small_drt_config();
+  if (ablation != nullptr) config.*ablation = true;
+  return make_model(config, at::kCPU, 3);
+}
+
+TEST(Ablations, RandomRetrievalChoosesByTheHashAndWeighsByScores) {
+  const auto model = model_with(&ModelConfig::random_retrieval);
+  const Outcome found = run(*model);
+  for (std::size_t g = 0; g < found.retrievals.size(); ++g) {
+    const Retrieval& retrieval = found.retrievals[g];
+    const at::Tensor selection = random_selection(0, 10, 10, static_cast<std::int64_t>(g), at::kCPU)
+                                     .tril(-1)
+                                     .masked_fill_(at::ones({10, 10}).triu().to(at::kBool), -INFINITY);
+    for (std::int64_t c = 0; c < 10; ++c) {
+      const std::int64_t count = std::min<std::int64_t>(3, c);
+      const at::Tensor expected = std::get<1>(selection[c].topk(std::max<std::int64_t>(count, 1)));
+      for (std::int64_t k = 0; k < 3; ++k) {
+        EXPECT_EQ(retrieval.indices[1][c][k].item<std::int64_t>(), k < count ? expected[k].item<std::int64_t>() : -1);
+      }
+      if (count == 0) continue;
+      const at::Tensor weights = at::softmax(retrieval.scores[1][c].index_select(0, expected), 0);
+      EXPECT_TRUE(retrieval.weights[1][c].narrow(0, 0, count).allclose(weights, 1e-5, 1e-6)) << c;
+    }
+  }
+  EXPECT_THROW(model->new_session(1, at::kFloat)->attach_memory({}), Error);
+}
+
+TEST(Ablations, UniformWeightsChooseTheSameChunks) {
+  const Outcome plain = run(*model_with(nullptr));
+  const Outcome uniform = run(*model_with(&ModelConfig::uniform_chunk_weights));
+  // Later groups see what the first one's chunks gave.
+  EXPECT_TRUE(uniform.retrievals[0].indices.equal(plain.retrievals[0].indices));
+  EXPECT_TRUE(uniform.retrievals[0].weights[0][9].allclose(at::full({3}, 1.0 / 3)));
+  EXPECT_FALSE(uniform.hidden.allclose(plain.hidden, 1e-3, 1e-3));
+}
+
+// Without chunk attention's output there is nothing that the residual could keep or lose.
+TEST(Ablations, ResidualResetMattersThroughChunkAttentionOnly) {
+  const auto plain = model_with(nullptr);
+  const auto reset = model_with(&ModelConfig::residual_reset);
+  EXPECT_FALSE(run(*plain).hidden.allclose(run(*reset).hidden, 1e-3, 1e-3));
+  for (const auto& model : {plain.get(), reset.get()}) {
+    for (const auto& [name, parameter] : model->parameters().named()) {
+      if (name.find("gca.o_proj") != std::string::npos) parameter.detach().zero_();
+    }
+  }
+  EXPECT_TRUE(run(*plain).hidden.equal(run(*reset).hidden));
+}
+
+// With MLPs that give nothing, a layer gives its residual: x + self-attention, or with the reset also chunk attention.
+TEST(Ablations, ResidualResetKeepsChunkAttentionInTheResidual) {
+  for (const bool reset : {false, true}) {
+    const auto model = model_with(reset ? &ModelConfig::residual_reset : nullptr);
+    for (const auto& [name, parameter] : model->parameters().named()) {
+      if (name.find("mlp.down_proj") != std::string::npos) parameter.detach().zero_();
+    }
+    const at::Tensor before = run(*model).hidden;
+    for (const auto& [name, parameter] : model->parameters().named()) {
+      if (name.find("gca.o_proj") != std::string::npos) parameter.detach().mul_(2);
+    }
+    EXPECT_EQ(run(*model).hidden.equal(before), !reset);
+  }
+}
+
+TEST(Ablations, AreNamedInConfigurationsOnlyWhereTheyAreOn) {
+  const ModelConfig plain = small_drt_config();
+  for (const char* key : {"random_retrieval", "uniform_chunk_weights", "residual_reset"}) {
+    EXPECT_FALSE(to_json(plain).contains(key)) << "fingerprints of older models would change";
+    EXPECT_THAT(model_config_keys(plain), testing::Contains(key));
+    Json with = to_json(plain);
+    with[key] = true;
+    EXPECT_EQ(to_json(parse_model_config(with, "config")).at(key), true);
+  }
+  EXPECT_THAT(model_config_keys(small_sliding_window_config()), testing::Not(testing::Contains("residual_reset")));
+}
+
+}  // namespace
+}  // namespace lookback
