@@ -114,18 +114,20 @@ TEST(Train, LearnsWhatCanBeLearned) {
       return batch;
     }
   };
-  const auto model = make_model(tiny_drt(), at::kCPU, 3);
-  Counting source(4, 40, 32, 4);
-  TrainConfig config = short_run();
-  config.steps = 80;
-  config.lr = 1e-2;
-  TrainIo io;
-  io.quiet = true;
-  double first = 0;
-  io.on_step = [&](const StepMetrics& metrics) { first = metrics.step == 1 ? metrics.loss : first; };
-  const TrainResult result = train(*model, source, config, io);
-  EXPECT_NEAR(first, std::log(33), 0.1);
-  EXPECT_LT(result.loss, first / 2);
+  for (const std::string& kind : model_kinds()) {
+    const auto model = make_model(tiny_config(kind), at::kCPU, 3);
+    Counting source(4, 40, 32, 4);
+    TrainConfig config = short_run();
+    config.steps = 80;
+    config.lr = 1e-2;
+    TrainIo io;
+    io.quiet = true;
+    double first = 0;
+    io.on_step = [&](const StepMetrics& metrics) { first = metrics.step == 1 ? metrics.loss : first; };
+    const TrainResult result = train(*model, source, config, io);
+    EXPECT_NEAR(first, std::log(33), 0.1) << kind;
+    EXPECT_LT(result.loss, first / 2) << kind;
+  }
 }
 
 TEST(Train, StopsWhenTheLossIsNoNumberAndNamesTheLastGoodCheckpoint) {
