@@ -79,11 +79,14 @@ at::Tensor attend_whole(const at::Tensor& query, const at::Tensor& key, const at
 template <typename Visit>
 void for_each_group(const at::Tensor& query, std::int64_t block_size, const Visit& visit) {
   const std::int64_t num_blocks = query.size(1) / block_size;
+  const std::int64_t pair_bytes =
+      query.size(0) * query.size(2) * block_size * block_size * static_cast<std::int64_t>(sizeof(float));
   for (std::int64_t first = 0; first < num_blocks;) {
-    const std::int64_t block_bytes = query.size(0) * query.size(2) * block_size * (first + 1) * block_size *
-                                     static_cast<std::int64_t>(sizeof(float));
-    const std::int64_t count =
-        std::min(num_blocks - first, std::max<std::int64_t>(1, most_landmark_score_bytes / block_bytes));
+    // All blocks of the group have scores for all before its last.
+    std::int64_t count = 1;
+    while (first + count < num_blocks && (count + 1) * (first + count) * pair_bytes <= most_landmark_score_bytes) {
+      ++count;
+    }
     visit(first, count);
     first += count;
   }

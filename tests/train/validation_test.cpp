@@ -4,6 +4,7 @@
 
 #include <numeric>
 
+#include "ops/landmark_attention.h"
 #include "train/memory_meter.h"
 #include "train/train_helpers.h"
 #include "train/training_step.h"
@@ -64,6 +65,13 @@ TEST(MemoryMeter, CountsThePeakNotTheSum) {
     const at::Tensor third = make(700);
   });
   EXPECT_EQ(peak, 1200 * 4);
+}
+
+// All scores of 4096 positions and two heads are 128 MiB; a group of blocks may have 32, in a few tensors at a time.
+TEST(MemoryMeter, LandmarkAttentionHoldsTheScoresOfAFewBlocks) {
+  const at::Tensor rows = at::ones({1, 4096, 2, 4});
+  const std::int64_t peak = peak_tensor_bytes([&] { landmark_attention(rows, rows, rows, {64, 0, 0}); });
+  EXPECT_LT(peak, std::int64_t{8} * 32 << 20);
 }
 
 TEST(MemoryMeter, SeesThatGradientCheckpointingHoldsLess) {
