@@ -8,7 +8,8 @@
 // Other than in the paper: positions are ALiBi's, with distances above slide_window counted as slide_window, in place
 // of rotary ones with the stingy mapping of section 3.2.1: either way all that is far lies at one distance, so that
 // texts may be longer than in training, and a head's slope decides how gladly it reads what is far. The last token
-// before a landmark predicts the first one behind it, and the landmark predicts nothing.
+// before a landmark predicts the first one behind it, and the landmark predicts nothing. Without positions in their
+// keys all landmarks are alike in the first layer: among equals the nearest are chosen (ops/landmark_attention.h).
 #pragma once
 
 #include "models/layer_stack.h"
