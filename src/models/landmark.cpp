@@ -67,11 +67,11 @@ class LandmarkLayer : public StackLayer {
     return mlp_block(layer_, attended, attended);
   }
 
-  at::Tensor step(const at::Tensor& x, const std::vector<SequenceRows>& sequences) const override {
+  at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const override {
     const AttentionHeads heads = attention_heads(layer_, x);
     std::vector<at::Tensor> mixed(sequences.size());
     for_each_in_parallel(sequences.size(), [&](std::size_t i) {
-      const SequenceRows& one = sequences[i];
+      const StepRows& one = sequences[i];
       const auto rows = [&one](const at::Tensor& all) { return all.narrow(0, one.first_row, one.num_rows); };
       mixed[i] = attend({rows(heads.query), rows(heads.key), rows(heads.value)}, one.first_position,
                         static_cast<LandmarkState&>(*one.state));

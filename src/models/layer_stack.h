@@ -32,7 +32,7 @@ class LayerState {
 };
 
 // New positions of one sequence: rows of a matrix that holds those of several.
-struct SequenceRows {
+struct StepRows {
   std::int64_t first_row = 0, num_rows = 0;
   std::int64_t first_position = 0;  // in its sequence
   LayerState* state = nullptr;      // of the layer's own kind; moves on
@@ -47,7 +47,7 @@ class StackLayer {
   virtual at::Tensor forward(const at::Tensor& x, bool training) const = 0;
 
   // The same (training: false) where x [R, d] holds the next positions of several sequences one after another.
-  virtual at::Tensor step(const at::Tensor& x, const std::vector<SequenceRows>& sequences) const = 0;
+  virtual at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const = 0;
 
   // options: element type and device of the session.
   virtual std::unique_ptr<LayerState> new_state(const at::TensorOptions& options) const = 0;

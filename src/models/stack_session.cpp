@@ -37,7 +37,7 @@ at::Tensor StackSession::advance(const at::Tensor& input_ids, const std::vector<
   const ModelConfig& config = model_.config_;
   struct Step {
     Sequence* sequence;
-    SequenceRows rows;
+    StepRows rows;
   };
   std::vector<Step> steps;
   std::vector<at::Tensor> ids;
@@ -55,7 +55,7 @@ at::Tensor StackSession::advance(const at::Tensor& input_ids, const std::vector<
   const at::Tensor all_ids = join_rows(ids);
   at::Tensor x = at::embedding(model_.embedding_, all_ids).to(options_);  // [R, d]
   for (std::size_t i = 0; i < num_layers; ++i) {
-    std::vector<SequenceRows> rows;
+    std::vector<StepRows> rows;
     for (Step& step : steps) {
       step.rows.state = step.sequence->layers[i].get();
       rows.push_back(step.rows);

@@ -23,9 +23,9 @@ at::Tensor WindowLayer::forward(const at::Tensor& x, bool) const {
   return mlp_block(layer_, attended, attended);
 }
 
-at::Tensor WindowLayer::step(const at::Tensor& x, const std::vector<SequenceRows>& sequences) const {
+at::Tensor WindowLayer::step(const at::Tensor& x, const std::vector<StepRows>& sequences) const {
   std::vector<WindowedRows> rows;
-  for (const SequenceRows& one : sequences) {
+  for (const StepRows& one : sequences) {
     rows.push_back({one.first_row, one.num_rows, &static_cast<WindowState*>(one.state)->cache});
   }
   const at::Tensor attended = windowed_attention_block(layer_, x, config_.window_size, rows);

@@ -28,7 +28,7 @@ class WindowLayer : public StackLayer {
   WindowLayer(LlamaLayer layer, const ModelConfig& config) : layer_(std::move(layer)), config_(config) {}
 
   at::Tensor forward(const at::Tensor& x, bool training) const override;
-  at::Tensor step(const at::Tensor& x, const std::vector<SequenceRows>& sequences) const override;
+  at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const override;
   std::unique_ptr<LayerState> new_state(const at::TensorOptions&) const override {
     return std::make_unique<WindowState>(config_);
   }

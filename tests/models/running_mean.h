@@ -33,10 +33,10 @@ class MeanLayer : public StackLayer {
     return x + project(means(rms_norm(norm_, x), 0), weight_);
   }
 
-  at::Tensor step(const at::Tensor& x, const std::vector<SequenceRows>& sequences) const override {
+  at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const override {
     const at::Tensor normed = rms_norm(norm_, x);
     std::vector<at::Tensor> rows;
-    for (const SequenceRows& one : sequences) {
+    for (const StepRows& one : sequences) {
       MeanState& state = static_cast<MeanState&>(*one.state);
       const at::Tensor sums = normed.narrow(0, one.first_row, one.num_rows).cumsum(0) + state.sum;
       state.sum = sums[one.num_rows - 1].clone();

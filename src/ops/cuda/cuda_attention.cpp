@@ -46,7 +46,7 @@ cuda::Rows chunk_rows(const at::Tensor& rows) {
 }
 
 // [N, rows, heads, D]
-cuda::Rows sequence_rows(const at::Tensor& rows) {
+cuda::Rows window_rows(const at::Tensor& rows) {
   return {bits(rows), rows.stride(0), 0, rows.stride(1), rows.stride(2)};
 }
 
@@ -115,9 +115,9 @@ cuda::SlidingWindowParams window_params(const at::Tensor& query, const at::Tenso
           .head_dim = to_int(query.size(3), "query"),
           .window_size = to_int(std::min(window_size, key.size(1)), "window_size"),
           .softmax_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(query.size(3)))),
-          .query = sequence_rows(query),
-          .key = sequence_rows(key),
-          .value = sequence_rows(value),
+          .query = window_rows(query),
+          .key = window_rows(key),
+          .value = window_rows(value),
           .output = mutable_bits(forward.output),
           .softmax_lse = forward.softmax_lse.mutable_data_ptr<float>()};
 }
@@ -215,7 +215,7 @@ SlidingWindowGrads cuda_sliding_window_backward(const at::Tensor& grad_output, c
   const cuda::SlidingWindowParams params = window_params(rows, key_rows, value_rows, forward, window_size);
   SlidingWindowGrads grads;
   grads.query = at::empty(query.sizes(), query.options());
-  cuda::SlidingWindowGradients gradients{.grad_output = sequence_rows(grad_rows),
+  cuda::SlidingWindowGradients gradients{.grad_output = window_rows(grad_rows),
                                          .mean_gain = mean_gain.mutable_data_ptr<float>(),
                                          .grad_query = mutable_bits(grads.query)};
   const cudaStream_t stream = c10::cuda::getCurrentCUDAStream();
