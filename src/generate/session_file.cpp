@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/json.h"
+#include "models/fingerprint.h"
 #include "nn/record_file.h"
 
 namespace lookback {
@@ -13,11 +14,6 @@ namespace {
 
 constexpr RecordKind session_kind{"session", 1, "begin a new session"};
 constexpr std::string_view state_prefix = "state.";
-
-// Of the first num_chunks chunks' landmarks: the same as long as chunks are only added.
-std::string landmarks_checksum(const ChunkArchive& archive, std::int64_t num_chunks) {
-  return tensors_checksum({{"landmarks", archive.landmarks().narrow(0, 0, num_chunks)}});
-}
 
 }  // namespace
 
@@ -34,7 +30,7 @@ void save_session(const std::filesystem::path& path, const TextSession& text, co
     const std::int64_t num_chunks = text.memories[i].archive->num_chunks();
     memories.push_back({{"path", memory_paths.at(i)},
                         {"num_chunks", num_chunks},
-                        {"landmarks_checksum", landmarks_checksum(*text.memories[i].archive, num_chunks)}});
+                        {"landmarks_checksum", landmarks_fingerprint(*text.memories[i].archive, num_chunks)}});
   }
   const Json fields = {{"model_fingerprint", owner.model_fingerprint},
                        {"tokenizer_fingerprint", owner.tokenizer_fingerprint},
@@ -81,7 +77,7 @@ TextSession resume_session(const SavedSession& saved, const std::string& source,
   for (std::size_t i = 0; i < memories.size(); ++i) {
     const SessionMemory& memory = saved.memories[i];
     require(memory.num_chunks >= 0 && memory.num_chunks <= memories[i].archive->num_chunks() &&
-                memory.landmarks_checksum == landmarks_checksum(*memories[i].archive, memory.num_chunks),
+                memory.landmarks_checksum == landmarks_fingerprint(*memories[i].archive, memory.num_chunks),
             "{}: documents were removed from {} since the session was saved, or it was built anew: begin a new session",
             source, memory.path);
   }

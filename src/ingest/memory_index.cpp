@@ -9,6 +9,7 @@
 
 #include "core/clock.h"
 #include "core/error.h"
+#include "models/fingerprint.h"
 #include "nn/record_file.h"
 #include "retrieval/approximate_index.h"
 #include "retrieval/exact_index.h"
@@ -56,7 +57,7 @@ at::Tensor sample_queries(const StoredMemory& memory, Model& model, const Memory
       const std::vector<std::int64_t> own = memory.origin(chunk).token_ids;
       ids.insert(ids.end(), own.begin(), own.end());
     }
-    const auto session = model.new_session(1, at::kFloat);
+    const auto session = model.new_session(1, model.embedding().scalar_type());
     session->attach_memory({archive, listening});
     session->append(at::tensor(ids, at::kLong).unsqueeze(0).to(device));
   }
@@ -82,10 +83,6 @@ SearchQuality compare(const std::vector<BestChunks>& found, const std::vector<Be
   quality.recall /= static_cast<double>(exact.size());
   quality.weight /= static_cast<double>(exact.size());
   return quality;
-}
-
-std::string landmarks_checksum(const StoredMemory& memory) {
-  return tensors_checksum({{"landmarks", memory.landmarks()}});
 }
 
 SearchQuality parse_search(const Json& value, const std::string& source) {
@@ -155,7 +152,7 @@ MemoryIndexReport build_memory_index(const StoredMemory& memory, Model& model, c
     report.num_probes = std::ranges::max_element(report.searches, {}, &SearchQuality::recall)->num_probes;
   }
   Json fields = to_json(report);
-  fields["landmarks_checksum"] = landmarks_checksum(memory);
+  fields["landmarks_checksum"] = landmarks_fingerprint(memory, memory.num_chunks());
   write_record_file(memory_index_path(memory.path()), index_kind,
                     {fields, {{"centroids", lists.centroids}, {"list_of", lists.list_of}}});
   return report;
@@ -168,7 +165,8 @@ OpenedMemoryIndex open_memory_index(const StoredMemory& memory, std::int64_t num
           "{}: there is no such file: make it with `lookback memory index {}`, or search exactly", source,
           memory.path().string());
   Record record = read_record_file(path, index_kind);
-  require(json_field<std::string>(record.fields, "landmarks_checksum", source) == landmarks_checksum(memory),
+  require(json_field<std::string>(record.fields, "landmarks_checksum", source) ==
+              landmarks_fingerprint(memory, memory.num_chunks()),
           "{}: {} has changed since: {}", source, memory.path().string(), index_kind.remedy);
   if (num_probes == 0) num_probes = json_field<std::int64_t>(record.fields, "num_probes", source);
   OpenedMemoryIndex opened;

@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 #include <xxhash.h>
 
+#include "nn/record_file.h"
+
 namespace lookback {
 
 std::string model_fingerprint(const Model& model) {
@@ -14,6 +16,10 @@ std::string model_fingerprint(const Model& model) {
     hash = XXH64(values.const_data_ptr(), values.nbytes(), hash);
   }
   return fmt::format("{:016x}", hash);
+}
+
+std::string landmarks_fingerprint(const ChunkArchive& archive, std::int64_t num_chunks) {
+  return tensors_checksum({{"landmarks", archive.landmarks().narrow(0, 0, num_chunks)}});
 }
 
 }  // namespace lookback
