@@ -3,12 +3,19 @@
 namespace lookback {
 
 bool ChunkCache::find(const ChunkArchive& archive, std::int64_t chunk, at::Tensor& key, at::Tensor& value) {
-  const std::scoped_lock lock(mutex_);
-  const auto found = places_.find({&archive, chunk});
-  if (found == places_.end()) return false;
-  entries_.splice(entries_.begin(), entries_, found->second);
-  key.copy_(found->second->key);
-  value.copy_(found->second->value);
+  // Entries are never written to: what is found is copied while others look.
+  at::Tensor found_key;
+  at::Tensor found_value;
+  {
+    const std::scoped_lock lock(mutex_);
+    const auto found = places_.find({&archive, chunk});
+    if (found == places_.end()) return false;
+    entries_.splice(entries_.begin(), entries_, found->second);
+    found_key = found->second->key;
+    found_value = found->second->value;
+  }
+  key.copy_(found_key);
+  value.copy_(found_value);
   return true;
 }
 
