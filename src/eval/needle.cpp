@@ -18,6 +18,13 @@ at::Tensor rows_of(const std::vector<NeedleSample>& samples, std::vector<std::in
   return at::stack(rows);
 }
 
+// hidden [N, T, d] -> [N, T] on the CPU.
+at::Tensor likeliest_tokens(const Model& model, const at::Tensor& hidden) {
+  const at::Tensor logits = model.logits(hidden);
+  require(logits.isfinite().all().item<bool>(), "the model's logits hold NaN or infinity: its weights are broken");
+  return logits.argmax(-1).cpu();
+}
+
 // scores [E] (undefined: not known), indices [K] of one sample: was any chunk of [first, last] retrieved, and the rank
 // of its best.
 void count_recall(const at::Tensor& scores, const at::Tensor& indices, std::int64_t first, std::int64_t last,
@@ -81,17 +88,15 @@ NeedleAnswers ask_needles(Model& model, const std::vector<NeedleSample>& samples
   const std::unique_ptr<Session> session = model.new_session(prompts.size(0), dtype);
   for (const SearchedArchive& memory : memories) session->attach_memory(memory);
   const Clock::time_point start = Clock::now();
-  at::Tensor hidden = session->prefill(prompts, options);
-  model.logits(hidden).argmax(-1).cpu();
-  const double first_token_seconds = seconds_since(start);
+  at::Tensor said = likeliest_tokens(model, session->prefill(prompts, options));
   NeedleAnswers result;
-  result.first_token_seconds = first_token_seconds;
+  result.first_token_seconds = seconds_since(start);
   result.retrievals = session->current_retrievals();
   const std::int64_t answer_length = answers.size(1);
-  if (answer_length > 1) hidden = at::cat({hidden, session->append(answers.narrow(1, 0, answer_length - 1))}, 1);
-  const at::Tensor logits = model.logits(hidden);
-  require(logits.isfinite().all().item<bool>(), "the model's logits hold NaN or infinity: its weights are broken");
-  const at::Tensor correct = logits.argmax(-1).eq(answers).all(1).cpu();
+  if (answer_length > 1) {
+    said = at::cat({said, likeliest_tokens(model, session->append(answers.narrow(1, 0, answer_length - 1)))}, 1);
+  }
+  const at::Tensor correct = said.eq(answers.cpu()).all(1);
   for (std::int64_t n = 0; n < correct.size(0); ++n) result.correct.push_back(correct[n].item<bool>());
   return result;
 }
