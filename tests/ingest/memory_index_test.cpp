@@ -23,6 +23,7 @@ using testing::ThrowsMessage;
 class MemoryIndexTest : public testing::Test {
  protected:
   void SetUp() override {
+    // Faiss is optional; ./dev installs it, so that these run in every check.
     if (!has_approximate_index()) GTEST_SKIP() << "built without Faiss";
     fs::create_directories(folder_);
     model_->parameters().freeze(at::kFloat);

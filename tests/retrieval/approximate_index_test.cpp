@@ -29,6 +29,7 @@ at::Tensor grouped_tensor(std::int64_t rows, std::int64_t size, std::int64_t num
 class ApproximateIndexTest : public testing::Test {
  protected:
   void SetUp() override {
+    // Faiss is optional; ./dev installs it, so that these run in every check.
     if (!has_approximate_index()) GTEST_SKIP() << "built without Faiss";
   }
   at::Tensor all_scores(const at::Tensor& query) const {
