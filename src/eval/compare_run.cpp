@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "core/error.h"
@@ -29,6 +30,7 @@ struct Step {
   std::vector<std::string> arguments;  // of this program
 };
 
+constexpr std::size_t steps_a_run = 3;
 std::vector<Step> steps_of(const ComparePlan& plan, const CompareSetting& setting, const CompareModel& model,
                            std::int64_t seed) {
   const fs::path run = setting.out / "runs" / run_name(model, seed);
@@ -110,7 +112,7 @@ bool run_compare(const ComparePlan& plan, const CompareSetting& setting, const C
   fs::create_directories(setting.out);
   write_plan(plan, setting);
   std::size_t num_steps = 0;
-  for (const CompareModel& model : plan.models) num_steps += 3 * model.seeds.size();
+  for (const CompareModel& model : plan.models) num_steps += steps_a_run * model.seeds.size();
   std::size_t number = 0;
   // Seed by seed, so that a comparison that is stopped has something of every model.
   std::size_t most_seeds = 0;
