@@ -95,9 +95,11 @@ void run_compare_command(const CompareFlags& flags) {
   if (any) {
     write_reports(report, flags.out);
     if (!flags.json) {
-      fmt::print("{}\n{}\n{}\nReport: {}\n", text_table(compare_quality_table(report), ""),
-                 text_table(compare_position_table(report), ""), text_table(compare_cost_table(report), ""),
-                 (fs::path(flags.out) / "report.html").string());
+      const std::string indent = "  ";
+      fmt::print("\nPerplexity by context\n\n{}\nLoss by position in the document\n\n{}\n{}\n{}\nReport: {}\n",
+                 text_table(compare_quality_table(report), indent), text_table(compare_position_table(report), indent),
+                 text_table(compare_training_table(report), indent),
+                 text_table(compare_inference_table(report), indent), (fs::path(flags.out) / "report.html").string());
     }
   }
   Json all = Json::array();

@@ -23,7 +23,13 @@ std::string range_text(const SeedRange& range, const Format& format) {
   return fmt::format("{} ({}-{})", format(range.mean), format(range.low), format(range.high));
 }
 
-std::string decimal(double value) { return fmt::format("{:.3f}", value); }
+// Costs hardly differ between seeds: the mean alone.
+template <typename Format>
+std::string mean_text(const SeedRange& range, const Format& format) {
+  return range.count == 0 ? "-" : format(range.mean);
+}
+
+std::string decimal(double value) { return fmt::format("{:.{}f}", value, value < 10 ? 3 : 2); }
 std::string fine_decimal(double value) { return fmt::format("{:.4f}", value); }
 std::string bytes(double value) { return format_bytes(value); }
 std::string count(double value) { return format_count(value); }
@@ -130,18 +136,22 @@ CompareTable compare_bits_table(const CompareReport& report) {
   return table;
 }
 
-CompareTable compare_cost_table(const CompareReport& report) {
-  // Costs hardly differ between seeds: the means alone.
-  const auto mean = [](const SeedRange& range, const auto& format) {
-    return range.count == 0 ? std::string("-") : format(range.mean);
-  };
-  CompareTable table(1, {"model", "training tokens/s", "memory", "reading tokens/s", "writing tokens/s", "memory",
-                         "state a token", "state at any length"});
+CompareTable compare_training_table(const CompareReport& report) {
+  CompareTable table(1, {"model", "training tokens/s", "memory", "validation loss"});
   for (const ComparedModel& model : report.models) {
-    table.push_back({model.name, mean(model.training_tokens_per_second, count), mean(model.training_peak_bytes, bytes),
-                     mean(model.ingest_tokens_per_second, count), mean(model.decode_tokens_per_second, count),
-                     mean(model.inference_peak_bytes, bytes), mean(model.memory_bytes_per_token, whole),
-                     mean(model.window_bytes, bytes)});
+    table.push_back({model.name, mean_text(model.training_tokens_per_second, count),
+                     mean_text(model.training_peak_bytes, bytes), range_text(model.validation_loss, fine_decimal)});
+  }
+  return table;
+}
+
+CompareTable compare_inference_table(const CompareReport& report) {
+  CompareTable table(
+      1, {"model", "reading tokens/s", "writing tokens/s", "memory", "state a token", "state at any length"});
+  for (const ComparedModel& model : report.models) {
+    table.push_back({model.name, mean_text(model.ingest_tokens_per_second, count),
+                     mean_text(model.decode_tokens_per_second, count), mean_text(model.inference_peak_bytes, bytes),
+                     mean_text(model.memory_bytes_per_token, whole), mean_text(model.window_bytes, bytes)});
   }
   return table;
 }
@@ -161,12 +171,13 @@ CompareTable compare_position_table(const CompareReport& report) {
 
 std::string compare_markdown(const CompareReport& report) {
   return fmt::format(
-      "Perplexity by context; {} scored tokens; mean (lowest-highest) over seeds\n\n{}\nBits per "
-      "byte\n\n{}\nLoss (nats a token) by position in the document\n\n{}\nCosts; reading: a prompt of {} "
-      "tokens; state in bytes\n\n{}",
+      "Perplexity by context; {} scored tokens; mean (lowest-highest) over seeds\n\n{}\nBits per byte\n\n{}\n"
+      "Loss (nats a token) by position in the document\n\n{}\nTraining\n\n{}\n"
+      "Reading a prompt of {} tokens and writing; state in bytes\n\n{}",
       group_digits(report.scored_tokens), markdown_table(compare_quality_table(report)),
       markdown_table(compare_bits_table(report)), markdown_table(compare_position_table(report)),
-      group_digits(report.prompt_tokens), markdown_table(compare_cost_table(report)));
+      markdown_table(compare_training_table(report)), group_digits(report.prompt_tokens),
+      markdown_table(compare_inference_table(report)));
 }
 
 std::string compare_csv(const CompareReport& report) {
@@ -211,14 +222,15 @@ std::string compare_report_html(const CompareReport& report) {
     page.figure(chart, "Each token with all of its document before it. Bars: lowest and highest over seeds.");
     page.table(html_table("Loss, nats a token, by position in the document.", compare_position_table(report)));
   }
-  page.heading("What it costs");
-  page.table(
-      html_table(fmt::format("Means over seeds. Reading: a prompt of {} tokens. Memory: of the whole process, at "
-                             "most, for training and for reading and writing. State: bytes kept of the context.",
-                             group_digits(report.prompt_tokens)),
-                 compare_cost_table(report)));
   page.heading("Training");
+  page.table(html_table("Memory: of the whole process, at most. Means over seeds.", compare_training_table(report)));
   if (const std::string chart = training_chart(report); !chart.empty()) page.figure(chart, "Lower is better.");
+  page.heading("Reading and writing");
+  page.table(
+      html_table(fmt::format("A prompt of {} tokens. Memory: of the whole process, at most. State: bytes kept of "
+                             "the context.",
+                             group_digits(report.prompt_tokens)),
+                 compare_inference_table(report)));
   page.heading("How it was made");
   page.paragraph(report.machine);
   page.code(fmt::format("{}", fmt::join(report.commands, "\n")));

@@ -44,10 +44,12 @@ struct CompareReport {
 
 using CompareTable = std::vector<std::vector<std::string>>;
 
-// A row a model, headers first: perplexity by context, bits per byte, costs; and a row a position.
+// A row a model, headers first: perplexity by context, bits per byte, costs of training, of reading and writing; and a
+// row a position.
 CompareTable compare_quality_table(const CompareReport& report);
 CompareTable compare_bits_table(const CompareReport& report);
-CompareTable compare_cost_table(const CompareReport& report);
+CompareTable compare_training_table(const CompareReport& report);
+CompareTable compare_inference_table(const CompareReport& report);
 CompareTable compare_position_table(const CompareReport& report);
 
 // The tables of a report, as Markdown and as one CSV (all figures, a row a model, context and figure).

@@ -15,7 +15,7 @@ namespace {
 
 constexpr double width = 880;
 constexpr double height = 400;
-constexpr double left = 66;
+constexpr double left = 76;
 constexpr double right = 26;
 constexpr double top = 84;
 constexpr double bottom = 72;
