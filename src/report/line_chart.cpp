@@ -17,7 +17,8 @@ constexpr double width = 880;
 constexpr double height = 400;
 constexpr double left = 76;
 constexpr double right = 26;
-constexpr double top = 84;
+constexpr double top_of_one_row = 84;  // of the plot, below a legend of one row
+constexpr double legend_row_height = 22;
 constexpr double bottom = 72;
 
 struct Range {
@@ -25,10 +26,32 @@ struct Range {
   double high = 1;
 };
 
+// Where a series stands in the legend.
+struct LegendPlace {
+  double x = 0;
+  int row = 0;
+};
+
+bool in_legend(const ChartSeries& series) { return !series.faint && !series.points.empty(); }
+
+// One a series; rows are as long as the chart is wide.
+std::vector<LegendPlace> legend_places(const LineChart& chart) {
+  std::vector<LegendPlace> places;
+  LegendPlace next{left, 0};
+  for (const ChartSeries& series : chart.series) {
+    const double entry_width = 64 + 7.2 * static_cast<double>(series.name.size());
+    if (in_legend(series) && next.x > left && next.x + entry_width > width) next = {left, next.row + 1};
+    places.push_back(next);
+    if (in_legend(series)) next.x += entry_width;
+  }
+  return places;
+}
+
 struct Axes {
   Range x;
   Range y;
   bool log_x = false;
+  double top = top_of_one_row;  // of the plot
 
   double fraction_x(double value) const {
     return log_x ? std::log(value / x.low) / std::log(x.high / x.low) : (value - x.low) / (x.high - x.low);
@@ -89,11 +112,13 @@ Axes axes_of(const LineChart& chart) {
   } else if (x.high == x.low) {
     x = {x.low - 1, x.high + 1};
   }
-  if (chart.percent_y) return {x, {-0.03, 1.03}, chart.log_x};
+  const int extra_rows = legend_places(chart).back().row;
+  const double top = top_of_one_row + legend_row_height * extra_rows;
+  if (chart.percent_y) return {x, {-0.03, 1.03}, chart.log_x, top};
   y = {chart.zoom_y ? std::min(y.low, chart.y_limit) : std::min(y.low, 0.0), std::min(y.high, chart.y_limit)};
   if (y.high == y.low) y.high = y.low + 1;
   const double step = round_step(y.high - y.low, 6);
-  return {x, {std::floor(y.low / step) * step, std::ceil(y.high / step) * step}, chart.log_x};
+  return {x, {std::floor(y.low / step) * step, std::ceil(y.high / step) * step}, chart.log_x, top};
 }
 
 void draw_grid(const LineChart& chart, const Axes& axes, SvgBuilder& svg) {
@@ -120,11 +145,11 @@ void draw_grid(const LineChart& chart, const Axes& axes, SvgBuilder& svg) {
 
 // Labels stand one below the other, and before their line where there is no room behind it.
 void draw_marks(const LineChart& chart, const Axes& axes, SvgBuilder& svg) {
-  double label_y = top + 0.4 * (height - top - bottom);
+  double label_y = axes.top + 0.4 * (height - axes.top - bottom);
   for (std::size_t i = 0; i < chart.marks.size(); ++i) {
     const ChartMark& mark = chart.marks[i];
     const SvgPoint at = axes.place(mark.x, axes.y.low);
-    svg.line({at.x, top - 4}, {at.x, height - bottom}, {.stroke = colours::axis, .dashes = "2 5"});
+    svg.line({at.x, axes.top - 4}, {at.x, height - bottom}, {.stroke = colours::axis, .dashes = "2 5"});
     const bool is_last = i + 1 == chart.marks.size();
     const double room_end = is_last ? width : axes.place(chart.marks[i + 1].x, axes.y.low).x;
     const bool before = at.x + 12 + 6.1 * static_cast<double>(mark.label.size()) > room_end;
@@ -157,7 +182,14 @@ void draw_marker(SvgPoint at, std::size_t shape, const NamedColour& colour, std:
   }
 }
 
-std::string_view dashes_of(const ChartSeries& series) { return series.colour % 2 == 1 && series.markers ? "7 5" : ""; }
+// Where colours begin anew, marks and dashes are others.
+std::size_t shape_of(const ChartSeries& series) { return series.colour + series.colour / colours::series.size(); }
+
+std::string_view dashes_of(const ChartSeries& series) {
+  if (!series.markers) return "";
+  if (series.colour >= colours::series.size()) return "2 4";
+  return series.colour % 2 == 1 ? "7 5" : "";
+}
 
 void draw_series(const ChartSeries& series, const Axes& axes, SvgBuilder& svg) {
   const NamedColour& colour = colours::series[series.colour % colours::series.size()];
@@ -178,19 +210,21 @@ void draw_series(const ChartSeries& series, const Axes& axes, SvgBuilder& svg) {
     svg.line({high.x - 5, high.y}, {high.x + 5, high.y}, bar);
   }
   for (std::size_t i = 0; i < curve.size(); ++i) {
-    draw_marker(curve[i], series.colour, colour, series.points[i].hover, svg);
+    draw_marker(curve[i], shape_of(series), colour, series.points[i].hover, svg);
   }
 }
 
 void draw_legend(const LineChart& chart, SvgBuilder& svg) {
-  double x = left;
-  for (const ChartSeries& series : chart.series) {
-    if (series.faint || series.points.empty()) continue;
+  const std::vector<LegendPlace> places = legend_places(chart);
+  for (std::size_t i = 0; i < chart.series.size(); ++i) {
+    const ChartSeries& series = chart.series[i];
+    if (!in_legend(series)) continue;
+    const double x = places[i].x;
+    const double y = 54 + legend_row_height * places[i].row;
     const NamedColour& colour = colours::series[series.colour % colours::series.size()];
-    svg.line({x, 54}, {x + 26, 54}, {.stroke = colour, .stroke_width = 2.25, .dashes = dashes_of(series)});
-    if (series.markers) draw_marker({x + 13, 54}, series.colour, colour, "", svg);
-    svg.text({x + 34, 58.5}, series.name, {});
-    x += 64 + 7.2 * static_cast<double>(series.name.size());
+    svg.line({x, y}, {x + 26, y}, {.stroke = colour, .stroke_width = 2.25, .dashes = dashes_of(series)});
+    if (series.markers) draw_marker({x + 13, y}, shape_of(series), colour, "", svg);
+    svg.text({x + 34, y + 4.5}, series.name, {});
   }
 }
 
@@ -207,7 +241,7 @@ std::string line_chart_svg(const LineChart& chart) {
   draw_legend(chart, svg);
   svg.text({left + (width - left - right) / 2, height - 12}, chart.x_label,
            {.anchor = "middle", .colour = colours::muted});
-  svg.text({20, top + (height - top - bottom) / 2}, chart.y_label,
+  svg.text({20, axes.top + (height - axes.top - bottom) / 2}, chart.y_label,
            {.anchor = "middle", .colour = colours::muted, .rotation_degrees = -90});
   return svg.finish();
 }

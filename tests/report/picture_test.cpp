@@ -142,5 +142,25 @@ TEST(Units, ReadLikeWriting) {
   EXPECT_EQ(percent_text(NAN), "–");
 }
 
+// More series than colours, and more names than a row holds.
+TEST(LineChart, ManySeriesAreToldApart) {
+  LineChart chart{.title = "many", .x_label = "x", .y_label = "y", .zoom_y = true};
+  for (std::size_t i = 0; i < 8; ++i) {
+    const double y = 10 + static_cast<double>(i);
+    chart.series.push_back({.name = "a series of a long name", .points = {{1, y}, {2, y + 1}}, .colour = i});
+  }
+  const std::string svg = line_chart_svg(chart);
+  const auto count = [&svg](const std::string& text) {
+    int found = 0;
+    for (std::size_t at = svg.find(text); at != std::string::npos; at = svg.find(text, at + 1)) ++found;
+    return found;
+  };
+  EXPECT_EQ(count("a series of a long name"), 8);
+  // Three rows of names: 54, 76 and 98.
+  for (const char* row : {"58.5", "80.5", "102.5"}) EXPECT_GT(count(row), 0) << row;
+  EXPECT_EQ(count("124.5"), 0);
+  EXPECT_EQ(count("stroke-dasharray=\"2 4\""), 8) << "a curve and a key for each of the second four";
+}
+
 }  // namespace
 }  // namespace lookback
