@@ -29,7 +29,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct CompareFlags {
-  std::string config, data, valid, out;
+  std::string config, data, valid, out, devices;
   int threads = 0;
   bool plan_only = false;
   bool json = false;
@@ -78,12 +78,14 @@ void run_compare_command(const CompareFlags& flags) {
   if (!flags.json) print_plan(plan);
   if (flags.plan_only) return;
 
-  const CompareSetting setting{.out = flags.out,
-                               .data = folders.train,
-                               .valid = valid,
-                               .prompt_ids = prompt_of(valid, plan.prompt_tokens),
-                               .program = program_path(),
-                               .threads = flags.threads};
+  const CompareSetting setting{
+      .out = flags.out,
+      .data = folders.train,
+      .valid = valid,
+      .prompt_ids = prompt_of(valid, plan.prompt_tokens),
+      .program = program_path(),
+      .threads = flags.threads,
+      .devices = flags.devices.empty() ? std::vector<std::string>{} : split_list(flags.devices)};
   CompareListener listener;
   listener.stop = interrupted;
   listener.begins = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
@@ -135,6 +137,8 @@ void add_compare_command(CLI::App& app) {
   command->add_option("--out", flags->out, "Folder of all runs, results and reports")->required()->type_name("OUT");
   command->add_option("--threads", flags->threads, "CPU threads of evaluation (default: one a core)")
       ->check(CLI::PositiveNumber);
+  command->add_option("--devices", flags->devices,
+                      "Devices with commas, such as cuda:0,cuda:1 or cpu,cpu: a run at a time on each");
   command->add_flag("--plan", flags->plan_only, "Only say which models these are, with their numbers of parameters");
   command->add_flag("--json", flags->json, "One line of JSON at the end: what OUT/report.json holds");
   command->footer(

@@ -28,13 +28,13 @@ constexpr std::int64_t no_limit = std::numeric_limits<std::int64_t>::max();
 
 struct PerplexityFlags {
   InferenceFlags inference;
-  std::string data, contexts = "4K", stride, max_tokens, csv;
+  std::string data, contexts = "4K", stride, max_tokens, max_document_tokens, csv;
   std::int64_t max_documents = no_limit;
   bool json = false;
   bool quiet = false;
 };
 
-// A document's tokens that take part: the last document may be cut by --max-tokens.
+// A document's tokens that take part, from its first on: as many as the flags allow.
 struct Selection {
   std::vector<std::pair<std::int64_t, std::int64_t>> ranges;  // [begin, end) in the stream
   std::int64_t num_scored = 0;
@@ -42,11 +42,13 @@ struct Selection {
 
 Selection select_documents(const TokenDataset& dataset, const PerplexityFlags& flags) {
   std::int64_t tokens_left = flags.max_tokens.empty() ? no_limit : parse_size(flags.max_tokens, "--max-tokens");
+  const std::int64_t most_of_one =
+      flags.max_document_tokens.empty() ? no_limit : parse_size(flags.max_document_tokens, "--max-document-tokens");
   Selection selection;
   const std::int64_t num_documents = std::min(dataset.num_documents(), flags.max_documents);
   for (std::int64_t i = 0; i < num_documents && tokens_left > 0; ++i) {
     const DocumentRange document = dataset.document(i);
-    const std::int64_t count = std::min(document.end - document.begin, tokens_left);
+    const std::int64_t count = std::min({document.end - document.begin, most_of_one, tokens_left});
     tokens_left -= count;
     selection.ranges.emplace_back(document.begin, document.begin + count);
     selection.num_scored += std::max<std::int64_t>(0, count - 1);
@@ -194,6 +196,8 @@ void add_eval_perplexity_command(CLI::App& eval) {
   command->add_option("--max-documents", flags->max_documents, "Only the first N documents")
       ->check(CLI::PositiveNumber);
   command->add_option("--max-tokens", flags->max_tokens, "Only the first N tokens, such as 1M");
+  command->add_option("--max-document-tokens", flags->max_document_tokens,
+                      "Only the first N tokens of each document, such as 64K");
   command->add_option("--csv", flags->csv, "Also write loss by position to this file")->type_name("F.csv");
   command->add_flag("--json", flags->json, "One line of JSON");
   command->add_flag("--quiet", flags->quiet, "No progress on standard error");

@@ -61,11 +61,14 @@ std::vector<std::int64_t> seeds_of(const Json& value, const std::vector<std::int
 ComparePlan parse_compare_plan(const Json& value, const std::string& source, const VocabularyHint& vocabulary) {
   require_known_keys(value, {"compare", "model", "train", "models"}, source);
   const Json compare = section_of(value, "compare", source);
-  require_known_keys(compare, {"seeds", "match_parameters", "contexts", "max_tokens", "prompt_tokens", "new_tokens"},
-                     source + ": [compare]");
+  require_known_keys(
+      compare,
+      {"seeds", "match_parameters", "contexts", "max_tokens", "max_document_tokens", "prompt_tokens", "new_tokens"},
+      source + ": [compare]");
   ComparePlan plan;
   plan.contexts = json_field_or(compare, "contexts", plan.contexts, source);
   plan.max_tokens = json_field_or(compare, "max_tokens", plan.max_tokens, source);
+  plan.max_document_tokens = json_field_or(compare, "max_document_tokens", plan.max_document_tokens, source);
   plan.prompt_tokens = json_field_or(compare, "prompt_tokens", plan.prompt_tokens, source);
   plan.new_tokens = json_field_or(compare, "new_tokens", plan.new_tokens, source);
   require(plan.new_tokens >= 2, "{}: new_tokens: expected at least 2, found {}", source, plan.new_tokens);
@@ -128,6 +131,7 @@ Json to_json(const ComparePlan& plan) {
   }
   return {{"contexts", plan.contexts},
           {"max_tokens", plan.max_tokens},
+          {"max_document_tokens", plan.max_document_tokens},
           {"prompt_tokens", plan.prompt_tokens},
           {"new_tokens", plan.new_tokens},
           {"models", models}};

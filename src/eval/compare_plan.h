@@ -4,7 +4,8 @@
 //   seeds = [0]                 of every model that says nothing else
 //   match_parameters = "drt"    the others' MLPs get the width that brings their number of parameters nearest to its
 //   contexts = "1K,4K,full"     as `eval perplexity --context`
-//   max_tokens = "256K"         of the validation text that are scored
+//   max_tokens = "256K"         of the validation text that are scored,
+//   max_document_tokens = "64K" and of each of its documents
 //   prompt_tokens = "16K"       read, and
 //   new_tokens = 256            written, for the speeds
 //   [model], [train]            as in run.toml: what all models share
@@ -36,6 +37,7 @@ struct ComparePlan {
   std::vector<CompareModel> models;
   std::string contexts = "1K,4K,full";
   std::string max_tokens = "256K";
+  std::string max_document_tokens = "64K";
   std::string prompt_tokens = "16K";
   std::int64_t new_tokens = 256;
 };

@@ -4,10 +4,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <atomic>
+#include <mutex>
 #include <sstream>
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/worker_threads.h"
 #include "train/toml.h"
 
 namespace lookback {
@@ -25,16 +28,21 @@ fs::path result_path(const fs::path& out, const std::string& run, const std::str
   return out / "results" / fmt::format("{}.{}.json", run, step);
 }
 
+fs::path prompt_path(const CompareSetting& setting) {
+  return setting.out / fmt::format("prompt-{}.json", setting.prompt_ids.size());
+}
+
 struct Step {
   std::string name;
-  std::vector<std::string> arguments;  // of this program
+  std::vector<std::string> settings;   // a result of others is measured again
+  std::vector<std::string> arguments;  // of this program, besides
 };
 
 constexpr std::size_t steps_a_run = 3;
 std::vector<Step> steps_of(const ComparePlan& plan, const CompareSetting& setting, const CompareModel& model,
-                           std::int64_t seed) {
+                           std::int64_t seed, const std::string& device) {
   const fs::path run = setting.out / "runs" / run_name(model, seed);
-  std::vector<std::string> train = {"train", "--out", run.string()};
+  std::vector<std::string> train = {"--out", run.string()};
   if (fs::exists(run / "config.toml")) {
     train.emplace_back("--resume");
   } else {
@@ -42,30 +50,44 @@ std::vector<Step> steps_of(const ComparePlan& plan, const CompareSetting& settin
     train.insert(train.end(), {"--config", config, "--data", setting.data, "--valid", setting.valid, "--seed",
                                std::to_string(seed)});
   }
-  std::vector<Step> steps = {
-      {"train", train},
-      {"perplexity",
-       {"eval", "perplexity", "--model", run.string(), "--data", setting.valid, "--context", plan.contexts,
-        "--max-tokens", plan.max_tokens, "--json"}},
-      {"speed",
-       {"generate", "--model", run.string(), "--prompt-ids", (setting.out / "prompt.json").string(), "--max-new-tokens",
-        std::to_string(plan.new_tokens), "--greedy", "--ignore-end-of-text", "--json"}}};
-  if (setting.threads > 0) {
-    for (std::size_t i = 1; i < steps.size(); ++i) {
-      steps[i].arguments.insert(steps[i].arguments.end(), {"--threads", std::to_string(setting.threads)});
+  const std::vector<std::string> of_run = {"--model", run.string(), "--json"};
+  std::vector<Step> steps = {{"train", {"train"}, train},
+                             {"perplexity",
+                              {"eval", "perplexity", "--data", setting.valid, "--context", plan.contexts,
+                               "--max-tokens", plan.max_tokens, "--max-document-tokens", plan.max_document_tokens},
+                              of_run},
+                             {"speed",
+                              {"generate", "--prompt-ids", prompt_path(setting).string(), "--max-new-tokens",
+                               std::to_string(plan.new_tokens), "--greedy", "--ignore-end-of-text"},
+                              of_run}};
+  for (Step& step : steps) {
+    std::vector<std::string>& arguments = step.arguments;
+    if (step.name != "train" && setting.threads > 0) {
+      arguments.insert(arguments.end(), {"--threads", std::to_string(setting.threads)});
     }
+    if (!device.empty()) arguments.insert(arguments.end(), {"--device", device});
+    // The live lines of several would be written over each other.
+    if (setting.devices.size() > 1) arguments.emplace_back("--quiet");
   }
   return steps;
 }
 
+void check_same_training(const CompareModel& model, const Json& earlier_plan, const fs::path& out) {
+  for (const Json& earlier : json_field<Json>(earlier_plan, "models", out.string())) {
+    require(earlier.at("name") != model.name || earlier.at("run") == model.run,
+            "{}: holds a model {} that was trained otherwise: give it another name, or choose another --out",
+            out.string(), model.name);
+  }
+}
+
 void write_plan(const ComparePlan& plan, const CompareSetting& setting) {
-  const Json wanted = {{"data", setting.data}, {"valid", setting.valid}, {"plan", to_json(plan)}};
   const fs::path path = setting.out / "compare.json";
   if (fs::exists(path)) {
-    require(read_json_file(path) == wanted,
-            "{}: holds another comparison (other models, settings or data): choose another --out",
-            setting.out.string());
-    return;
+    const Json earlier = read_json_file(path);
+    require(earlier.at("data") == setting.data && earlier.at("valid") == setting.valid,
+            "{}: holds a comparison on other data ({}, {}): choose another --out", setting.out.string(),
+            earlier.at("data").dump(), earlier.at("valid").dump());
+    for (const CompareModel& model : plan.models) check_same_training(model, earlier.at("plan"), setting.out);
   }
   fs::create_directories(setting.out / "configs");
   fs::create_directories(setting.out / "runs");
@@ -73,14 +95,18 @@ void write_plan(const ComparePlan& plan, const CompareSetting& setting) {
   for (const CompareModel& model : plan.models) {
     write_file_atomic(setting.out / "configs" / (model.name + ".toml"), dump_toml(model.run));
   }
-  write_json_file(setting.out / "prompt.json", {{"ids", setting.prompt_ids}});
-  // Last: without it, the next call begins anew.
-  write_json_file(path, wanted);
+  write_json_file(prompt_path(setting), {{"ids", setting.prompt_ids}});
+  write_json_file(path, {{"data", setting.data}, {"valid", setting.valid}, {"plan", to_json(plan)}});
+}
+
+bool is_done(const Step& step, const fs::path& result) {
+  return fs::exists(result) && read_json_file(result).at("settings") == Json(step.settings);
 }
 
 // Whether the step came to its end.
 bool do_step(const Step& step, const fs::path& result, const CompareSetting& setting, const CompareListener& listener) {
   std::vector<std::string> command = {setting.program};
+  command.insert(command.end(), step.settings.begin(), step.settings.end());
   command.insert(command.end(), step.arguments.begin(), step.arguments.end());
   const ProcessResult process = listener.run(command);
   if (process.exit_code == interrupted_exit_code) return false;
@@ -89,11 +115,86 @@ bool do_step(const Step& step, const fs::path& result, const CompareSetting& set
           process.exit_code, line);
   const bool is_json = step.name != "train";
   write_json_file(result, {{"command", line},
+                           {"settings", step.settings},
                            {"seconds", process.seconds},
                            {"peak_resident_bytes", process.peak_resident_bytes},
                            {"output", is_json ? parse_json(process.output, line) : Json(process.output)}});
   return true;
 }
+
+struct Run {
+  const CompareModel* model;
+  std::int64_t seed;
+};
+
+// Seed by seed, so that a comparison that is stopped has something of every model.
+std::vector<Run> runs_of(const ComparePlan& plan) {
+  std::vector<Run> runs;
+  std::size_t most_seeds = 0;
+  for (const CompareModel& model : plan.models) most_seeds = std::max(most_seeds, model.seeds.size());
+  for (std::size_t s = 0; s < most_seeds; ++s) {
+    for (const CompareModel& model : plan.models) {
+      if (s < model.seeds.size()) runs.push_back({&model, model.seeds[s]});
+    }
+  }
+  return runs;
+}
+
+// Does the steps of all runs, one run a device at a time.
+class CompareSteps {
+ public:
+  CompareSteps(const ComparePlan& plan, const CompareSetting& setting, const CompareListener& listener)
+      : plan_(plan), setting_(setting), listener_(listener), runs_(runs_of(plan)), free_devices_(setting.devices) {
+    if (free_devices_.empty()) free_devices_.emplace_back();
+  }
+
+  bool run() {
+    run_on_threads(static_cast<int>(free_devices_.size()), runs_.size(), [this](std::size_t i) { run_one(i); });
+    return !stopped_;
+  }
+
+ private:
+  void run_one(std::size_t index) {
+    const std::string device = take_device();
+    const Run& run = runs_[index];
+    const std::string name = run_name(*run.model, run.seed);
+    std::size_t number = index * steps_a_run;
+    for (const Step& step : steps_of(plan_, setting_, *run.model, run.seed, device)) {
+      ++number;
+      const fs::path result = result_path(setting_.out, name, step.name);
+      if (is_done(step, result)) continue;
+      if (!begin_step(fmt::format("{}: {} (step {} of {})", name, step.name, number, runs_.size() * steps_a_run)))
+        break;
+      if (!do_step(step, result, setting_, listener_)) stopped_ = true;
+    }
+    const std::lock_guard lock(mutex_);
+    free_devices_.push_back(device);
+  }
+
+  std::string take_device() {
+    const std::lock_guard lock(mutex_);
+    std::string device = free_devices_.front();
+    free_devices_.erase(free_devices_.begin());
+    return device;
+  }
+
+  // Whether it may.
+  bool begin_step(const std::string& text) {
+    const std::lock_guard lock(mutex_);
+    if (listener_.stop && listener_.stop()) stopped_ = true;
+    if (stopped_) return false;
+    if (listener_.begins) listener_.begins(text);
+    return true;
+  }
+
+  const ComparePlan& plan_;
+  const CompareSetting& setting_;
+  const CompareListener& listener_;
+  const std::vector<Run> runs_;
+  std::mutex mutex_;
+  std::vector<std::string> free_devices_;  // as many as there are threads
+  std::atomic<bool> stopped_ = false;
+};
 
 Json read_if_there(const fs::path& path) { return fs::exists(path) ? read_json_file(path) : Json(nullptr); }
 
@@ -111,27 +212,7 @@ Json read_lines(const fs::path& path) {
 bool run_compare(const ComparePlan& plan, const CompareSetting& setting, const CompareListener& listener) {
   fs::create_directories(setting.out);
   write_plan(plan, setting);
-  std::size_t num_steps = 0;
-  for (const CompareModel& model : plan.models) num_steps += steps_a_run * model.seeds.size();
-  std::size_t number = 0;
-  // Seed by seed, so that a comparison that is stopped has something of every model.
-  std::size_t most_seeds = 0;
-  for (const CompareModel& model : plan.models) most_seeds = std::max(most_seeds, model.seeds.size());
-  for (std::size_t s = 0; s < most_seeds; ++s) {
-    for (const CompareModel& model : plan.models) {
-      if (s >= model.seeds.size()) continue;
-      const std::string run = run_name(model, model.seeds[s]);
-      for (const Step& step : steps_of(plan, setting, model, model.seeds[s])) {
-        ++number;
-        const fs::path result = result_path(setting.out, run, step.name);
-        if (fs::exists(result)) continue;
-        if (listener.stop && listener.stop()) return false;
-        if (listener.begins) listener.begins(fmt::format("{}: {} (step {} of {})", run, step.name, number, num_steps));
-        if (!do_step(step, result, setting, listener)) return false;
-      }
-    }
-  }
-  return true;
+  return CompareSteps(plan, setting, listener).run();
 }
 
 std::vector<CompareResult> read_compare_results(const ComparePlan& plan, const fs::path& out) {

@@ -1,9 +1,9 @@
 // A comparison on disk: what is done of it, and what comes next. Each step is a call of this program, so each has a
 // process, a peak memory and a command line of its own, and can be done again by hand.
 //
-//   OUT/compare.json                     the plan, against being mixed up with another
+//   OUT/compare.json                     the data and the plan
 //   OUT/configs/NAME.toml                each model's run configuration
-//   OUT/prompt.json                      the text that is read for the speeds
+//   OUT/prompt-N.json                    the text of N tokens that is read for the speeds
 //   OUT/runs/NAME-seedN/                 run folders of `lookback train`
 //   OUT/results/NAME-seedN.STEP.json     what a finished step gave
 #pragma once
@@ -27,16 +27,21 @@ struct CompareSetting {
   std::vector<std::int64_t> prompt_ids;
   std::string program;  // this one
   int threads = 0;      // of evaluation; 0: one a core
+  // One run at a time on each, such as {"cuda:0", "cuda:1"}; what is named twice gets two. Empty: one run at a time,
+  // where its configuration says.
+  std::vector<std::string> devices = {};
 };
 
 // Of one model and seed.
 struct CompareResult {
   std::string model;
   std::int64_t seed = 0;
-  Json train, perplexity, speed;  // {"command", "seconds", "peak_resident_bytes", "output"}; null: not there yet
-  Json metrics;                   // of training: a list of its metrics.jsonl
+  // {"command", "settings", "seconds", "peak_resident_bytes", "output"}; null: not there yet.
+  Json train, perplexity, speed;
+  Json metrics;  // of training: a list of its metrics.jsonl
 };
 
+// With several devices, `run` is called from several threads at once.
 struct CompareListener {
   std::function<ProcessResult(const std::vector<std::string>&)> run = run_process;
   std::function<void(const std::string&)> begins;  // "drt, seed 1: train (3 of 12)"
@@ -44,8 +49,9 @@ struct CompareListener {
 };
 
 // Writes the plan and does all steps that are not done. Returns whether it came to the end (else: it was stopped, and
-// the same call goes on). Throws Error for a folder that holds another comparison, and for a step that fails, naming
-// its command.
+// the same call goes on). A folder's plan may change between calls: models and seeds that are new are trained, what is
+// measured otherwise is measured again. Throws Error for a folder whose models were trained otherwise or on other data,
+// and for a step that fails, naming its command.
 bool run_compare(const ComparePlan& plan, const CompareSetting& setting, const CompareListener& listener);
 
 // What there is, in the plan's order. Throws Error for files that are damaged.

@@ -7,6 +7,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+
 #include "core/error.h"
 #include "core/files.h"
 
@@ -50,14 +57,15 @@ TEST_F(CompareRunTest, EveryModelAndSeedIsTrainedAndMeasuredOnce) {
             fmt::format("lookback train --out {0}/runs/a-seed0 --config {0}/configs/a.toml --data d --valid "
                         "v --seed 0",
                         out));
-  EXPECT_EQ(commands_[1], fmt::format("lookback eval perplexity --model {}/runs/a-seed0 --data v --context 1K "
-                                      "--max-tokens 256K --json",
-                                      out));
-  EXPECT_THAT(commands_[2],
-              HasSubstr("generate --model " + out + "/runs/a-seed0 --prompt-ids " + out + "/prompt.json"));
+  EXPECT_EQ(commands_[1],
+            fmt::format("lookback eval perplexity --data v --context 1K --max-tokens 256K --max-document-tokens 64K "
+                        "--model {}/runs/a-seed0 --json",
+                        out));
+  EXPECT_THAT(commands_[2], HasSubstr("generate --prompt-ids " + out + "/prompt-3.json"));
+  EXPECT_THAT(commands_[2], HasSubstr("--model " + out + "/runs/a-seed0"));
   EXPECT_THAT(commands_[3], HasSubstr("/runs/b-seed7"));
   EXPECT_THAT(commands_[6], HasSubstr("/runs/a-seed1"));
-  EXPECT_THAT(read_json_file(folder_ / "out/prompt.json").at("ids").get<std::vector<int>>(), ElementsAre(1, 2, 3));
+  EXPECT_THAT(read_json_file(folder_ / "out/prompt-3.json").at("ids").get<std::vector<int>>(), ElementsAre(1, 2, 3));
   EXPECT_TRUE(run_compare(plan_, setting_, listener_));
   EXPECT_EQ(commands_.size(), 9U) << "what is done is not done again";
 
@@ -98,11 +106,52 @@ TEST_F(CompareRunTest, AFailedStepIsNamedAndTriedAgain) {
   EXPECT_EQ(commands_.size(), 10U);
 }
 
-TEST_F(CompareRunTest, AnotherComparisonIsRefused) {
+TEST_F(CompareRunTest, WhatIsNewIsAddedAndWhatIsMeasuredOtherwiseIsMeasuredAgain) {
   run_compare(plan_, setting_, listener_);
+  plan_.models[1].seeds = {7, 8};
+  plan_.models.push_back({"c", "drt", {0}, plan_.models[0].run, 100});
+  EXPECT_TRUE(run_compare(plan_, setting_, listener_));
+  EXPECT_EQ(commands_.size(), 15U);
   plan_.contexts = "4K";
+  EXPECT_TRUE(run_compare(plan_, setting_, listener_));
+  EXPECT_EQ(commands_.size(), 20U) << "the perplexities of five runs";
+  EXPECT_THAT(commands_.back(), HasSubstr("--context 4K"));
+}
+
+TEST_F(CompareRunTest, OtherTrainingAndOtherDataAreRefused) {
+  run_compare(plan_, setting_, listener_);
+  plan_.models[0].run["train"]["steps"] = 4;
   EXPECT_THAT([&] { run_compare(plan_, setting_, listener_); },
-              ThrowsMessage<Error>(HasSubstr("holds another comparison")));
+              ThrowsMessage<Error>(HasSubstr("holds a model a that was trained otherwise")));
+  plan_.models[0].run["train"]["steps"] = 3;
+  setting_.valid = "w";
+  EXPECT_THAT([&] { run_compare(plan_, setting_, listener_); },
+              ThrowsMessage<Error>(HasSubstr("holds a comparison on other data")));
+}
+
+TEST_F(CompareRunTest, EachDeviceHasOneRunAtATime) {
+  setting_.devices = {"cuda:0", "cuda:1"};
+  std::mutex mutex;
+  std::map<std::string, std::vector<std::string>> by_device;
+  std::set<std::string> busy;
+  const auto answer = listener_.run;
+  listener_.run = [&](const std::vector<std::string>& command) {
+    const std::string device = *(std::ranges::find(command, "--device") + 1);
+    {
+      const std::lock_guard lock(mutex);
+      EXPECT_TRUE(busy.insert(device).second) << device << " has two runs at a time";
+      EXPECT_THAT(command, testing::Contains("--quiet"));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    const std::lock_guard lock(mutex);
+    busy.erase(device);
+    by_device[device].push_back(command.at(1));
+    return answer(command);
+  };
+  EXPECT_TRUE(run_compare(plan_, setting_, listener_));
+  EXPECT_EQ(by_device["cuda:0"].size() + by_device["cuda:1"].size(), 9U);
+  EXPECT_EQ(by_device.size(), 2U);
+  EXPECT_EQ(by_device["cuda:1"].size() % 3, 0U) << "all steps of a run on one device";
 }
 
 }  // namespace
