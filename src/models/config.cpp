@@ -51,6 +51,16 @@ void visit_own_keys(Config& config, const Visitor& visit) {
   } else {
     visit("num_hidden_layers", config.num_layers, Key::required);
   }
+  if (config.kind == "block-recurrent") {
+    visit("memory_layer", config.memory_layer, Key::required);
+    visit("state_size", config.state_size, Key::required);
+  }
+  if (config.kind == "memorizing") {
+    visit("memory_layer", config.memory_layer, Key::required);
+    visit("memory_size", config.memory_size, Key::required);
+    visit("memory_topk", config.memory_top_k, Key::required);
+    visit("memory_width", config.memory_width, Key::optional);
+  }
 }
 
 // The same for switches that are off where they are absent: visit(key, member).
@@ -80,6 +90,20 @@ void check_drt(const ModelConfig& config, const std::string& source) {
           config.head_dim());
 }
 
+void check_memory_layer(const ModelConfig& config, const std::string& source) {
+  require(config.memory_layer >= 0 && config.memory_layer < config.num_layers,
+          "{}: memory_layer {} is none of the {} layers (they count from 0)", source, config.memory_layer,
+          config.num_layers);
+  if (config.kind == "block-recurrent") {
+    check_positive(config.window_size, "slide_window (the length of a block)", source);
+    check_positive(config.state_size, "state_size", source);
+  } else {
+    check_positive(config.memory_size, "memory_size", source);
+    check_positive(config.memory_top_k, "memory_topk", source);
+    require(config.memory_width >= 0, "{}: memory_width must be 0 or more, found {}", source, config.memory_width);
+  }
+}
+
 }  // namespace
 
 void check_model_config(const ModelConfig& config, const std::string& source) {
@@ -102,6 +126,7 @@ void check_model_config(const ModelConfig& config, const std::string& source) {
   } else {
     check_positive(config.num_layers, "num_hidden_layers", source);
   }
+  if (config.kind == "block-recurrent" || config.kind == "memorizing") check_memory_layer(config, source);
 }
 
 ModelConfig parse_model_config(const Json& value, const std::string& source) {

@@ -23,13 +23,19 @@ struct ModelConfig {
   std::int64_t window_size = 512;        // W: a position sees W + 1 positions, itself included [slide_window]
   std::int64_t num_encoder_layers = 2;   // [encoder_layers]
   std::vector<std::int64_t> decoder_layers = {3, 3};  // lower, then each upper group [decoder_layers]
-  std::int64_t num_layers = 0;                        // of all kinds but drt [num_hidden_layers]
+  std::int64_t num_layers = 0;                        // of all kinds but those of DRT [num_hidden_layers]
   double rms_norm_eps = 1e-5;                         // [rms_norm_eps]
   double rope_theta = 10000.0;                        // chunk encoder [rope_theta]
   double initializer_range = 0.02;                    // [initializer_range]; 0: 1/sqrt(fan_in) for linear weights
   double embedding_initializer_range = 0.02;          // [embedding_initializer_range]
   bool softmax_plus_one = true;                       // [enable_softmax_one]
   bool gumbel_noise = true;                           // in training, for the selection [gumbel_noise]
+  // Of models of which one layer remembers.
+  std::int64_t memory_layer = 0;    // from 0 on [memory_layer]
+  std::int64_t state_size = 64;     // block-recurrent: state vectors [state_size]
+  std::int64_t memory_size = 8192;  // memorizing: positions [memory_size]
+  std::int64_t memory_top_k = 32;   // memorizing [memory_topk]
+  std::int64_t memory_width = 0;    // memorizing: of a position's compressed state; 0: keys and values [memory_width]
   // Ablations of drt, each under its own name, which is absent where false.
   bool random_retrieval = false;       // any earlier chunks instead of the best
   bool uniform_chunk_weights = false;  // retrieved chunks weigh the same, so that nothing trains the retriever

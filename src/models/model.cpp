@@ -3,8 +3,10 @@
 #include <fmt/ranges.h>
 
 #include "core/error.h"
+#include "models/block_recurrent.h"
 #include "models/drt.h"
 #include "models/landmark.h"
+#include "models/memorizing.h"
 #include "models/sliding_window.h"
 #include "nn/layers.h"
 
@@ -23,8 +25,10 @@ std::unique_ptr<Model> make(const ModelConfig& config, at::Device device, std::u
 
 // The registry: one line a model.
 constexpr Kind kinds[] = {
+    {"block-recurrent", make_stack<make_block_recurrent_layers>},
     {"drt", make<Drt>},
     {"landmark", make_stack<make_landmark_layers>},
+    {"memorizing", make_stack<make_memorizing_layers>},
     {"sliding-window", make_stack<make_sliding_window_layers>},
 };
 

@@ -42,6 +42,42 @@ double count_positions(const ModelConfig& config, double tokens) {
   return std::ceil(tokens / chunk_size) * (chunk_size + 1);
 }
 
+// Elements of the matrices that the layer that remembers has besides those of a Llama layer.
+double memory_matrix_elements(const ModelConfig& config, const Sizes& sizes) {
+  const double d = sizes.hidden;
+  const auto width = static_cast<double>(config.memory_width);
+  if (config.kind == "block-recurrent") return 6 * d * d + 2 * d * sizes.key_value;
+  if (config.kind == "memorizing" && config.memory_width > 0)
+    return 2 * d * d + d * width + 2 * sizes.key_value * width;
+  return 0;
+}
+
+// What that layer adds to the forward pass over `tokens` tokens.
+double memory_layer_flops(const ModelConfig& config, const Sizes& sizes, double tokens) {
+  const double d = sizes.hidden;
+  const auto window = static_cast<double>(config.window_size);
+  if (config.kind == "block-recurrent") {
+    const auto states = static_cast<double>(config.state_size);
+    const double carried = std::ceil(tokens / window) - 1;
+    const double keys_and_values = (carried + 1) * states * 4 * d * sizes.key_value;
+    // Tokens: query, output, all states. States: two queries and outputs, all states and a block of tokens.
+    return tokens * (4 * d * d + 4 * d * states) + keys_and_values +
+           carried * states * (8 * d * d + 4 * d * (states + window));
+  }
+  if (config.kind != "memorizing") return 0;
+  const auto memory = static_cast<double>(config.memory_size);
+  const double candidates = window_pairs(tokens, window + memory) - window_pairs(tokens, window);
+  double read = 0;  // positions that all queries read together
+  for (double before = 1; before < tokens - window; ++before) {
+    read += std::min({before, memory, static_cast<double>(config.memory_top_k)});
+  }
+  if (config.memory_width == 0) return 2 * d * candidates + 2 * d * read;
+  const auto width = static_cast<double>(config.memory_width);
+  const auto heads = static_cast<double>(config.num_heads);
+  return tokens * (4 * d * d + 2 * d * width) + 2 * width * candidates + tokens * 4 * d * width +
+         4 * heads * width * read;
+}
+
 }  // namespace
 
 std::int64_t count_parameters(const ModelConfig& config) {
@@ -49,6 +85,10 @@ std::int64_t count_parameters(const ModelConfig& config) {
   const double d = sizes.hidden;
   double count = static_cast<double>(config.vocab_size) * d + d;  // embedding, final norm
   count += static_cast<double>(num_decoder_layers(config)) * (layer_matrix_elements(sizes, sizes.key_value) + 2 * d);
+  count += memory_matrix_elements(config, sizes);
+  // Norm, two biases, ids.
+  if (config.kind == "block-recurrent") count += (3 + static_cast<double>(config.state_size)) * d;
+  if (config.kind == "memorizing" && config.memory_width == 0) count += static_cast<double>(config.num_heads);
   if (config.kind == "drt") {
     count += static_cast<double>(config.num_encoder_layers) * (layer_matrix_elements(sizes, d) + 2 * d);
     count += 2 * d + 2 * d * d;                                                // encoder norms, chunk projections
@@ -71,8 +111,9 @@ double forward_flops(const ModelConfig& config, std::int64_t length) {
     const double positions = count_positions(config, tokens);
     // Training with landmarks reads all that came before.
     const double reach = config.kind == "landmark" ? positions : window;
-    return logits + layers * (2 * positions * layer_matrix_elements(sizes, sizes.key_value) +
-                              per_pair * window_pairs(positions, reach));
+    return logits + memory_layer_flops(config, sizes, tokens) +
+           layers * (2 * positions * layer_matrix_elements(sizes, sizes.key_value) +
+                     per_pair * window_pairs(positions, reach));
   }
   const std::int64_t num_chunks = (length + config.chunk_size - 1) / config.chunk_size;
   const auto chunks = static_cast<double>(num_chunks);
@@ -105,7 +146,14 @@ double memory_bytes_per_token(const ModelConfig& config, std::int64_t element_by
 std::int64_t window_bytes(const ModelConfig& config, std::int64_t element_bytes) {
   // Landmark attention keeps the unfinished block.
   const std::int64_t positions = config.kind == "landmark" ? config.chunk_size : config.window_size;
-  return num_decoder_layers(config) * 2 * positions * config.head_dim() * config.num_kv_heads * element_bytes;
+  const std::int64_t row = config.head_dim() * config.num_kv_heads;  // elements of a position's keys
+  std::int64_t elements = num_decoder_layers(config) * 2 * positions * row;
+  if (config.kind == "block-recurrent") elements += config.state_size * config.hidden_size;
+  if (config.kind == "memorizing") {
+    elements += config.memory_width > 0 ? (config.window_size + config.memory_size) * config.memory_width
+                                        : config.memory_size * 2 * row;
+  }
+  return elements * element_bytes;
 }
 
 }  // namespace lookback

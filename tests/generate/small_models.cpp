@@ -41,6 +41,20 @@ std::vector<SmallModelCase> small_model_cases() {
     config.num_layers = 2;
     return config;
   };
+  const auto remembering = [](const char* kind, std::int64_t num_kv_heads, std::int64_t window_size) {
+    ModelConfig config = small_drt({1, 1}, num_kv_heads, window_size, true, 1);
+    config.kind = kind;
+    config.num_layers = 3;
+    config.memory_layer = 1;
+    config.state_size = 5;
+    config.memory_size = 40;
+    config.memory_top_k = 3;
+    return config;
+  };
+  ModelConfig last_layer = remembering("block-recurrent", 4, 1);
+  last_layer.memory_layer = 2;
+  ModelConfig compressed_cache = remembering("memorizing", 2, 9);
+  compressed_cache.memory_width = 6;
   ModelConfig random_retrieval = small_drt({1, 2, 1}, 2, 9, true, 2);
   random_retrieval.random_retrieval = true;
   ModelConfig other_weights = small_drt({2, 2}, 4, 5, false, 3);
@@ -57,6 +71,11 @@ std::vector<SmallModelCase> small_model_cases() {
       {"landmark_all_blocks", landmark(4, 0, 1000)},
       {"landmark_some_blocks", landmark(2, 10, 2)},
       {"landmark_one_block_no_window", landmark(1, 0, 1)},
+      {"block_recurrent", remembering("block-recurrent", 2, 12)},
+      {"block_recurrent_blocks_of_one", last_layer},
+      {"memorizing", remembering("memorizing", 2, 9)},
+      {"memorizing_no_window", remembering("memorizing", 4, 0)},
+      {"memorizing_compressed_cache", compressed_cache},
   };
 }
 

@@ -122,7 +122,9 @@ TEST(ModelRegistry, NamesTheKnownKinds) {
     make_model(config, at::kCPU, 0);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "there is no model named \"transformer-xl\"; there are: drt, landmark, sliding-window");
+    EXPECT_STREQ(error.what(),
+                 "there is no model named \"transformer-xl\"; there are: block-recurrent, "
+                 "drt, landmark, memorizing, sliding-window");
   }
 }
 

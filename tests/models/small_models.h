@@ -47,6 +47,11 @@ inline ModelConfig small_config(const std::string& kind) {
     config.window_size = 5;  // one local block, so that there are many to choose from
     config.top_k = 2;
   }
+  config.memory_layer = 1;
+  config.state_size = 5;
+  if (kind == "block-recurrent" || kind == "memorizing") config.window_size = 7;
+  config.memory_size = 20;
+  config.memory_top_k = 3;
   return config;
 }
 

@@ -17,6 +17,13 @@ TEST(CountParameters, EqualsTheModelsOwnCount) {
   }
 }
 
+TEST(CountParameters, EqualsThatOfACompressedCache) {
+  ModelConfig config = tiny_config("memorizing");
+  config.memory_width = 6;
+  config.num_kv_heads = 1;
+  EXPECT_EQ(count_parameters(config), make_model(config, at::kCPU, 0)->parameters().num_elements());
+}
+
 // Counted by hand, product by product: 20 tokens, d 16, MLP 24, window of 12 before and the position itself.
 TEST(ForwardFlops, SlidingWindow) {
   double pairs = 0;
@@ -47,6 +54,36 @@ TEST(ForwardFlops, Landmark) {
   EXPECT_DOUBLE_EQ(forward_flops(tiny_config("landmark"), 20), 2 * layer + 20.0 * 2 * 16 * 33);
 }
 
+constexpr double layer_of_20_tokens = 20.0 * (4 * 2 * 16 * 16 + 3 * 2 * 16 * 24);
+
+double window_pairs_of_20_tokens() {
+  double pairs = 0;
+  for (int i = 0; i < 20; ++i) pairs += std::min(i + 1, 13);
+  return pairs;
+}
+
+// Two layers of 20 tokens, window 12 and blocks as long, 3 states: one block is carried on.
+TEST(ForwardFlops, BlockRecurrent) {
+  const double stack = 2 * (layer_of_20_tokens + window_pairs_of_20_tokens() * 64) + 20.0 * 2 * 16 * 32;
+  const double state_keys = 2 * 3 * 2 * (2 * 16 * 16);
+  const double tokens = 20 * (2 * 2 * 16 * 16 + 3 * 64);
+  const double states = 3 * (4 * 2 * 16 * 16 + (3 + 12) * 64);
+  EXPECT_DOUBLE_EQ(forward_flops(tiny_config("block-recurrent"), 20), stack + state_keys + tokens + states);
+}
+
+// The memory of 10 positions behind the window of 13: seven queries have 1 to 7 candidates, and read four of them.
+TEST(ForwardFlops, Memorizing) {
+  ModelConfig config = tiny_config("memorizing");
+  const double stack = 2 * (layer_of_20_tokens + window_pairs_of_20_tokens() * 64) + 20.0 * 2 * 16 * 32;
+  constexpr double candidates = 1 + 2 + 3 + 4 + 5 + 6 + 7;
+  constexpr double read = 1 + 2 + 3 + 4 + 4 + 4 + 4;
+  EXPECT_DOUBLE_EQ(forward_flops(config, 20), stack + candidates * 2 * 16 + read * 2 * 16);
+  config.memory_width = 6;
+  const double projections = 20 * (2 * 2 * 16 * 16 + 2 * 16 * 6) + 20 * 2 * (2 * 16 * 6);
+  const double heads = static_cast<double>(config.num_heads);
+  EXPECT_DOUBLE_EQ(forward_flops(config, 20), stack + projections + candidates * 2 * 6 + read * 2 * heads * 2 * 6);
+}
+
 TEST(MemoryBytes, MatchThePapersFigures) {
   ModelConfig config;
   config.hidden_size = 768;
@@ -61,6 +98,16 @@ TEST(MemoryBytes, MatchThePapersFigures) {
   config.kind = "landmark";
   EXPECT_NEAR(memory_bytes_per_token(config, 2), 14 * (3 * 1024 + 768 * 2 / 63.0), 1e-9);
   EXPECT_EQ(window_bytes(config, 2), 14 * 2 * 63 * 768 * 2);
+  config.kind = "block-recurrent";
+  config.state_size = 512;
+  EXPECT_EQ(memory_bytes_per_token(config, 2), 0);
+  EXPECT_EQ(window_bytes(config, 2), 14 * 2 * 512 * 768 * 2 + 512 * 768 * 2);
+  config.kind = "memorizing";
+  config.memory_size = 65536;
+  EXPECT_EQ(memory_bytes_per_token(config, 2), 0);
+  EXPECT_EQ(window_bytes(config, 2), (14 * 512 + 65536) * 2 * 768 * 2);
+  config.memory_width = 192;
+  EXPECT_EQ(window_bytes(config, 2), 14 * 2 * 512 * 768 * 2 + (512 + 65536) * 192 * 2);
 }
 
 }  // namespace

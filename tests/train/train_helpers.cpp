@@ -48,6 +48,10 @@ ModelConfig tiny_config(const std::string& kind) {
   ModelConfig config = kind == "drt" ? tiny_drt() : tiny_sliding_window();
   config.kind = kind;
   config.vocab_size = config.has_landmarks() ? 33 : 32;
+  config.memory_layer = 1;
+  config.state_size = 3;
+  config.memory_size = 10;
+  config.memory_top_k = 4;
   return config;
 }
 

@@ -1,0 +1,22 @@
+// Block-Recurrent Transformer (arXiv 2203.07852, section 3): Llama layers that see a window of W, of which one,
+// memory_layer, carries state_size state vectors c from block to block of W tokens.
+//
+// In that layer, sections 3.1 and 3.2 (the paper's best configuration, fixed gate with skip), with s = norm(c) + ids:
+//   tokens of block b:  attended = x + o(window attention) + o_s(attention of their own query heads to keys, values of
+//   s) at its end:         z = o_1(attention of s to s) + o_2(attention of s to the block's keys and values) + b_z,
+//                       c <- g c + (1 - g) z,  g = sigmoid(b_g + 1), per element
+// where tokens and states share keys and values in both directions, each with query heads of its own (section 3.1);
+// ids [state_size, d] are learned and tell the states apart; c is 0 at first. No position bias where states take part.
+//
+// Other than in the paper: tokens have ALiBi in place of T5's relative positions, and RMS norms; the state begins anew
+// with each training sequence, and gradients run through all of its blocks; the gates' bias of 1 is a constant beside
+// the learned one, so that what a state holds is kept at first.
+#pragma once
+
+#include "models/layer_stack.h"
+
+namespace lookback {
+
+StackLayers make_block_recurrent_layers(ParameterSet& parameters, const ModelConfig& config);
+
+}  // namespace lookback

@@ -1,0 +1,228 @@
+#include "models/memorizing.h"
+
+#include "models/layer_sizes.h"
+#include "models/packed_rows.h"
+#include "models/window_layer.h"
+#include "nn/nearest_attention.h"
+#include "ops/parallel.h"
+#include "ops/sliding_window_attention.h"
+
+namespace lookback {
+namespace {
+
+std::int64_t remembered_positions(const ModelConfig& config) { return config.window_size + config.memory_size; }
+
+NearestAttentionSizes nearest_sizes(const ModelConfig& config) {
+  return {config.window_size, config.memory_size, config.memory_top_k};
+}
+
+// Keys and values of the window's and the memory's positions.
+class MemorizingState : public LayerState {
+ public:
+  explicit MemorizingState(const ModelConfig& config) : config_(config) {}
+
+  std::unique_ptr<LayerState> copy() const override {
+    auto copy = std::make_unique<MemorizingState>(config_);
+    copy->cache = cache.copy();
+    return copy;
+  }
+  std::int64_t window_bytes() const override { return cache.bytes(); }
+  void save(NamedTensors& state, const std::string& name) const override {
+    save_window(state, name, cache, remembered_positions(config_));
+  }
+  void restore(StateReader& reader, const std::string& name, std::int64_t) override {
+    cache = reader.take_window(name, remembered_positions(config_), config_.num_kv_heads, config_.head_dim());
+  }
+
+  WindowCache cache;
+
+ private:
+  const ModelConfig& config_;
+};
+
+// The layer's own keys and values are remembered.
+class MemorizingLayer : public StackLayer {
+ public:
+  // gate: b [H].
+  MemorizingLayer(LlamaLayer layer, at::Tensor gate, const ModelConfig& config)
+      : layer_(std::move(layer)), gate_(std::move(gate)), config_(config) {}
+
+  at::Tensor forward(const at::Tensor& x, bool) const override {
+    const AttentionHeads heads = attention_heads(layer_, x);
+    return finish(x, mix(heads.query, heads.key, heads.value));
+  }
+
+  at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const override {
+    const AttentionHeads heads = attention_heads(layer_, x);
+    std::vector<at::Tensor> mixed(sequences.size());
+    for_each_in_parallel(sequences.size(), [&](std::size_t i) {
+      const StepRows& one = sequences[i];
+      const auto rows = [&one](const at::Tensor& all) { return all.narrow(0, one.first_row, one.num_rows); };
+      WindowCache& cache = static_cast<MemorizingState&>(*one.state).cache;
+      const WindowCache::View seen = cache.append(rows(heads.key), rows(heads.value), remembered_positions(config_));
+      mixed[i] = mix(rows(heads.query).unsqueeze(0), seen.key.unsqueeze(0), seen.value.unsqueeze(0)).squeeze(0);
+    });
+    return finish(x, join_rows(mixed));
+  }
+
+  std::unique_ptr<LayerState> new_state(const at::TensorOptions&) const override {
+    return std::make_unique<MemorizingState>(config_);
+  }
+  std::optional<std::int64_t> reach() const override { return remembered_positions(config_); }
+
+ private:
+  // query [N, L, H, D]; key, value [N, B + L, Hkv, D], B positions before.
+  at::Tensor mix(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) const {
+    const at::Tensor local = sliding_window_attention(query, key, value, config_.window_size);
+    const at::Tensor remembered = nearest_attention(query, key, value, nearest_sizes(config_));
+    const at::Tensor gate = gate_.sigmoid().to(query.scalar_type()).unsqueeze(1);  // [H, 1]
+    return gate * remembered + (1 - gate) * local;
+  }
+  at::Tensor finish(const at::Tensor& x, const at::Tensor& mixed) const {
+    const at::Tensor attended = add_attention(layer_, x, mixed);
+    return mlp_block(layer_, attended, attended);
+  }
+
+  LlamaLayer layer_;
+  at::Tensor gate_;
+  const ModelConfig& config_;
+};
+
+// The window's keys and values, and narrow states of the window's and the memory's positions.
+class CompressedCacheState : public LayerState {
+ public:
+  explicit CompressedCacheState(const ModelConfig& config) : config_(config) {}
+
+  std::unique_ptr<LayerState> copy() const override {
+    auto copy = std::make_unique<CompressedCacheState>(config_);
+    copy->window = window.copy();
+    copy->states = states.copy();
+    return copy;
+  }
+  std::int64_t window_bytes() const override { return window.bytes() + states.bytes(); }
+  void save(NamedTensors& state, const std::string& name) const override {
+    save_window(state, name + ".window", window, config_.window_size);
+    save_window(state, name + ".states", states, remembered_positions(config_));
+  }
+  void restore(StateReader& reader, const std::string& name, std::int64_t) override {
+    window = reader.take_window(name + ".window", config_.window_size, config_.num_kv_heads, config_.head_dim());
+    if (!reader.has(name + ".states.key")) return;
+    const at::Tensor kept = reader.take(name + ".states.key", {-1, 1, config_.memory_width});
+    append(kept.squeeze(1));
+    reader.take(name + ".states.value", {kept.size(0), 1, 0});
+  }
+
+  // New states [T, r] -> all that are remembered [B + T, r].
+  at::Tensor append(const at::Tensor& added) {
+    const at::Tensor rows = added.unsqueeze(1);
+    return states.append(rows, rows.narrow(2, 0, 0), remembered_positions(config_)).key.squeeze(1);
+  }
+
+  WindowCache window;
+  WindowCache states;  // keys [., 1, r], values of no width
+
+ private:
+  const ModelConfig& config_;
+};
+
+struct CompressedCache {
+  at::Tensor state_proj;      // W_s [r, d]
+  at::Tensor k_proj, v_proj;  // [Hkv * D, r]
+  at::Tensor q_proj, o_proj;  // [d, d]
+};
+
+CompressedCache make_compressed_cache(ParameterSet& parameters, const std::string& prefix, const ModelConfig& config) {
+  const std::int64_t d = config.hidden_size;
+  const std::int64_t width = config.memory_width;
+  const auto linear = [&](const char* name, std::int64_t out, std::int64_t in) {
+    return make_linear(parameters, prefix + name + ".weight", out, in, config.initializer_range);
+  };
+  const std::int64_t key_value = config.num_kv_heads * config.head_dim();
+  return {linear("state_proj", width, d), linear("k_proj", key_value, width), linear("v_proj", key_value, width),
+          linear("q_proj", d, d), linear("o_proj", d, d)};
+}
+
+class CompressedCacheLayer : public StackLayer {
+ public:
+  CompressedCacheLayer(LlamaLayer layer, CompressedCache cache, const ModelConfig& config)
+      : layer_(std::move(layer)), cache_(std::move(cache)), config_(config) {}
+
+  at::Tensor forward(const at::Tensor& x, bool) const override {
+    const Rows rows = rows_of(x);
+    const at::Tensor local =
+        sliding_window_attention(rows.heads.query, rows.heads.key, rows.heads.value, config_.window_size);
+    return finish(x, local, remember(rows.query, rows.states));
+  }
+
+  at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const override {
+    const Rows all = rows_of(x);
+    std::vector<at::Tensor> local(sequences.size());
+    std::vector<at::Tensor> remembered(sequences.size());
+    for_each_in_parallel(sequences.size(), [&](std::size_t i) {
+      const StepRows& one = sequences[i];
+      const auto rows = [&one](const at::Tensor& all) { return all.narrow(0, one.first_row, one.num_rows); };
+      auto& state = static_cast<CompressedCacheState&>(*one.state);
+      const WindowCache::View seen =
+          state.window.append(rows(all.heads.key), rows(all.heads.value), config_.window_size);
+      local[i] = sliding_window_attention(rows(all.heads.query).unsqueeze(0), seen.key.unsqueeze(0),
+                                          seen.value.unsqueeze(0), config_.window_size)
+                     .squeeze(0);
+      const at::Tensor states = state.append(rows(all.states));
+      remembered[i] = remember(rows(all.query).unsqueeze(0), states.unsqueeze(0)).squeeze(0);
+    });
+    return finish(x, join_rows(local), join_rows(remembered));
+  }
+
+  std::unique_ptr<LayerState> new_state(const at::TensorOptions&) const override {
+    return std::make_unique<CompressedCacheState>(config_);
+  }
+  std::optional<std::int64_t> reach() const override { return remembered_positions(config_); }
+
+ private:
+  struct Rows {
+    AttentionHeads heads;  // of self-attention
+    at::Tensor query;      // of the memory [..., H, D]
+    at::Tensor states;     // [..., r]
+  };
+  Rows rows_of(const at::Tensor& x) const {
+    const at::Tensor normed = rms_norm(layer_.input_layernorm, x);
+    return {attention_heads(layer_, x),
+            project(normed, cache_.q_proj).unflatten(-1, {config_.num_heads, config_.head_dim()}),
+            project(normed, cache_.state_proj)};
+  }
+  at::Tensor remember(const at::Tensor& query, const at::Tensor& states) const {
+    return nearest_state_attention(query, states, cache_.k_proj, cache_.v_proj, nearest_sizes(config_));
+  }
+  at::Tensor finish(const at::Tensor& x, const at::Tensor& local, const at::Tensor& remembered) const {
+    const at::Tensor attended = add_attention(layer_, x, local) + project(remembered.flatten(-2), cache_.o_proj);
+    return mlp_block(layer_, attended, attended);
+  }
+
+  LlamaLayer layer_;
+  CompressedCache cache_;
+  const ModelConfig& config_;
+};
+
+std::unique_ptr<StackLayer> make_memory_layer(ParameterSet& parameters, const ModelConfig& config) {
+  const std::string prefix = layer_prefix(config.memory_layer);
+  LlamaLayer layer = make_llama_layer(parameters, prefix, decoder_layer_sizes(config));
+  if (config.memory_width > 0) {
+    CompressedCache cache = make_compressed_cache(parameters, prefix + "memory.", config);
+    return std::make_unique<CompressedCacheLayer>(std::move(layer), std::move(cache), config);
+  }
+  at::Tensor gate = parameters.add(prefix + "memory.gate", {config.num_heads}, {Initializer::Kind::normal, 0});
+  return std::make_unique<MemorizingLayer>(std::move(layer), std::move(gate), config);
+}
+
+}  // namespace
+
+StackLayers make_memorizing_layers(ParameterSet& parameters, const ModelConfig& config) {
+  StackLayers layers;
+  for (std::int64_t i = 0; i < config.num_layers; ++i) {
+    layers.push_back(i == config.memory_layer ? make_memory_layer(parameters, config)
+                                              : make_window_layer(parameters, config, i));
+  }
+  return layers;
+}
+
+}  // namespace lookback
