@@ -42,14 +42,21 @@ void visit_own_keys(Config& config, const Visitor& visit) {
     visit("enc_chunk_size", config.chunk_size, Key::required);
     visit("chunk_topk", config.top_k, Key::required);
   }
-  if (config.kind == "drt") {
+  if (config.is_drt()) {
     visit("encoder_layers", config.num_encoder_layers, Key::required);
     visit("decoder_layers", config.decoder_layers, Key::required);
     visit("rope_theta", config.rope_theta, Key::optional);
-    visit("enable_softmax_one", config.softmax_plus_one, Key::optional);
-    visit("gumbel_noise", config.gumbel_noise, Key::optional);
   } else {
     visit("num_hidden_layers", config.num_layers, Key::required);
+  }
+  if (config.kind == "drt" || config.kind == "compressed-memory") {
+    visit("enable_softmax_one", config.softmax_plus_one, Key::optional);
+    visit("gumbel_noise", config.gumbel_noise, Key::optional);
+  }
+  if (config.kind == "compressed-memory") visit("memory_vectors", config.memory_vectors, Key::required);
+  if (config.kind == "rpt") {
+    visit("retriever", config.retriever, Key::required);
+    visit("retriever_size", config.retriever_size, Key::optional);
   }
   if (config.kind == "block-recurrent") {
     visit("memory_layer", config.memory_layer, Key::required);
@@ -88,6 +95,12 @@ void check_drt(const ModelConfig& config, const std::string& source) {
   require(config.chunk_size >= 8, "{}: enc_chunk_size must be at least 8, found {}", source, config.chunk_size);
   require(config.head_dim() % 2 == 0, "{}: the head dimension {} must be even for rotary positions", source,
           config.head_dim());
+  if (config.kind == "compressed-memory") check_positive(config.memory_vectors, "memory_vectors", source);
+  if (config.kind == "rpt") {
+    require(config.retriever == "bm25" || config.retriever == "encoder",
+            "{}: retriever \"{}\": there are bm25 and encoder", source, config.retriever);
+    check_positive(config.retriever_size, "retriever_size", source);
+  }
 }
 
 void check_memory_layer(const ModelConfig& config, const std::string& source) {
@@ -121,7 +134,7 @@ void check_model_config(const ModelConfig& config, const std::string& source) {
   require(config.initializer_range >= 0 && config.embedding_initializer_range >= 0,
           "{}: initializer ranges must not be negative", source);
   if (config.has_landmarks()) check_landmarks(config, source);
-  if (config.kind == "drt") {
+  if (config.is_drt()) {
     check_drt(config, source);
   } else {
     check_positive(config.num_layers, "num_hidden_layers", source);
@@ -190,6 +203,6 @@ std::vector<std::string> model_config_keys(const ModelConfig& config) {
   return keys;
 }
 
-bool ModelConfig::has_landmarks() const { return kind == "drt" || kind == "landmark"; }
+bool ModelConfig::has_landmarks() const { return is_drt() || kind == "landmark"; }
 
 }  // namespace lookback

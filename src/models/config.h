@@ -23,13 +23,16 @@ struct ModelConfig {
   std::int64_t window_size = 512;        // W: a position sees W + 1 positions, itself included [slide_window]
   std::int64_t num_encoder_layers = 2;   // [encoder_layers]
   std::vector<std::int64_t> decoder_layers = {3, 3};  // lower, then each upper group [decoder_layers]
-  std::int64_t num_layers = 0;                        // of all kinds but those of DRT [num_hidden_layers]
-  double rms_norm_eps = 1e-5;                         // [rms_norm_eps]
-  double rope_theta = 10000.0;                        // chunk encoder [rope_theta]
-  double initializer_range = 0.02;                    // [initializer_range]; 0: 1/sqrt(fan_in) for linear weights
-  double embedding_initializer_range = 0.02;          // [embedding_initializer_range]
-  bool softmax_plus_one = true;                       // [enable_softmax_one]
-  bool gumbel_noise = true;                           // in training, for the selection [gumbel_noise]
+  std::int64_t memory_vectors = 8;                    // compressed-memory: m, of a chunk [memory_vectors]
+  std::string retriever = "bm25";                     // rpt: "bm25" or "encoder" [retriever]
+  std::int64_t retriever_size = 1024;         // rpt with bm25: numbers that terms are hashed to [retriever_size]
+  std::int64_t num_layers = 0;                // of all kinds but those of DRT [num_hidden_layers]
+  double rms_norm_eps = 1e-5;                 // [rms_norm_eps]
+  double rope_theta = 10000.0;                // chunk encoder [rope_theta]
+  double initializer_range = 0.02;            // [initializer_range]; 0: 1/sqrt(fan_in) for linear weights
+  double embedding_initializer_range = 0.02;  // [embedding_initializer_range]
+  bool softmax_plus_one = true;               // [enable_softmax_one]
+  bool gumbel_noise = true;                   // in training, for the selection [gumbel_noise]
   // Of models of which one layer remembers.
   std::int64_t memory_layer = 0;    // from 0 on [memory_layer]
   std::int64_t state_size = 64;     // block-recurrent: state vectors [state_size]
@@ -42,9 +45,13 @@ struct ModelConfig {
   bool residual_reset = false;         // the residual of docs/model.md, 7, is y
 
   std::int64_t head_dim() const { return hidden_size / num_heads; }
+  // DRT, or a model that differs from it in one part.
+  bool is_drt() const { return kind == "drt" || kind == "rpt" || kind == "compressed-memory"; }
   // The model puts landmark_id behind each chunk of a text by itself; no text has it.
   bool has_landmarks() const;
-  // Of drt.
+  // Of those of DRT: keys and values that a chunk is remembered by, and numbers that it is found by.
+  std::int64_t chunk_vectors() const { return kind == "compressed-memory" ? memory_vectors : chunk_size; }
+  std::int64_t landmark_size() const { return kind == "rpt" && retriever == "bm25" ? retriever_size : hidden_size; }
   std::int64_t num_upper_groups() const { return static_cast<std::int64_t>(decoder_layers.size()) - 1; }
 };
 

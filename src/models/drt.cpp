@@ -11,6 +11,7 @@
 #include "models/layer_sizes.h"
 #include "nn/recompute.h"
 #include "ops/chunk_attention.h"
+#include "ops/joint_chunk_attention.h"
 #include "retrieval/causal_top_k.h"
 
 namespace lookback {
@@ -48,10 +49,18 @@ Drt::Drt(const ModelConfig& config, at::Device device, std::uint64_t seed) : Mod
   encoder_norm_ = make_rms_norm(parameters_, "model.encoder.norm.weight", d, encoder_rms_norm_eps);
   chunk_k_proj_ = linear("model.chunk_k_proj.weight");
   chunk_v_proj_ = linear("model.chunk_v_proj.weight");
+  if (config.kind == "compressed-memory") {
+    // Of this size at first, the queries of the encoder's normalised positions are far from alike.
+    memory_queries_ =
+        parameters_.add("model.memory_queries", {config.memory_vectors, d}, {Initializer::Kind::normal, 1.0});
+  }
+  if (config.kind == "rpt") retriever_.emplace(config, device);
   for (std::int64_t g = 0; g < config.num_upper_groups(); ++g) {
     UpperGroup group;
-    group.landmark_norm =
-        make_rms_norm(parameters_, "model.lmk_norms." + std::to_string(g) + ".weight", d, landmark_rms_norm_eps);
+    if (!retriever_) {
+      group.landmark_norm =
+          make_rms_norm(parameters_, "model.lmk_norms." + std::to_string(g) + ".weight", d, landmark_rms_norm_eps);
+    }
     for (std::int64_t j = 0; j < config.decoder_layers[static_cast<std::size_t>(g) + 1]; ++j) {
       const std::string prefix = "model.upper_layers." + std::to_string(g) + "." + std::to_string(j) + ".";
       group.layers.push_back({make_llama_layer(parameters_, prefix, sizes),
@@ -76,11 +85,18 @@ EncodedChunks Drt::encode_chunks(const at::Tensor& hidden, bool gradient_checkpo
   }
   x = rms_norm(encoder_norm_, x).unflatten(0, {-1, num_chunks});
   // The landmark position is no key.
-  const at::Tensor text = x.narrow(2, 0, config_.chunk_size);
+  const at::Tensor text = compress_chunks(x.narrow(2, 0, config_.chunk_size));
   const auto heads = [&](const at::Tensor& weight) {
     return project(text, weight).unflatten(-1, {config_.num_heads, config_.head_dim()});
   };
   return {heads(chunk_k_proj_), heads(chunk_v_proj_), x.select(2, config_.chunk_size)};
+}
+
+at::Tensor Drt::compress_chunks(const at::Tensor& text) const {
+  if (!memory_queries_.defined()) return text;
+  const double scale = 1 / std::sqrt(static_cast<double>(text.size(3)));
+  const at::Tensor scores = at::matmul(memory_queries_.to(text.scalar_type()) * scale, text.transpose(2, 3));
+  return at::matmul(at::softmax(scores, -1), text);
 }
 
 TopK Drt::choose_chunks(const at::Tensor& scores, std::int64_t first_chunk, std::size_t group_index,
@@ -90,10 +106,13 @@ TopK Drt::choose_chunks(const at::Tensor& scores, std::int64_t first_chunk, std:
     const at::Tensor selection = random_selection(first_chunk, scores.size(1), scores.size(2),
                                                   static_cast<std::int64_t>(group_index), scores.device());
     chosen = choose_top_k(scores, selection.masked_fill(scores.detach().isinf(), -INFINITY), config_.top_k);
+  } else if (retriever_) {
+    chosen = choose_top_k(scores, retriever_->selection(scores), config_.top_k);
   } else {
     chosen = causal_top_k(scores, config_.top_k, noise_generator);
   }
-  if (config_.uniform_chunk_weights) chosen.weights = uniform_weights(chosen.indices);
+  // Chunks that are read together have no weights; for those who look at them, they are the same.
+  if (config_.uniform_chunk_weights || retriever_) chosen.weights = uniform_weights(chosen.indices);
   return chosen;
 }
 
@@ -104,13 +123,14 @@ at::Tensor Drt::chunk_queries(const UpperLayer& layer, const at::Tensor& x) cons
 
 at::Tensor Drt::attend_to_chunks(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                  const at::Tensor& indices, const at::Tensor& weights) const {
+  if (retriever_) return joint_chunk_attention(query, key, value, indices);
   const double scale = 1 / std::sqrt(static_cast<double>(config_.head_dim()));
   return chunk_attention(query, key, value, indices, weights, scale, config_.softmax_plus_one);
 }
 
 at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) {
   check_input_ids(input_ids);
-  const bool noisy = options.training && config_.gumbel_noise;
+  const bool noisy = options.training && config_.gumbel_noise && !retriever_;
   require(!noisy || options.generator.has_value(), "training with Gumbel noise needs a random generator");
   if (options.retrievals != nullptr) options.retrievals->clear();
   const std::int64_t length = input_ids.size(1);
@@ -129,8 +149,12 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
 
   const auto by_chunk = [num_chunks](const at::Tensor& rows) { return rows.unflatten(1, {num_chunks, -1}); };
   EncodedChunks encoded = encode_chunks(by_chunk(x), options.gradient_checkpointing);
+  if (retriever_) {
+    encoded.landmarks = retriever_->keys(padded.unflatten(1, {num_chunks, config_.chunk_size})).to(options.dtype);
+  }
   std::int64_t first_chunk = 0;
   if (options.memory != nullptr) {
+    require(!retriever_, "a model with a fixed retriever reads no memory of other texts");
     first_chunk = options.memory->landmarks.size(1);
     encoded = {at::cat({options.memory->key, encoded.key}, 1), at::cat({options.memory->value, encoded.value}, 1),
                at::cat({options.memory->landmarks, encoded.landmarks}, 1)};
@@ -138,7 +162,8 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
 
   for (std::size_t g = 0; g < upper_groups_.size(); ++g) {
     const UpperGroup& group = upper_groups_[g];
-    const at::Tensor query = retrieval_query(group, by_chunk(x).select(2, config_.chunk_size));
+    const at::Tensor query = retriever_ ? retriever_->queries(encoded.landmarks, 0)
+                                        : retrieval_query(group, by_chunk(x).select(2, config_.chunk_size));
     const at::Tensor scores = causal_chunk_scores(query, encoded.landmarks, first_chunk);
     const TopK retrieved = choose_chunks(scores, first_chunk, g, noisy ? options.generator : std::nullopt);
     if (options.retrievals != nullptr) options.retrievals->push_back({scores, retrieved.indices, retrieved.weights});
@@ -164,6 +189,7 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
 }
 
 std::int64_t Drt::reading_halo_chunks() const {
+  require(config_.kind == "drt", "stored memories are made by drt models; this is a {} model", config_.kind);
   const std::int64_t positions = config_.decoder_layers[0] * config_.window_size;
   return (positions + positions_per_chunk() - 1) / positions_per_chunk();
 }

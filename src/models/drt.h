@@ -1,9 +1,21 @@
 // Differentiable Retrieval-based Transformer (arXiv 2410.01651), exactly as docs/model.md in words:
 // lower layers -> chunk encoder -> chunk memory -> causal retrieval -> upper layers with chunk attention.
+//
+// And two models that are DRT but for one part, so that the difference is that part's:
+// - "rpt": the retriever is fixed (fixed_retriever.h), as in RETRO (arXiv 2112.04426, section 2.4) and in the
+//   Retrieval-Pretrained Transformer before its retriever is trained (2306.13421, sections 3.1 and 3.4): nothing of the
+//   language model's loss reaches it, and the retrieved chunks are read under one softmax
+//   (ops/joint_chunk_attention.h). Other than there, a neighbour comes without the chunk that follows it, and what is
+//   searched is the text's own past alone. All upper groups read the same chunks.
+// - "compressed-memory": a chunk is remembered by memory_vectors vectors in place of its S positions, after retrieval
+//   with compression (2412.18232), whose passages an instructed model rewrites shorter; here each vector is a mean of
+//   the encoder's positions, weighed by a softmax with a learned query, trained with all else by the loss.
 #pragma once
 
+#include <optional>
 #include <vector>
 
+#include "models/fixed_retriever.h"
 #include "models/model.h"
 #include "nn/layers.h"
 #include "retrieval/causal_top_k.h"
@@ -36,6 +48,8 @@ class Drt : public Model {
 
   // Lower hidden states of whole chunks [N, C, P, d] -> their keys, values and landmarks.
   EncodedChunks encode_chunks(const at::Tensor& hidden, bool gradient_checkpointing) const;
+  // The encoder's positions [N, C, S, d] -> what keys and values are made of [N, C, chunk_vectors, d].
+  at::Tensor compress_chunks(const at::Tensor& text) const;
 
   // The query with which chunks retrieve: hidden states at their landmarks [N, C, d], entering group g.
   at::Tensor retrieval_query(const UpperGroup& group, const at::Tensor& landmark_hidden) const {
@@ -64,6 +78,8 @@ class Drt : public Model {
   std::vector<LlamaLayer> encoder_layers_;
   RmsNorm encoder_norm_;
   at::Tensor chunk_k_proj_, chunk_v_proj_;
+  at::Tensor memory_queries_;                // compressed-memory: [m, d]
+  std::optional<FixedRetriever> retriever_;  // rpt
   std::vector<UpperGroup> upper_groups_;
   RmsNorm norm_;
 };

@@ -28,6 +28,7 @@ DrtSession::Sequence DrtSession::new_sequence() const {
   Sequence sequence;
   sequence.lower_caches.resize(model_.lower_layers_.size());
   sequence.unfinished = at::empty({0, model_.config_.hidden_size}, model_.embedding_.options().dtype(dtype_));
+  if (model_.retriever_) sequence.unfinished_ids = at::empty({0}, model_.embedding_.options().dtype(at::kLong));
   for (std::size_t g = 0; g < model_.upper_groups_.size(); ++g) sequence.groups.push_back(new_group(g));
   return sequence;
 }
@@ -43,6 +44,7 @@ DrtSession::Sequence DrtSession::copy_of(const Sequence& sequence) {
   copy.num_tokens = sequence.num_tokens;
   copy.lower_caches = copies(sequence.lower_caches);
   copy.unfinished = sequence.unfinished;
+  copy.unfinished_ids = sequence.unfinished_ids;
   copy.memory = sequence.memory.fork();
   for (const GroupState& group : sequence.groups) {
     copy.groups.push_back({copies(group.caches), group.retrieval, group.chunks});
@@ -51,6 +53,8 @@ DrtSession::Sequence DrtSession::copy_of(const Sequence& sequence) {
 }
 
 void DrtSession::attach_memory(const SearchedArchive& memory) {
+  require(model_.config_.kind == "drt", "stored memories are read by drt models; this is a {} model",
+          model_.config_.kind);
   require(!model_.config_.random_retrieval, "this model retrieves at random (random_retrieval): it searches no memory");
   for (const Sequence& sequence : sequences_) {
     require(sequence.num_tokens == 0, "a stored memory is attached before the text begins");
@@ -77,6 +81,7 @@ std::int64_t DrtSession::window_bytes() const {
   std::int64_t sum = 0;
   for (const Sequence& sequence : sequences_) {
     sum += static_cast<std::int64_t>(sequence.unfinished.nbytes());
+    if (model_.retriever_) sum += static_cast<std::int64_t>(sequence.unfinished_ids.nbytes());
     for (const WindowCache& cache : sequence.lower_caches) sum += cache.bytes();
     for (const GroupState& group : sequence.groups) {
       for (const WindowCache& cache : group.caches) sum += cache.bytes();
@@ -123,15 +128,12 @@ DrtSession::Span DrtSession::span_of(Sequence& sequence, std::int64_t num_new_to
           num_full_chunks, first_row};
 }
 
-at::Tensor DrtSession::run_lower_layers(const at::Tensor& input_ids, const std::vector<std::int64_t>& counts,
-                                        const std::vector<Span>& spans) {
-  std::vector<at::Tensor> ids;
-  for (std::size_t n = 0; n < counts.size(); ++n) {
-    if (counts[n] == 0) continue;
-    const at::Tensor row = input_ids[static_cast<std::int64_t>(n)].narrow(0, 0, counts[n]);
-    ids.push_back(continue_with_landmarks(row, sequences_[n].num_tokens, model_.config_));
+at::Tensor DrtSession::run_lower_layers(const std::vector<at::Tensor>& ids, const std::vector<Span>& spans) {
+  std::vector<at::Tensor> with_landmarks;
+  for (std::size_t i = 0; i < spans.size(); ++i) {
+    with_landmarks.push_back(continue_with_landmarks(ids[i], spans[i].sequence->num_tokens, model_.config_));
   }
-  at::Tensor x = at::embedding(model_.embedding_, join_rows(ids)).to(dtype_);  // [R, d]
+  at::Tensor x = at::embedding(model_.embedding_, join_rows(with_landmarks)).to(dtype_);  // [R, d]
   for (std::size_t i = 0; i < model_.lower_layers_.size(); ++i) {
     std::vector<WindowedRows> rows;
     for (const Span& span : spans) {
@@ -144,10 +146,26 @@ at::Tensor DrtSession::run_lower_layers(const at::Tensor& input_ids, const std::
   return x;
 }
 
-void DrtSession::remember_full_chunks(const at::Tensor& lower_hidden, const std::vector<Span>& spans) {
+at::Tensor DrtSession::fixed_keys(const at::Tensor& ids, const Span& span) const {
+  const std::int64_t chunk_size = model_.config_.chunk_size;
+  const at::Tensor tokens = at::cat({span.sequence->unfinished_ids, ids});
+  const std::int64_t num_full = span.num_full_chunks * chunk_size;
+  span.sequence->unfinished_ids = tokens.narrow(0, num_full, tokens.size(0) - num_full).clone();
+  if (num_full == 0) return {};
+  return model_.retriever_->keys(tokens.narrow(0, 0, num_full).view({1, -1, chunk_size}))[0].to(dtype_);
+}
+
+void DrtSession::remember_full_chunks(const at::Tensor& lower_hidden, const std::vector<at::Tensor>& ids,
+                                      const std::vector<Span>& spans) {
   const std::int64_t positions = model_.positions_per_chunk();
   std::vector<at::Tensor> full;
-  for (const Span& span : spans) {
+  std::vector<at::Tensor> keys;
+  for (std::size_t i = 0; i < spans.size(); ++i) {
+    const Span& span = spans[i];
+    if (model_.retriever_) {
+      const at::Tensor own = fixed_keys(ids[i], span);
+      if (own.defined()) keys.push_back(own);
+    }
     const at::Tensor rows =
         at::cat({span.sequence->unfinished, lower_hidden.narrow(0, span.first_row, span.num_positions)});
     const std::int64_t full_positions = span.num_full_chunks * positions;
@@ -156,8 +174,8 @@ void DrtSession::remember_full_chunks(const at::Tensor& lower_hidden, const std:
   }
   if (full.empty()) return;
   // Chunks are encoded one by one, whichever sequence they are of.
-  const EncodedChunks encoded =
-      model_.encode_chunks(join_rows(full).view({1, -1, positions, lower_hidden.size(1)}), false);
+  EncodedChunks encoded = model_.encode_chunks(join_rows(full).view({1, -1, positions, lower_hidden.size(1)}), false);
+  if (model_.retriever_) encoded.landmarks = join_rows(keys).unsqueeze(0);
   std::int64_t first = 0;
   for (const Span& span : spans) {
     if (span.num_full_chunks == 0) continue;
@@ -242,23 +260,35 @@ BestChunks DrtSession::search_archives(const at::Tensor& query) const {
   return {at::cat(scores, 1), at::cat(indices, 1)};
 }
 
-std::vector<DrtSession::SpanRetrieval> DrtSession::retrieve(std::size_t group_index, const at::Tensor& x,
-                                                            const std::vector<Span>& spans) {
+at::Tensor DrtSession::retrieval_queries(std::size_t group_index, const at::Tensor& x,
+                                         const std::vector<Span>& spans) const {
   const std::int64_t positions = model_.positions_per_chunk();
   std::vector<at::Tensor> landmark_rows;
+  std::vector<at::Tensor> fixed;
   for (const Span& span : spans) {
     if (span.num_full_chunks == 0) continue;
+    if (model_.retriever_) {
+      std::vector<at::Tensor> keys;
+      for (const ChunkMemory::Block& block : span.sequence->memory.blocks()) keys.push_back(block.landmarks);
+      const std::int64_t first = span.sequence->memory.num_chunks() - span.num_full_chunks;
+      fixed.push_back(model_.retriever_->queries(join_rows(keys).unsqueeze(0), first)[0]);
+      continue;
+    }
     landmark_rows.push_back(at::arange(span.num_full_chunks, at::kLong) * positions +
                             (span.first_row + model_.config_.chunk_size - span.first_slot));
   }
-  at::Tensor query;
+  if (!fixed.empty()) return join_rows(fixed);
+  if (landmark_rows.empty()) return {};
+  return model_.retrieval_query(model_.upper_groups_[group_index],
+                                x.index_select(0, join_rows(landmark_rows).to(x.device())));
+}
+
+std::vector<DrtSession::SpanRetrieval> DrtSession::retrieve(std::size_t group_index, const at::Tensor& x,
+                                                            const std::vector<Span>& spans) {
+  const at::Tensor query = retrieval_queries(group_index, x, spans);
   BestChunks archived;
-  if (!landmark_rows.empty()) {
-    query = model_.retrieval_query(model_.upper_groups_[group_index],
-                                   x.index_select(0, join_rows(landmark_rows).to(x.device())));
-    // All sequences at once: the landmarks of a large memory are read only once.
-    if (archived_.num_chunks() > 0) archived = search_archives(query);
-  }
+  // All sequences at once: the landmarks of a large memory are read only once.
+  if (query.defined() && archived_.num_chunks() > 0) archived = search_archives(query);
   std::vector<SpanRetrieval> retrieved;
   std::int64_t first = 0;
   for (const Span& span : spans) {
@@ -336,14 +366,16 @@ at::Tensor DrtSession::text_rows(const at::Tensor& x, const std::vector<Span>& s
 at::Tensor DrtSession::advance(const at::Tensor& input_ids, const std::vector<std::int64_t>& counts,
                                const std::vector<bool>& with_upper_layers) {
   std::vector<Span> spans;
+  std::vector<at::Tensor> ids;
   std::int64_t num_rows = 0;
   for (std::size_t n = 0; n < counts.size(); ++n) {
     if (counts[n] == 0) continue;
+    ids.push_back(input_ids[static_cast<std::int64_t>(n)].narrow(0, 0, counts[n]));
     spans.push_back(span_of(sequences_[n], counts[n], num_rows));
     num_rows += spans.back().num_positions;
   }
-  at::Tensor x = run_lower_layers(input_ids, counts, spans);
-  remember_full_chunks(x, spans);
+  at::Tensor x = run_lower_layers(ids, spans);
+  remember_full_chunks(x, ids, spans);
 
   // Only the rows of those that go on.
   std::vector<Span> upper_spans;

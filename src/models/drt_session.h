@@ -40,7 +40,8 @@ class DrtSession : public Session {
   struct Sequence {
     std::int64_t num_tokens = 0;
     std::vector<WindowCache> lower_caches;
-    at::Tensor unfinished;  // lower hidden states of the unfinished chunk [fewer than P, d]
+    at::Tensor unfinished;      // lower hidden states of the unfinished chunk [fewer than P, d]
+    at::Tensor unfinished_ids;  // and its tokens [fewer than S], where a fixed retriever will want them
     ChunkMemory memory;
     std::vector<GroupState> groups;
   };
@@ -70,9 +71,15 @@ class DrtSession : public Session {
   // layers those of with_upper_layers[n]. Returns their final hidden states [N, T, d], zeros for the others.
   at::Tensor advance(const at::Tensor& input_ids, const std::vector<std::int64_t>& counts,
                      const std::vector<bool>& with_upper_layers);
-  at::Tensor run_lower_layers(const at::Tensor& input_ids, const std::vector<std::int64_t>& counts,
-                              const std::vector<Span>& spans);
-  void remember_full_chunks(const at::Tensor& lower_hidden, const std::vector<Span>& spans);
+  // ids: the spans' new tokens.
+  at::Tensor run_lower_layers(const std::vector<at::Tensor>& ids, const std::vector<Span>& spans);
+  // lower_hidden [R, d]; ids: the spans' new tokens.
+  void remember_full_chunks(const at::Tensor& lower_hidden, const std::vector<at::Tensor>& ids,
+                            const std::vector<Span>& spans);
+  // What the fixed retriever finds the span's full chunks by [C, F]; keeps the tokens behind them.
+  at::Tensor fixed_keys(const at::Tensor& ids, const Span& span) const;
+  // Of each full chunk of the spans, one after another [C, ...]: the queries with which they retrieve.
+  at::Tensor retrieval_queries(std::size_t group_index, const at::Tensor& x, const std::vector<Span>& spans) const;
   at::Tensor run_group(std::size_t group_index, at::Tensor x, const std::vector<Span>& spans);
   // The retrievals in effect in each chunk of each span; those that the spans leave for what follows become the
   // groups'.

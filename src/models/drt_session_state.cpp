@@ -19,6 +19,7 @@ void DrtSession::save_sequence(NamedTensors& state, const std::string& name, con
   const std::int64_t window = model_.config_.window_size;
   state.emplace_back(name + ".num_tokens", at::scalar_tensor(sequence.num_tokens, at::kLong));
   state.emplace_back(name + ".unfinished", sequence.unfinished);
+  if (model_.retriever_) state.emplace_back(name + ".unfinished_ids", sequence.unfinished_ids);
   for (std::size_t i = 0; i < sequence.lower_caches.size(); ++i) {
     save_window(state, name + ".lower." + std::to_string(i), sequence.lower_caches[i], window);
   }
@@ -63,13 +64,17 @@ DrtSession::Sequence DrtSession::restore_sequence(StateReader& reader, const std
   Sequence sequence = new_sequence();
   sequence.num_tokens = reader.take_count(name + ".num_tokens");
   sequence.unfinished = reader.take(name + ".unfinished", {sequence.num_tokens % chunk_size, config.hidden_size});
+  if (model_.retriever_) {
+    sequence.unfinished_ids = reader.take_integers(name + ".unfinished_ids", {sequence.num_tokens % chunk_size});
+  }
   for (std::size_t i = 0; i < sequence.lower_caches.size(); ++i) {
     sequence.lower_caches[i] = reader.take_window(name + ".lower." + std::to_string(i), config.window_size,
                                                   config.num_kv_heads, config.head_dim());
   }
   const std::int64_t num_chunks = sequence.num_tokens / chunk_size;
-  sequence.memory = reader.take_chunks(name + ".memory", num_chunks, {chunk_size, config.num_heads, config.head_dim()},
-                                       config.hidden_size);
+  sequence.memory =
+      reader.take_chunks(name + ".memory", num_chunks, {config.chunk_vectors(), config.num_heads, config.head_dim()},
+                         config.landmark_size());
 
   for (std::size_t g = 0; g < sequence.groups.size(); ++g) {
     GroupState& group = sequence.groups[g];

@@ -26,9 +26,11 @@ std::unique_ptr<Model> make(const ModelConfig& config, at::Device device, std::u
 // The registry: one line a model.
 constexpr Kind kinds[] = {
     {"block-recurrent", make_stack<make_block_recurrent_layers>},
+    {"compressed-memory", make<Drt>},
     {"drt", make<Drt>},
     {"landmark", make_stack<make_landmark_layers>},
     {"memorizing", make_stack<make_memorizing_layers>},
+    {"rpt", make<Drt>},
     {"sliding-window", make_stack<make_sliding_window_layers>},
 };
 

@@ -50,7 +50,7 @@ double layer_elements(const ModelConfig& model, bool upper) {
 double activation_bytes_by_formula(const RunConfig& config, bool checkpointing) {
   const ModelConfig& model = config.model;
   const auto d = static_cast<double>(model.hidden_size);
-  const bool drt = model.kind == "drt";
+  const bool drt = model.is_drt();
   const double tokens = static_cast<double>(config.batch_size) * static_cast<double>(config.context_length);
   const double positions =
       model.has_landmarks() ? tokens * static_cast<double>(model.chunk_size + 1) / static_cast<double>(model.chunk_size)

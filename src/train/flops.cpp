@@ -26,7 +26,7 @@ std::int64_t num_upper_layers(const ModelConfig& config) {
 }
 
 std::int64_t num_decoder_layers(const ModelConfig& config) {
-  return config.kind == "drt" ? config.decoder_layers[0] + num_upper_layers(config) : config.num_layers;
+  return config.is_drt() ? config.decoder_layers[0] + num_upper_layers(config) : config.num_layers;
 }
 
 // Keys that all positions of a sequence see together in a window of W before them and themselves.
@@ -89,10 +89,11 @@ std::int64_t count_parameters(const ModelConfig& config) {
   // Norm, two biases, ids.
   if (config.kind == "block-recurrent") count += (3 + static_cast<double>(config.state_size)) * d;
   if (config.kind == "memorizing" && config.memory_width == 0) count += static_cast<double>(config.num_heads);
-  if (config.kind == "drt") {
+  if (config.is_drt()) {
     count += static_cast<double>(config.num_encoder_layers) * (layer_matrix_elements(sizes, d) + 2 * d);
-    count += 2 * d + 2 * d * d;                                                // encoder norms, chunk projections
-    count += static_cast<double>(config.num_upper_groups()) * d;               // lmk_norms
+    count += 2 * d + 2 * d * d;  // encoder norms, chunk projections
+    if (config.kind != "rpt") count += static_cast<double>(config.num_upper_groups()) * d;  // lmk_norms
+    if (config.kind == "compressed-memory") count += static_cast<double>(config.memory_vectors) * d;
     count += static_cast<double>(num_upper_layers(config)) * (d + 2 * d * d);  // gca
   }
   return static_cast<std::int64_t>(count);
@@ -107,7 +108,7 @@ double forward_flops(const ModelConfig& config, std::int64_t length) {
   const double logits = 2 * tokens * d * static_cast<double>(config.vocab_size);
   // Scores and weighted values: 2 d each a (query, key) pair.
   const double per_pair = 4 * d;
-  if (config.kind != "drt") {
+  if (!config.is_drt()) {
     const double positions = count_positions(config, tokens);
     // Training with landmarks reads all that came before.
     const double reach = config.kind == "landmark" ? positions : window;
@@ -124,23 +125,33 @@ double forward_flops(const ModelConfig& config, std::int64_t length) {
            (2 * positions * layer_matrix_elements(sizes, sizes.key_value) + per_pair * window_pairs(positions, window));
   flops += static_cast<double>(config.num_encoder_layers) *
            (2 * positions * layer_matrix_elements(sizes, d) + per_pair * positions * chunk_positions);
-  flops += 4 * chunks * static_cast<double>(config.chunk_size) * d * d;                         // chunk keys and values
-  flops += static_cast<double>(config.num_upper_groups()) * 2 * d * chunks * (chunks - 1) / 2;  // chunk scores
-  double retrieved = 0;  // chunks that all chunks attend to together; chunk c reads what chunk c - 1 found
+  const auto vectors = static_cast<double>(config.chunk_vectors());
+  const double text = chunks * static_cast<double>(config.chunk_size);
+  if (config.kind == "rpt" && config.retriever == "encoder") {
+    flops += static_cast<double>(config.num_encoder_layers) *
+             (2 * text * layer_matrix_elements(sizes, d) + per_pair * text * static_cast<double>(config.chunk_size));
+  }
+  if (config.kind == "compressed-memory") flops += text * 4 * d * vectors;
+  flops += 4 * chunks * vectors * d * d;  // chunk keys and values
+  flops += static_cast<double>(config.num_upper_groups()) * 2 * static_cast<double>(config.landmark_size()) * chunks *
+           (chunks - 1) / 2;  // chunk scores
+  double retrieved = 0;       // chunks that all chunks attend to together; chunk c reads what chunk c - 1 found
   for (std::int64_t c = 1; c < num_chunks; ++c) retrieved += static_cast<double>(std::min(config.top_k, c - 1));
   flops += static_cast<double>(num_upper_layers(config)) *
-           (4 * (chunks - 1) * chunk_positions * d * d +
-            per_pair * chunk_positions * retrieved * static_cast<double>(config.chunk_size));
+           (4 * (chunks - 1) * chunk_positions * d * d + per_pair * chunk_positions * retrieved * vectors);
   return flops;
 }
 
 double memory_bytes_per_token(const ModelConfig& config, std::int64_t element_bytes) {
-  double row_bytes = 0;  // of a position's keys
-  if (config.kind == "drt") row_bytes = static_cast<double>(config.hidden_size * element_bytes);
-  if (config.kind == "landmark") {
-    row_bytes = static_cast<double>(config.num_layers * config.num_kv_heads * config.head_dim() * element_bytes);
+  double chunk_elements = 0;  // keys, values and landmark
+  if (config.is_drt()) {
+    chunk_elements = static_cast<double>(2 * config.chunk_vectors() * config.hidden_size + config.landmark_size());
   }
-  return 2 * row_bytes + row_bytes / static_cast<double>(config.chunk_size);
+  if (config.kind == "landmark") {
+    const std::int64_t row = config.num_layers * config.num_kv_heads * config.head_dim();
+    chunk_elements = static_cast<double>((2 * config.chunk_size + 1) * row);
+  }
+  return chunk_elements * static_cast<double>(element_bytes) / static_cast<double>(config.chunk_size);
 }
 
 std::int64_t window_bytes(const ModelConfig& config, std::int64_t element_bytes) {

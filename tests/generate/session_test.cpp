@@ -156,12 +156,20 @@ TEST_P(SessionTest, MemoryGrowsByChunksAndWindowsDoNot) {
   }
   EXPECT_EQ(window_bytes[0], window_bytes[1]);
   EXPECT_EQ(window_bytes[1], window_bytes[2]);
-  // Keys and values of S tokens and a landmark a chunk, 4 bytes each; with landmark attention in every layer.
+  // Keys and values of S tokens (fewer when they are compressed) and a landmark a chunk, 4 bytes each; with landmark
+  // attention in every layer.
   const ModelConfig& config = model_->config();
-  std::int64_t chunk_rows = 0;
-  if (config.kind == "drt") chunk_rows = config.hidden_size;
-  if (config.kind == "landmark") chunk_rows = config.num_layers * config.num_kv_heads * config.head_dim();
-  const std::int64_t chunk_bytes = (2 * config.chunk_size + 1) * chunk_rows * 4;
+  std::int64_t chunk_bytes = 0;
+  if (config.kind == "drt") chunk_bytes = 4 * (2 * config.chunk_size + 1) * config.hidden_size;
+  if (config.kind == "compressed-memory") chunk_bytes = 4 * (2 * config.memory_vectors + 1) * config.hidden_size;
+  if (config.kind == "rpt") {
+    const bool terms = config.retriever == "bm25";
+    chunk_bytes =
+        4 * (2 * config.chunk_size * config.hidden_size + (terms ? config.retriever_size : config.hidden_size));
+  }
+  if (config.kind == "landmark") {
+    chunk_bytes = 4 * (2 * config.chunk_size + 1) * config.num_layers * config.num_kv_heads * config.head_dim();
+  }
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(memory_bytes[i], (400LL << i) / config.chunk_size * chunk_bytes);
   }

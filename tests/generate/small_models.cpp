@@ -55,6 +55,15 @@ std::vector<SmallModelCase> small_model_cases() {
   last_layer.memory_layer = 2;
   ModelConfig compressed_cache = remembering("memorizing", 2, 9);
   compressed_cache.memory_width = 6;
+  ModelConfig compressed = small_drt({1, 1, 2}, 2, 9, true, 2);
+  compressed.kind = "compressed-memory";
+  compressed.memory_vectors = 3;
+  ModelConfig fixed_terms = small_drt({2, 2}, 2, 5, false, 2);
+  fixed_terms.kind = "rpt";
+  fixed_terms.retriever_size = 64;
+  ModelConfig fixed_encoder = small_drt({1, 1, 1}, 4, 9, false, 3);
+  fixed_encoder.kind = "rpt";
+  fixed_encoder.retriever = "encoder";
   ModelConfig random_retrieval = small_drt({1, 2, 1}, 2, 9, true, 2);
   random_retrieval.random_retrieval = true;
   ModelConfig other_weights = small_drt({2, 2}, 4, 5, false, 3);
@@ -71,6 +80,9 @@ std::vector<SmallModelCase> small_model_cases() {
       {"landmark_all_blocks", landmark(4, 0, 1000)},
       {"landmark_some_blocks", landmark(2, 10, 2)},
       {"landmark_one_block_no_window", landmark(1, 0, 1)},
+      {"compressed_memory", compressed},
+      {"fixed_retriever_of_terms", fixed_terms},
+      {"fixed_retriever_by_an_encoder", fixed_encoder},
       {"block_recurrent", remembering("block-recurrent", 2, 12)},
       {"block_recurrent_blocks_of_one", last_layer},
       {"memorizing", remembering("memorizing", 2, 9)},

@@ -105,7 +105,9 @@ TEST_P(Forward, IdsOutOfTheVocabularyAreNamed) {
 }
 
 std::vector<ModelConfig> small_ablations() {
-  std::vector<ModelConfig> configs;
+  std::vector<ModelConfig> configs = {small_config("rpt"), small_config("memorizing")};
+  configs[0].retriever = "encoder";
+  configs[1].memory_width = 6;
   for (bool ModelConfig::* ablation :
        {&ModelConfig::random_retrieval, &ModelConfig::uniform_chunk_weights, &ModelConfig::residual_reset}) {
     configs.push_back(small_drt_config());

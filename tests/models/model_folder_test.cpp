@@ -124,7 +124,7 @@ TEST(ModelRegistry, NamesTheKnownKinds) {
   } catch (const Error& error) {
     EXPECT_STREQ(error.what(),
                  "there is no model named \"transformer-xl\"; there are: block-recurrent, "
-                 "drt, landmark, memorizing, sliding-window");
+                 "compressed-memory, drt, landmark, memorizing, rpt, sliding-window");
   }
 }
 

@@ -41,8 +41,11 @@ inline ModelConfig small_sliding_window_config() {
 
 // Of any kind of the registry: what it does not share with the others is small, too, so that a few chunks show all.
 inline ModelConfig small_config(const std::string& kind) {
-  ModelConfig config = kind == "drt" ? small_drt_config() : small_sliding_window_config();
+  ModelConfig config = small_drt_config();
   config.kind = kind;
+  config.num_layers = config.is_drt() ? 0 : 3;
+  config.memory_vectors = 3;
+  config.retriever_size = 32;
   if (kind == "landmark") {
     config.window_size = 5;  // one local block, so that there are many to choose from
     config.top_k = 2;

@@ -48,6 +48,20 @@ TEST(ForwardFlops, Drt) {
                    3 * decoder_layer + encoder_layer + chunk_projections + 2 * scores + 2 * gca + logits);
 }
 
+// What differs from DRT, which has five chunks of 8 tokens (above).
+TEST(ForwardFlops, PartsOfDrtThatAreOthers) {
+  const double drt = forward_flops(tiny_drt(), 40);
+  const double chunk_projections = 2 * (2 * 16 * 16);  // of a vector
+  const double drt_keys = (0 + 1 + 2 + 2) * 9 * 8 * 64;
+  const double pooling = 40 * 3 * (2 * 16 + 2 * 16);
+  EXPECT_DOUBLE_EQ(forward_flops(tiny_config("compressed-memory"), 40),
+                   drt - (40 - 15) * chunk_projections - 2 * drt_keys * (1 - 3.0 / 8) + pooling);
+  EXPECT_DOUBLE_EQ(forward_flops(tiny_config("rpt"), 40), drt + 2 * (0 + 1 + 2 + 3 + 4) * 2 * (24 - 16));
+  ModelConfig encoder = tiny_config("rpt");
+  encoder.retriever = "encoder";
+  EXPECT_DOUBLE_EQ(forward_flops(encoder, 40), drt + 40 * (4 * 2 * 16 * 16 + 3 * 2 * 16 * 24) + 5 * 8 * 8 * 64);
+}
+
 // 20 tokens: 3 blocks of 8 tokens and a landmark; in training each of the 27 positions reads all before it and itself.
 TEST(ForwardFlops, Landmark) {
   const double layer = 27.0 * (4 * 2 * 16 * 16 + 3 * 2 * 16 * 24) + 27.0 * 28 / 2 * (2 * 16 + 2 * 16);
@@ -90,6 +104,12 @@ TEST(MemoryBytes, MatchThePapersFigures) {
   config.num_heads = config.num_kv_heads = 12;
   config.chunk_size = 63;
   EXPECT_NEAR(memory_bytes_per_token(config, 2), 3 * 1024 + 768 * 2 / 63.0, 1e-9);
+  config.kind = "compressed-memory";
+  config.memory_vectors = 8;
+  EXPECT_NEAR(memory_bytes_per_token(config, 2), (2 * 8 + 1) * 768 * 2 / 63.0, 1e-9);
+  config.kind = "rpt";
+  config.retriever_size = 1024;
+  EXPECT_NEAR(memory_bytes_per_token(config, 2), 3 * 1024 + 1024 * 2 / 63.0, 1e-9);
   config.kind = "sliding-window";
   config.num_layers = 14;
   config.window_size = 512;

@@ -45,8 +45,14 @@ ModelConfig tiny_sliding_window() {
 }
 
 ModelConfig tiny_config(const std::string& kind) {
-  ModelConfig config = kind == "drt" ? tiny_drt() : tiny_sliding_window();
+  ModelConfig config = tiny_drt();
   config.kind = kind;
+  if (!config.is_drt()) {
+    config = tiny_sliding_window();
+    config.kind = kind;
+  }
+  config.memory_vectors = 3;
+  config.retriever_size = 24;
   config.vocab_size = config.has_landmarks() ? 33 : 32;
   config.memory_layer = 1;
   config.state_size = 3;

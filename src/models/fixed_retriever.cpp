@@ -1,0 +1,122 @@
+#include "models/fixed_retriever.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <cctype>
+#include <string>
+
+#include "models/layer_sizes.h"
+
+namespace lookback {
+namespace {
+
+constexpr double bm25_saturation = 1.2;  // k1
+constexpr std::uint64_t retriever_seed = 0x6c6f6f6b;
+constexpr std::int64_t num_bytes = 256;
+constexpr std::int64_t most_special_ids = 8;  // of a vocabulary of bytes
+
+// FNV-1a.
+constexpr std::uint64_t hash_begin = 0xcbf29ce484222325;
+constexpr std::uint64_t hash_on(std::uint64_t hash, std::uint64_t value) { return (hash ^ value) * 0x100000001b3; }
+
+// Calls visit(hash) for each term of a chunk's ids.
+template <typename Visit>
+void for_each_term(const std::int64_t* ids, std::int64_t count, bool ids_are_bytes, const Visit& visit) {
+  if (!ids_are_bytes) {
+    for (std::int64_t i = 0; i < count; ++i) visit(hash_on(hash_begin, static_cast<std::uint64_t>(ids[i])));
+    return;
+  }
+  std::uint64_t hash = hash_begin;
+  bool in_word = false;
+  const auto end_word = [&] {
+    if (in_word) visit(hash);
+    hash = hash_begin;
+    in_word = false;
+  };
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t id = ids[i];
+    // Bytes from 128 on are letters of other alphabets.
+    const bool of_word = id < num_bytes && (id >= 128 || std::isalnum(static_cast<int>(id)) != 0);
+    if (!of_word) {
+      end_word();
+      continue;
+    }
+    in_word = true;
+    hash = hash_on(hash, static_cast<std::uint64_t>(id < 128 ? std::tolower(static_cast<int>(id)) : id));
+  }
+  end_word();
+}
+
+}  // namespace
+
+FixedRetriever::FixedRetriever(const ModelConfig& config, at::Device device) : config_(config) {
+  if (config.retriever == "encoder") encoder_ = make_encoder(config, device);
+}
+
+FixedRetriever::Encoder FixedRetriever::make_encoder(const ModelConfig& config, at::Device device) {
+  ParameterSet parameters(device, retriever_seed);
+  Encoder encoder;
+  encoder.embedding = parameters.add("embedding", {config.vocab_size, config.hidden_size},
+                                     {Initializer::Kind::normal, config.embedding_initializer_range});
+  LayerSizes sizes = decoder_layer_sizes(config);
+  sizes.num_kv_heads = sizes.num_heads;
+  for (std::int64_t i = 0; i < config.num_encoder_layers; ++i) {
+    encoder.layers.push_back(make_llama_layer(parameters, std::to_string(i) + ".", sizes));
+  }
+  encoder.norm = make_rms_norm(parameters, "norm", config.hidden_size, config.rms_norm_eps);
+  parameters.freeze(at::kFloat);
+  return encoder;
+}
+
+at::Tensor FixedRetriever::keys(const at::Tensor& ids) const {
+  const at::NoGradGuard no_gradients;
+  return encoder_ ? encoder_keys(ids) : term_keys(ids);
+}
+
+at::Tensor FixedRetriever::term_keys(const at::Tensor& ids) const {
+  const at::Tensor text = ids.to(at::kCPU).contiguous();
+  const std::int64_t chunk_size = ids.size(2);
+  const std::int64_t num_chunks = ids.size(0) * ids.size(1);
+  const std::int64_t size = config_.landmark_size();
+  at::Tensor counts = at::zeros({ids.size(0), ids.size(1), size});
+  const auto* values = text.const_data_ptr<std::int64_t>();
+  auto* found = counts.mutable_data_ptr<float>();
+  const bool ids_are_bytes = config_.vocab_size >= num_bytes && config_.vocab_size <= num_bytes + most_special_ids;
+  for (std::int64_t c = 0; c < num_chunks; ++c) {
+    for_each_term(values + c * chunk_size, chunk_size, ids_are_bytes, [&](std::uint64_t hash) {
+      found[c * size + static_cast<std::int64_t>(hash % static_cast<std::uint64_t>(size))] += 1;
+    });
+  }
+  return (counts * (bm25_saturation + 1) / (counts + bm25_saturation)).to(ids.device());
+}
+
+at::Tensor FixedRetriever::encoder_keys(const at::Tensor& ids) const {
+  at::Tensor x = at::embedding(encoder_->embedding, ids.clamp_min(0)).flatten(0, 1);  // [N * C, S, d]
+  const RotaryTable table = make_rotary_table(ids.size(2), config_.head_dim(), config_.rope_theta, x.options());
+  for (const LlamaLayer& layer : encoder_->layers) x = bidirectional_layer(layer, x, table);
+  const at::Tensor mean = rms_norm(encoder_->norm, x).mean(1);
+  return (mean / mean.norm(2, -1, true)).view({ids.size(0), ids.size(1), -1});
+}
+
+at::Tensor FixedRetriever::queries(const at::Tensor& keys, std::int64_t first_chunk) const {
+  const at::NoGradGuard no_gradients;
+  const at::Tensor own = keys.narrow(1, first_chunk, keys.size(1) - first_chunk);
+  if (encoder_) return own;
+  const at::Tensor present = own.gt(0).to(at::kFloat);
+  const at::Tensor before = keys.narrow(1, 0, first_chunk).gt(0).sum(1, true, at::kFloat);
+  const at::Tensor document_count = before + present.cumsum(1) - present;
+  const at::Tensor num_before =
+      at::arange(first_chunk, keys.size(1), keys.options().dtype(at::kFloat)).view({1, -1, 1});
+  return present * at::log1p((num_before - document_count + 0.5) / (document_count + 0.5));
+}
+
+at::Tensor FixedRetriever::selection(const at::Tensor& scores) const {
+  if (encoder_) return scores;
+  // Coarse enough that the order of summation, which differs between paths, makes no difference of equal scores.
+  constexpr double steps = 4096;
+  constexpr double nearness = 1e-9;
+  const at::Tensor chunk = at::arange(scores.size(2), scores.options().dtype(at::kDouble));
+  return (scores.to(at::kDouble) * steps).round() / steps + chunk * nearness;
+}
+
+}  // namespace lookback

@@ -1,0 +1,49 @@
+// Retrievers that no gradient reaches: what chunks are found by is a function of their text alone.
+#pragma once
+
+#include <optional>
+
+#include "models/config.h"
+#include "nn/layers.h"
+
+namespace lookback {
+
+// config.retriever says which:
+// - "bm25": the sum over the query's different terms of idf(t) tf(t) (k1 + 1) / (tf(t) + k1), k1 = 1.2, without the
+//   normalisation by length (chunks are equally long); idf(t) = ln(1 + (n - df(t) + 0.5) / (df(t) + 0.5)) of the n
+//   chunks before the query's, so that it depends on nothing else than the text. Terms are hashed to retriever_size
+//   numbers. Where the vocabulary is bytes (256 of them and at most 8 special ids), terms are runs of letters and
+//   digits, upper case as lower; else they are tokens.
+// - "encoder": the cosine of means over the chunks' positions, after an embedding and a chunk encoder of the model's
+//   shape as they are before any training. They are drawn from a fixed seed: no checkpoint needs to hold them.
+class FixedRetriever {
+ public:
+  FixedRetriever(const ModelConfig& config, at::Device device);
+
+  // Token ids of whole chunks [N, C, S] -> what they are found by [N, C, F], float32, F = config.landmark_size().
+  at::Tensor keys(const at::Tensor& ids) const;
+
+  // Keys of a text's chunks [N, C, F] -> the queries of those from first_chunk on [N, C - first_chunk, F]: their inner
+  // product with an earlier chunk's key is its score.
+  at::Tensor queries(const at::Tensor& keys, std::int64_t first_chunk) const;
+
+  // What chunks are chosen by, given the scores of all [N, C, E] (-inf: not to be had): of chunks that share as much
+  // with the query, as many that share nothing do, the nearest is best.
+  at::Tensor selection(const at::Tensor& scores) const;
+
+ private:
+  // An encoder that stays as it is.
+  struct Encoder {
+    at::Tensor embedding;
+    std::vector<LlamaLayer> layers;
+    RmsNorm norm;
+  };
+  static Encoder make_encoder(const ModelConfig& config, at::Device device);
+  at::Tensor term_keys(const at::Tensor& ids) const;
+  at::Tensor encoder_keys(const at::Tensor& ids) const;
+
+  ModelConfig config_;
+  std::optional<Encoder> encoder_;
+};
+
+}  // namespace lookback
