@@ -17,7 +17,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 // Scores held at one time; blocks of queries are taken together up to this much.
-constexpr std::int64_t most_landmark_score_bytes = std::int64_t{32} << 20;
+constexpr std::int64_t most_landmark_score_bytes = std::int64_t{1} << 20;
 
 at::ScalarType type_of_scores(const at::Tensor& query) {
   return query.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
@@ -54,6 +54,14 @@ at::Tensor bias_of(const LandmarkQueries& queries, const at::Tensor& positions, 
   const at::Tensor slopes = at::exp2(at::arange(1, num_heads + 1, options) * (-8.0 / static_cast<double>(num_heads)));
   const at::Tensor bias = slopes.view({1, -1, 1, 1}) * -distance.unsqueeze(1);  // [B, H, T, J]
   return bias.unflatten(1, {queries.key.size(3), -1}).flatten(2, 3);
+}
+
+// How many of the blocks, which are in rising order, lie with all of their text at the window's distance or behind it.
+std::int64_t num_blocks_beyond_window(const LandmarkQueries& queries, const LandmarkBlocks& blocks,
+                                      const LandmarkAttentionSizes& sizes) {
+  const std::int64_t first_query = queries.first_block * sizes.block_size + queries.key.size(2) - queries.query.size(2);
+  const at::Tensor last_text = blocks.index * sizes.block_size + (sizes.block_size - 2);
+  return last_text.le(first_query - sizes.window_size).sum().item<std::int64_t>();
 }
 
 // The blocks [first, first + count) of queries and all before them, of whole sequences.
@@ -211,11 +219,17 @@ at::Tensor attend_to_blocks(const LandmarkQueries& queries, const LandmarkBlocks
       at::softmax(at::cat({own_scores, landmark_scores}, -1), -1).split_with_sizes({num_keys, num_blocks}, -1);
 
   // Earlier blocks: each one's softmax shares out what its landmark got.
-  const at::Tensor text_positions =
-      ((blocks.index * sizes.block_size).unsqueeze(1) + at::arange(text_size, options)).flatten();
   const auto all_text = [](const at::Tensor& text) { return text.flatten(1, 2); };  // [N, E * S, Hkv, D]
-  const at::Tensor text_scores =
-      scores_of_all(rows, all_text(blocks.key), type) + bias_of(queries, text_positions, sizes, type);
+  at::Tensor text_scores = scores_of_all(rows, all_text(blocks.key), type);
+  // A bias that all of a block has alike changes nothing of its softmax: only the blocks in reach of the window have
+  // other ones.
+  const std::int64_t first_biased = num_blocks_beyond_window(queries, blocks, sizes);
+  if (first_biased < num_blocks) {
+    const at::Tensor near_blocks = blocks.index.narrow(0, first_biased, num_blocks - first_biased);
+    const at::Tensor positions =
+        ((near_blocks * sizes.block_size).unsqueeze(1) + at::arange(text_size, options)).flatten();
+    text_scores.narrow(-1, first_biased * text_size, positions.size(0)).add_(bias_of(queries, positions, sizes, type));
+  }
   const at::Tensor text_weights =
       (at::softmax(text_scores.unflatten(-1, {num_blocks, text_size}), -1) * weights[1].unsqueeze(-1)).flatten(-2);
   const at::ScalarType value_type = queries.value.scalar_type();

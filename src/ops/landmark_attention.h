@@ -42,7 +42,7 @@ struct LandmarkQueries {
 struct LandmarkBlocks {
   at::Tensor key, value;  // [N, E, S, Hkv, D]
   at::Tensor landmark;    // keys at the landmarks [N, E, Hkv, D]
-  at::Tensor index;       // [E] int64: which blocks these are
+  at::Tensor index;       // [E] int64, rising: which blocks these are
 };
 
 // Which of the blocks (`index` and `landmark` alone are read) each row may read: bool [N, B, Hkv, R * T, E].
