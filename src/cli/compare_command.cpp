@@ -1,8 +1,10 @@
 // lookback compare: several models trained on the same tokens and measured on the same text; one table.
 #include <fmt/core.h>
+#include <torch/version.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <thread>
@@ -16,6 +18,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/interrupt.h"
+#include "core/version.h"
 #include "data/token_dataset.h"
 #include "eval/compare_run.h"
 #include "report/compare_report.h"
@@ -52,11 +55,26 @@ std::vector<std::int64_t> prompt_of(const std::string& folder, const std::string
   return ids;
 }
 
-std::string machine_text() {
+// As the operating system names it; empty where it does not.
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  std::string line;
+  while (std::getline(file, line)) {
+    const std::size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2) + ", ";
+  }
+  return "";
+}
+
+// `devices`: as given on the command line.
+std::string machine_text(const std::string& devices) {
+  const unsigned count = std::thread::hardware_concurrency();
   return fmt::format(
-      "{} processor{}; each step a process of its own, one after the other. The commands of each model's "
-      "first seed:",
-      std::thread::hardware_concurrency(), std::thread::hardware_concurrency() == 1 ? "" : "s");
+      "Lookback {}, LibTorch {}, compiler {}. {}{} thread{} of hardware; each step a process of its own, {}. The "
+      "commands of "
+      "each model's first seed:",
+      version, TORCH_VERSION, __VERSION__, processor_name(), count, count == 1 ? "" : "s",
+      devices.empty() ? "one after the other" : "one a device at a time on " + devices);
 }
 
 void write_reports(const CompareReport& report, const fs::path& out) {
@@ -92,7 +110,7 @@ void run_compare_command(const CompareFlags& flags) {
   const bool complete = run_compare(plan, setting, listener);
   const std::vector<CompareResult> results = read_compare_results(plan, flags.out);
   CompareReport report = make_compare_report(plan, results);
-  report.machine = machine_text();
+  report.machine = machine_text(flags.devices);
   const bool any = std::ranges::any_of(report.models, [](const ComparedModel& model) { return model.num_seeds > 0; });
   if (any) {
     write_reports(report, flags.out);

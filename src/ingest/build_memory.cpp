@@ -342,6 +342,7 @@ MemoryFormat memory_format(const ModelConfig& config, const std::string& fingerp
   MemoryFormat format;
   format.model_fingerprint = fingerprint;
   format.chunk_size = config.chunk_size;
+  format.num_vectors = config.chunk_vectors();
   format.num_heads = config.num_heads;
   format.head_dim = config.head_dim();
   format.hidden_size = config.hidden_size;

@@ -69,7 +69,7 @@ MemoryElements parse_memory_elements(std::string_view name) {
 
 std::int64_t MemoryFormat::chunk_bytes() const {
   const std::int64_t scale_bytes =
-      elements == MemoryElements::int8 ? chunk_size * num_heads * static_cast<std::int64_t>(sizeof(float)) : 0;
+      elements == MemoryElements::int8 ? num_vectors * num_heads * static_cast<std::int64_t>(sizeof(float)) : 0;
   return 2 * (chunk_elements() * element_bytes(elements) + scale_bytes);
 }
 
@@ -78,6 +78,7 @@ Json to_json(const MemoryFormat& format) {
           {"model_fingerprint", format.model_fingerprint},
           {"tokenizer_fingerprint", format.tokenizer_fingerprint},
           {"chunk_size", format.chunk_size},
+          {"num_vectors", format.num_vectors},
           {"num_heads", format.num_heads},
           {"head_dim", format.head_dim},
           {"hidden_size", format.hidden_size},
@@ -93,13 +94,16 @@ MemoryFormat parse_memory_format(const Json& value, const std::string& source) {
   format.model_fingerprint = json_field<std::string>(value, "model_fingerprint", source);
   format.tokenizer_fingerprint = json_field<std::string>(value, "tokenizer_fingerprint", source);
   format.chunk_size = json_field<std::int64_t>(value, "chunk_size", source);
+  // Files from before chunks could be compressed do not say.
+  format.num_vectors = json_field_or(value, "num_vectors", format.chunk_size, source);
   format.num_heads = json_field<std::int64_t>(value, "num_heads", source);
   format.head_dim = json_field<std::int64_t>(value, "head_dim", source);
   format.hidden_size = json_field<std::int64_t>(value, "hidden_size", source);
   format.elements = parse_memory_elements(json_field<std::string>(value, "elements", source));
   format.pad_id = json_field<std::int64_t>(value, "pad_id", source);
   constexpr std::int64_t largest = 1 << 20;  // so that no product of sizes overflows
-  for (const std::int64_t size : {format.chunk_size, format.num_heads, format.head_dim, format.hidden_size}) {
+  for (const std::int64_t size :
+       {format.chunk_size, format.num_vectors, format.num_heads, format.head_dim, format.hidden_size}) {
     require(size >= 1 && size <= largest, "{}: a size of {} is out of range: the file is damaged", source, size);
   }
   return format;
@@ -126,7 +130,7 @@ std::vector<std::byte> encode_chunk(const at::Tensor& key, const at::Tensor& val
 }
 
 void decode_chunk(std::span<const std::byte> bytes, const MemoryFormat& format, at::Tensor& key, at::Tensor& value) {
-  const std::int64_t sizes[] = {format.chunk_size, format.num_heads, format.head_dim};
+  const std::int64_t sizes[] = {format.num_vectors, format.num_heads, format.head_dim};
   const std::int64_t half = format.chunk_elements() * element_bytes(format.elements);
   const at::ScalarType type = scalar_type(format.elements);
   const at::Tensor keys = view(bytes.data(), sizes, type);
@@ -137,7 +141,7 @@ void decode_chunk(std::span<const std::byte> bytes, const MemoryFormat& format, 
     return;
   }
   // Behind an odd number of bytes floats may lie anywhere.
-  at::Tensor scales = at::empty({2, format.chunk_size, format.num_heads, 1}, at::kFloat);
+  at::Tensor scales = at::empty({2, format.num_vectors, format.num_heads, 1}, at::kFloat);
   std::memcpy(scales.mutable_data_ptr(), bytes.data() + 2 * half, scales.nbytes());
   key.copy_(keys * scales[0]);
   value.copy_(values * scales[1]);

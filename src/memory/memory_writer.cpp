@@ -41,7 +41,7 @@ std::vector<std::byte> text_value(const ChunkBlock& block) {
 
 EncodedBlock encode_block(const ChunkBlock& block, const MemoryFormat& format) {
   const std::int64_t count = block.key.size(0);
-  const std::vector<std::int64_t> shape = {count, format.chunk_size, format.num_heads, format.head_dim};
+  const std::vector<std::int64_t> shape = {count, format.num_vectors, format.num_heads, format.head_dim};
   require(block.key.sizes() == shape && block.value.sizes() == shape &&
               block.landmarks.sizes() == at::IntArrayRef({count, format.hidden_size}) &&
               block.token_ids.sizes() == at::IntArrayRef({count, format.chunk_size}) &&

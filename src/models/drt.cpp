@@ -189,7 +189,7 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
 }
 
 std::int64_t Drt::reading_halo_chunks() const {
-  require(config_.kind == "drt", "stored memories are made by drt models; this is a {} model", config_.kind);
+  require(!retriever_, "a model with a fixed retriever stores no memory: what it finds chunks by depends on the text");
   const std::int64_t positions = config_.decoder_layers[0] * config_.window_size;
   return (positions + positions_per_chunk() - 1) / positions_per_chunk();
 }

@@ -53,8 +53,7 @@ DrtSession::Sequence DrtSession::copy_of(const Sequence& sequence) {
 }
 
 void DrtSession::attach_memory(const SearchedArchive& memory) {
-  require(model_.config_.kind == "drt", "stored memories are read by drt models; this is a {} model",
-          model_.config_.kind);
+  require(!model_.retriever_, "a model with a fixed retriever reads no stored memory");
   require(!model_.config_.random_retrieval, "this model retrieves at random (random_retrieval): it searches no memory");
   for (const Sequence& sequence : sequences_) {
     require(sequence.num_tokens == 0, "a stored memory is attached before the text begins");

@@ -100,7 +100,7 @@ at::Tensor FixedRetriever::encoder_keys(const at::Tensor& ids) const {
 
 at::Tensor FixedRetriever::queries(const at::Tensor& keys, std::int64_t first_chunk) const {
   const at::NoGradGuard no_gradients;
-  const at::Tensor own = keys.narrow(1, first_chunk, keys.size(1) - first_chunk);
+  at::Tensor own = keys.narrow(1, first_chunk, keys.size(1) - first_chunk);
   if (encoder_) return own;
   const at::Tensor present = own.gt(0).to(at::kFloat);
   const at::Tensor before = keys.narrow(1, 0, first_chunk).gt(0).sum(1, true, at::kFloat);

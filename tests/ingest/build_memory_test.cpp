@@ -76,7 +76,7 @@ struct Chunks {
 
 Chunks read_all(const StoredMemory& memory) {
   const MemoryFormat& format = memory.format();
-  Chunks chunks{at::empty({memory.num_chunks(), format.chunk_size, format.num_heads, format.head_dim}), at::Tensor(),
+  Chunks chunks{at::empty({memory.num_chunks(), format.num_vectors, format.num_heads, format.head_dim}), at::Tensor(),
                 memory.landmarks()};
   chunks.value = at::empty_like(chunks.key);
   for (std::int64_t i = 0; i < memory.num_chunks(); ++i) {
@@ -124,6 +124,30 @@ TEST_F(BuildMemoryTest, HoldsWhatReadingEachTextWholeGives) {
     }
     EXPECT_EQ(first, memory->num_chunks());
   }
+}
+
+// What a compressed chunk takes, and that a session retrieves from it as from its own.
+TEST_F(BuildMemoryTest, OfCompressedChunks) {
+  ModelConfig compressed = byte_model_config();
+  compressed.kind = "compressed-memory";
+  compressed.memory_vectors = 3;
+  model_ = make_model(compressed, at::kCPU, 5);
+  model_->parameters().freeze(at::kFloat);
+  fingerprint_ = model_fingerprint(*model_);
+  build(config("out"));
+  const auto memory = open("out");
+  EXPECT_EQ(memory->format().chunk_bytes(), 2 * 3 * 32 * 4);
+  const Chunks found = read_all(*memory);
+  const EncodedChunks whole = model_->read_chunks(ids_of(read_file(memory->documents()[0].name)), 0, at::kFloat);
+  EXPECT_EQ(whole.key.sizes(), at::IntArrayRef({1, memory->documents()[0].num_chunks, 3, 4, 8}));
+  EXPECT_TRUE(found.key.narrow(0, 0, whole.key.size(1)).allclose(whole.key[0], 1e-5, 1e-5));
+  const auto session = model_->new_session(1, at::kFloat);
+  session->attach_memory(search_exactly(memory, at::kCPU));
+  const at::Tensor text = ids_of(some_text(40, 9));
+  ForwardOptions options;
+  const EncodedChunks all{found.key.unsqueeze(0), found.value.unsqueeze(0), found.landmarks.unsqueeze(0)};
+  options.memory = &all;
+  EXPECT_TRUE(session->append(text).allclose(model_->hidden_states(text, options), 0, 2e-4));
 }
 
 TEST_F(BuildMemoryTest, IsTheSameBitByBitForAnyNumberOfThreads) {

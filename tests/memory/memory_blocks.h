@@ -14,6 +14,7 @@ inline MemoryFormat small_format(MemoryElements elements = MemoryElements::float
   return {.model_fingerprint = "0123456789abcdef",
           .tokenizer_fingerprint = "fedcba9876543210",
           .chunk_size = 5,
+          .num_vectors = 4,
           .num_heads = 2,
           .head_dim = 8,
           .hidden_size = 16,
@@ -27,7 +28,7 @@ inline ChunkBlock random_block(const MemoryFormat& format, std::uint64_t seed, s
   std::vector<at::Tensor> keys, values, landmarks, ids;
   for (std::int64_t i = first; i < first + count; ++i) {
     at::Generator generator = at::detail::createCPUGenerator(seed * 1'000'003 + static_cast<std::uint64_t>(i));
-    const std::vector<std::int64_t> shape = {format.chunk_size, format.num_heads, format.head_dim};
+    const std::vector<std::int64_t> shape = {format.num_vectors, format.num_heads, format.head_dim};
     keys.push_back(at::randn(shape, generator));
     values.push_back(at::randn(shape, generator));
     landmarks.push_back(at::randn({format.hidden_size}, generator));

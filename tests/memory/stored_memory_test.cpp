@@ -88,8 +88,8 @@ TEST_F(StoredMemoryTest, RoundedElementsAreAsNearAsTheirTypeAllows) {
     }
     const StoredMemory memory(file);
     for (std::int64_t chunk = 0; chunk < 3; ++chunk) {
-      at::Tensor key = at::empty({5, 2, 8});
-      at::Tensor value = at::empty({5, 2, 8});
+      at::Tensor key = at::empty({4, 2, 8});
+      at::Tensor value = at::empty({4, 2, 8});
       memory.read(chunk, key, value);
       for (const auto& [found, wanted] : {std::pair{key, block.key[chunk]}, {value, block.value[chunk]}}) {
         // int8: half a step of 1/127 of the row's largest, and its own rounding.
@@ -226,7 +226,7 @@ TEST_F(StoredMemoryTest, AFlippedBitIsFoundWhereItIsRead) {
   };
   with_flip(place_of(block.key[0]));
   const StoredMemory memory(path());
-  at::Tensor key = at::empty({5, 2, 8});
+  at::Tensor key = at::empty({4, 2, 8});
   at::Tensor value = at::empty_like(key);
   memory.read(49, key, value);
   EXPECT_THAT([&] { memory.read(50, key, value); },
@@ -300,7 +300,7 @@ TEST_F(StoredMemoryTest, MergedMemoriesHoldAllDocumentsAsTheyWere) {
   ASSERT_EQ(memory.num_chunks(), 20);
   for (std::int64_t chunk = 0; chunk < 12; ++chunk) expect_chunk(memory, chunk, 0, chunk);
   for (std::int64_t chunk = 0; chunk < 6; ++chunk) {
-    at::Tensor keys = at::empty({4, 5, 2, 8});
+    at::Tensor keys = at::empty({4, 4, 2, 8});
     at::Tensor a = keys[0], b = keys[1], c = keys[2], d = keys[3];
     memory.read(14 + chunk, a, b);
     third.read(chunk, c, d);
@@ -343,7 +343,7 @@ TEST_F(StoredMemoryTest, MisuseIsNamed) {
               ThrowsMessage<Error>(HasSubstr("expected float32, bfloat16 or int8")));
   writer.commit();
   const StoredMemory memory(path());
-  at::Tensor key = at::empty({5, 2, 8});
+  at::Tensor key = at::empty({4, 2, 8});
   EXPECT_THROW(memory.read(0, key, key), Error);
 }
 
