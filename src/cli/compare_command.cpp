@@ -116,10 +116,15 @@ void run_compare_command(const CompareFlags& flags) {
     write_reports(report, flags.out);
     if (!flags.json) {
       const std::string indent = "  ";
-      fmt::print("\nPerplexity by context\n\n{}\nLoss by position in the document\n\n{}\n{}\n{}\nReport: {}\n",
+      const std::string needles =
+          report.needle_lengths.empty()
+              ? ""
+              : fmt::format("Needles found, by length\n\n{}\n", text_table(compare_needle_table(report), indent));
+      fmt::print("\nPerplexity by context\n\n{}\nLoss by position in the document\n\n{}\n{}\n{}\n{}Report: {}\n",
                  text_table(compare_quality_table(report), indent), text_table(compare_position_table(report), indent),
                  text_table(compare_training_table(report), indent),
-                 text_table(compare_inference_table(report), indent), (fs::path(flags.out) / "report.html").string());
+                 text_table(compare_inference_table(report), indent), needles,
+                 (fs::path(flags.out) / "report.html").string());
     }
   }
   Json all = Json::array();
@@ -128,7 +133,9 @@ void run_compare_command(const CompareFlags& flags) {
                    {"seed", result.seed},
                    {"train", result.train},
                    {"perplexity", result.perplexity},
-                   {"speed", result.speed}});
+                   {"speed", result.speed},
+                   {"finetune", result.finetune},
+                   {"needles", result.needles}});
   }
   const Json json = {{"complete", complete}, {"plan", to_json(plan)}, {"results", all}};
   write_json_file(fs::path(flags.out) / "report.json", json);

@@ -56,6 +56,13 @@ Json last_validation_loss(const CompareResult& result) {
   return loss;
 }
 
+// One of `eval needle`'s figures by length.
+Json needle_entry(const CompareResult& result, std::size_t length, const char* key) {
+  const Json output = output_of(result.needles);
+  const Json entries = field_or_null(output, "by_length");
+  return entries.is_array() && length < entries.size() ? entries.at(length).at(key) : Json(nullptr);
+}
+
 // State that grows with the context, over what was read and written.
 Json state_per_token(const CompareResult& result) {
   const Json speed = output_of(result.speed);
@@ -65,7 +72,7 @@ Json state_per_token(const CompareResult& result) {
 }
 
 ComparedModel model_of(const CompareModel& model, const std::vector<const CompareResult*>& seeds,
-                       std::size_t num_contexts) {
+                       std::size_t num_contexts, std::size_t num_needle_lengths) {
   ComparedModel row;
   row.name = model.name;
   row.kind = model.kind;
@@ -89,6 +96,10 @@ ComparedModel model_of(const CompareModel& model, const std::vector<const Compar
   row.decode_tokens_per_second = range_over(seeds, speed("decode_tokens_per_second"));
   row.window_bytes = range_over(seeds, speed("window_bytes"));
   row.memory_bytes_per_token = range_over(seeds, state_per_token);
+  for (std::size_t i = 0; i < num_needle_lengths; ++i) {
+    row.needles.push_back(
+        range_over(seeds, [i](const CompareResult& seed) { return needle_entry(seed, i, "accuracy"); }));
+  }
   for (const Json& step : seeds.front()->metrics) {
     row.training_tokens = step.at("tokens").get<std::int64_t>();
     if (!step.contains("validation_loss") || !step.at("validation_loss").is_number()) continue;
@@ -103,6 +114,12 @@ CompareReport make_compare_report(const ComparePlan& plan, const std::vector<Com
   CompareReport report;
   report.contexts = split_list(plan.contexts);
   report.version = version;
+  if (plan.needles) {
+    report.needle_task = plan.needles->task;
+    for (const std::string& length : split_list(plan.needles->lengths)) {
+      report.needle_lengths.push_back({length, static_cast<double>(parse_size(length, "[needles] lengths"))});
+    }
+  }
   // By position: where most of the document can be seen.
   const auto full = std::ranges::find(report.contexts, "full");
   const auto widest = static_cast<std::size_t>(full == report.contexts.end() ? std::ssize(report.contexts) - 1
@@ -112,7 +129,7 @@ CompareReport make_compare_report(const ComparePlan& plan, const std::vector<Com
     for (const CompareResult& result : results) {
       if (result.model == model.name) seeds.push_back(&result);
     }
-    ComparedModel row = model_of(model, seeds, report.contexts.size());
+    ComparedModel row = model_of(model, seeds, report.contexts.size(), report.needle_lengths.size());
     const Json entry = perplexity_entry(*seeds.front(), widest);
     const Json buckets = field_or_null(entry, "positions");
     for (std::size_t i = 0; i < (buckets.is_null() ? 0 : buckets.size()); ++i) {
@@ -123,10 +140,13 @@ CompareReport make_compare_report(const ComparePlan& plan, const std::vector<Com
       if (report.positions.size() > i) continue;
       report.positions.emplace_back(buckets.at(i).at("begin").get<double>(), buckets.at(i).at("end").get<double>());
     }
+    const Json samples = needle_entry(*seeds.front(), 0, "num_samples");
+    if (!samples.is_null()) report.needle_samples = samples.get<std::int64_t>();
     if (!entry.is_null()) report.scored_tokens = entry.at("num_tokens").get<std::int64_t>();
     const Json speed = output_of(seeds.front()->speed);
     if (!speed.is_null()) report.prompt_tokens = speed.at("prompt_tokens").get<std::int64_t>();
-    for (const Json* step : {&seeds.front()->train, &seeds.front()->perplexity, &seeds.front()->speed}) {
+    for (const Json* step : {&seeds.front()->train, &seeds.front()->perplexity, &seeds.front()->speed,
+                             &seeds.front()->finetune, &seeds.front()->needles}) {
       if (!step->is_null()) report.commands.push_back(step->at("command").get<std::string>());
     }
     report.models.push_back(std::move(row));

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "data/needle_task.h"
 #include "models/model.h"
 #include "train/flops.h"
 #include "train/known_keys.h"
@@ -56,10 +57,28 @@ std::vector<std::int64_t> seeds_of(const Json& value, const std::vector<std::int
   return seeds;
 }
 
+NeedlePlan parse_needles(const Json& value, const std::string& source) {
+  require(value.is_object(), "{}: expected a table of keys", source);
+  require_known_keys(value, {"task", "steps", "lr", "batch_size", "train_lengths", "lengths", "samples"}, source);
+  NeedlePlan plan;
+  plan.task = json_field_or(value, "task", plan.task, source);
+  plan.steps = json_field_or(value, "steps", plan.steps, source);
+  plan.lr = json_field_or(value, "lr", plan.lr, source);
+  plan.batch_size = json_field_or(value, "batch_size", plan.batch_size, source);
+  plan.train_lengths = json_field_or(value, "train_lengths", plan.train_lengths, source);
+  plan.lengths = json_field_or(value, "lengths", plan.lengths, source);
+  plan.samples = json_field_or(value, "samples", plan.samples, source);
+  parse_needle_kind(plan.task);
+  for (const std::int64_t count : {plan.steps, plan.batch_size, plan.samples}) {
+    require(count >= 1, "{}: steps, batch_size and samples are numbers from 1 on, found {}", source, count);
+  }
+  return plan;
+}
+
 }  // namespace
 
 ComparePlan parse_compare_plan(const Json& value, const std::string& source, const VocabularyHint& vocabulary) {
-  require_known_keys(value, {"compare", "model", "train", "models"}, source);
+  require_known_keys(value, {"compare", "needles", "model", "train", "models"}, source);
   const Json compare = section_of(value, "compare", source);
   require_known_keys(
       compare,
@@ -72,6 +91,7 @@ ComparePlan parse_compare_plan(const Json& value, const std::string& source, con
   plan.prompt_tokens = json_field_or(compare, "prompt_tokens", plan.prompt_tokens, source);
   plan.new_tokens = json_field_or(compare, "new_tokens", plan.new_tokens, source);
   require(plan.new_tokens >= 2, "{}: new_tokens: expected at least 2, found {}", source, plan.new_tokens);
+  if (value.contains("needles")) plan.needles = parse_needles(value.at("needles"), source + ": [needles]");
   const std::vector<std::int64_t> seeds = seeds_of(compare, {0}, source + ": [compare]");
   const Json shared = {{"model", section_of(value, "model", source)}, {"train", section_of(value, "train", source)}};
   require(value.contains("models") && value.at("models").is_array() && !value.at("models").empty(),
@@ -129,12 +149,23 @@ Json to_json(const ComparePlan& plan) {
                       {"num_parameters", model.num_parameters},
                       {"run", model.run}});
   }
-  return {{"contexts", plan.contexts},
-          {"max_tokens", plan.max_tokens},
-          {"max_document_tokens", plan.max_document_tokens},
-          {"prompt_tokens", plan.prompt_tokens},
-          {"new_tokens", plan.new_tokens},
-          {"models", models}};
+  Json json = {{"contexts", plan.contexts},
+               {"max_tokens", plan.max_tokens},
+               {"max_document_tokens", plan.max_document_tokens},
+               {"prompt_tokens", plan.prompt_tokens},
+               {"new_tokens", plan.new_tokens},
+               {"models", models}};
+  if (plan.needles) {
+    const NeedlePlan& needles = *plan.needles;
+    json["needles"] = {{"task", needles.task},
+                       {"steps", needles.steps},
+                       {"lr", needles.lr},
+                       {"batch_size", needles.batch_size},
+                       {"train_lengths", needles.train_lengths},
+                       {"lengths", needles.lengths},
+                       {"samples", needles.samples}};
+  }
+  return json;
 }
 
 }  // namespace lookback

@@ -8,6 +8,10 @@
 //   max_document_tokens = "64K" and of each of its documents
 //   prompt_tokens = "16K"       read, and
 //   new_tokens = 256            written, for the speeds
+//   [needles]                   only where needles are asked for, after training further on them:
+//   task = "single"             as `finetune --task` and `eval needle --task`
+//   steps = 500                 and lr, batch_size, train_lengths: of `finetune`
+//   lengths = "1K,4K,16K"       and samples: of `eval needle`
 //   [model], [train]            as in run.toml: what all models share
 //   [[models]]
 //   name = "drt"
@@ -33,6 +37,17 @@ struct CompareModel {
   std::int64_t num_parameters = 0;
 };
 
+// Needles asked for after training further on them.
+struct NeedlePlan {
+  std::string task = "single";
+  std::int64_t steps = 500;
+  double lr = 5e-4;
+  std::int64_t batch_size = 4;
+  std::string train_lengths = "1K";
+  std::string lengths = "1K,4K,16K";
+  std::int64_t samples = 20;  // for each length and depth
+};
+
 struct ComparePlan {
   std::vector<CompareModel> models;
   std::string contexts = "1K,4K,full";
@@ -40,6 +55,7 @@ struct ComparePlan {
   std::string max_document_tokens = "64K";
   std::string prompt_tokens = "16K";
   std::int64_t new_tokens = 256;
+  std::optional<NeedlePlan> needles;
 };
 
 // `value` as read_toml_file gives it, `source` its name in errors. Throws Error for unknown keys, names that are

@@ -38,7 +38,23 @@ struct Step {
   std::vector<std::string> arguments;  // of this program, besides
 };
 
-constexpr std::size_t steps_a_run = 3;
+std::size_t steps_a_run(const ComparePlan& plan) { return plan.needles ? 5 : 3; }
+
+// Training further on needles, and asking for them.
+std::vector<Step> needle_steps(const NeedlePlan& plan, const fs::path& out, const std::string& run) {
+  const fs::path finetuned = out / "finetuned" / run;
+  std::vector<std::string> from = {"--model", (out / "runs" / run).string(), "--out", finetuned.string()};
+  if (fs::exists(finetuned / "config.toml")) from.emplace_back("--resume");
+  return {
+      {"finetune",
+       {"finetune", "--task", plan.task, "--steps", std::to_string(plan.steps), "--lr", fmt::format("{}", plan.lr),
+        "--batch-size", std::to_string(plan.batch_size), "--length", plan.train_lengths},
+       from},
+      {"needles",
+       {"eval", "needle", "--task", plan.task, "--lengths", plan.lengths, "--samples", std::to_string(plan.samples)},
+       {"--model", finetuned.string(), "--json"}}};
+}
+
 std::vector<Step> steps_of(const ComparePlan& plan, const CompareSetting& setting, const CompareModel& model,
                            std::int64_t seed, const std::string& device) {
   const fs::path run = setting.out / "runs" / run_name(model, seed);
@@ -60,9 +76,12 @@ std::vector<Step> steps_of(const ComparePlan& plan, const CompareSetting& settin
                               {"generate", "--prompt-ids", prompt_path(setting).string(), "--max-new-tokens",
                                std::to_string(plan.new_tokens), "--greedy", "--ignore-end-of-text"},
                               of_run}};
+  if (plan.needles) {
+    for (Step& step : needle_steps(*plan.needles, setting.out, run_name(model, seed))) steps.push_back(std::move(step));
+  }
   for (Step& step : steps) {
     std::vector<std::string>& arguments = step.arguments;
-    if (step.name != "train" && setting.threads > 0) {
+    if (step.name != "train" && step.name != "finetune" && setting.threads > 0) {
       arguments.insert(arguments.end(), {"--threads", std::to_string(setting.threads)});
     }
     if (!device.empty()) arguments.insert(arguments.end(), {"--device", device});
@@ -113,7 +132,7 @@ bool do_step(const Step& step, const fs::path& result, const CompareSetting& set
   const std::string line = fmt::format("{}", fmt::join(command, " "));
   require(process.exit_code == 0, "this command failed (exit code {}); the same comparison goes on with it:\n  {}",
           process.exit_code, line);
-  const bool is_json = step.name != "train";
+  const bool is_json = step.name != "train" && step.name != "finetune";
   write_json_file(result, {{"command", line},
                            {"settings", step.settings},
                            {"seconds", process.seconds},
@@ -158,12 +177,13 @@ class CompareSteps {
     const std::string device = take_device();
     const Run& run = runs_[index];
     const std::string name = run_name(*run.model, run.seed);
-    std::size_t number = index * steps_a_run;
+    std::size_t number = index * steps_a_run(plan_);
     for (const Step& step : steps_of(plan_, setting_, *run.model, run.seed, device)) {
       ++number;
       const fs::path result = result_path(setting_.out, name, step.name);
       if (is_done(step, result)) continue;
-      if (!begin_step(fmt::format("{}: {} (step {} of {})", name, step.name, number, runs_.size() * steps_a_run)))
+      if (!begin_step(
+              fmt::format("{}: {} (step {} of {})", name, step.name, number, runs_.size() * steps_a_run(plan_))))
         break;
       if (!do_step(step, result, setting_, listener_)) stopped_ = true;
     }
@@ -220,10 +240,11 @@ std::vector<CompareResult> read_compare_results(const ComparePlan& plan, const f
   for (const CompareModel& model : plan.models) {
     for (const std::int64_t seed : model.seeds) {
       const std::string run = run_name(model, seed);
-      results.push_back({model.name, seed, read_if_there(result_path(out, run, "train")),
-                         read_if_there(result_path(out, run, "perplexity")),
-                         read_if_there(result_path(out, run, "speed")),
-                         read_lines(out / "runs" / run / "metrics.jsonl")});
+      results.push_back(
+          {model.name, seed, read_if_there(result_path(out, run, "train")),
+           read_if_there(result_path(out, run, "perplexity")), read_if_there(result_path(out, run, "speed")),
+           read_if_there(result_path(out, run, "finetune")), read_if_there(result_path(out, run, "needles")),
+           read_lines(out / "runs" / run / "metrics.jsonl")});
     }
   }
   return results;

@@ -5,6 +5,7 @@
 //   OUT/configs/NAME.toml                each model's run configuration
 //   OUT/prompt-N.json                    the text of N tokens that is read for the speeds
 //   OUT/runs/NAME-seedN/                 run folders of `lookback train`
+//   OUT/finetuned/NAME-seedN/            run folders of `lookback finetune`, where the plan asks for needles
 //   OUT/results/NAME-seedN.STEP.json     what a finished step gave
 #pragma once
 
@@ -37,7 +38,7 @@ struct CompareResult {
   std::string model;
   std::int64_t seed = 0;
   // {"command", "settings", "seconds", "peak_resident_bytes", "output"}; null: not there yet.
-  Json train, perplexity, speed;
+  Json train, perplexity, speed, finetune, needles;
   Json metrics;  // of training: a list of its metrics.jsonl
 };
 

@@ -86,6 +86,30 @@ std::string training_chart(const CompareReport& report) {
   return chart.series.empty() ? "" : line_chart_svg(chart);
 }
 
+std::string needle_chart(const CompareReport& report) {
+  LineChart chart;
+  chart.title = "Needles found after training further on them";
+  chart.x_label = "tokens of text (logarithmic)";
+  chart.y_label = "found";
+  chart.percent_y = true;
+  chart.log_x = true;
+  for (const NeedleLength& length : report.needle_lengths)
+    chart.x_ticks.push_back({length.num_tokens, length.name, ""});
+  for (std::size_t m = 0; m < report.models.size(); ++m) {
+    ChartSeries series = series_of(report.models[m], m);
+    for (std::size_t i = 0; i < report.models[m].needles.size(); ++i) {
+      const SeedRange& range = report.models[m].needles[i];
+      if (range.count == 0) continue;
+      series.points.push_back({.x = report.needle_lengths[i].num_tokens, .y = range.mean});
+      if (range.count == 1) continue;
+      series.points.back().low = range.low;
+      series.points.back().high = range.high;
+    }
+    if (!series.points.empty()) chart.series.push_back(series);
+  }
+  return chart.series.empty() ? "" : line_chart_svg(chart);
+}
+
 HtmlTable html_table(const std::string& caption, const CompareTable& rows) {
   HtmlTable table{.caption = caption, .headers = rows.front(), .rows = {}};
   table.rows.assign(rows.begin() + 1, rows.end());
@@ -169,15 +193,34 @@ CompareTable compare_position_table(const CompareReport& report) {
   return table;
 }
 
+CompareTable compare_needle_table(const CompareReport& report) {
+  CompareTable table(1, {"model"});
+  for (const NeedleLength& length : report.needle_lengths) table[0].push_back(length.name);
+  for (const ComparedModel& model : report.models) {
+    std::vector<std::string> row = {model.name};
+    for (std::size_t i = 0; i < report.needle_lengths.size(); ++i) {
+      row.push_back(i < model.needles.size() ? range_text(model.needles[i], percent_text) : "-");
+    }
+    table.push_back(row);
+  }
+  return table;
+}
+
 std::string compare_markdown(const CompareReport& report) {
+  const std::string needles =
+      report.needle_lengths.empty()
+          ? ""
+          : fmt::format("\nNeedles ({}) found after training further on them, {} questions a length and seed\n\n{}",
+                        report.needle_task, group_digits(report.needle_samples),
+                        markdown_table(compare_needle_table(report)));
   return fmt::format(
       "Perplexity by context; {} scored tokens; mean (lowest-highest) over seeds\n\n{}\nBits per byte\n\n{}\n"
       "Loss (nats a token) by position in the document\n\n{}\nTraining\n\n{}\n"
-      "Reading a prompt of {} tokens and writing; state in bytes\n\n{}",
+      "Reading a prompt of {} tokens and writing; state in bytes\n\n{}{}",
       group_digits(report.scored_tokens), markdown_table(compare_quality_table(report)),
       markdown_table(compare_bits_table(report)), markdown_table(compare_position_table(report)),
       markdown_table(compare_training_table(report)), group_digits(report.prompt_tokens),
-      markdown_table(compare_inference_table(report)));
+      markdown_table(compare_inference_table(report)), needles);
 }
 
 std::string compare_csv(const CompareReport& report) {
@@ -194,6 +237,9 @@ std::string compare_csv(const CompareReport& report) {
     }
     for (std::size_t i = 0; i < model.by_position.size(); ++i) {
       add("loss", fmt::format("{:.0f}", report.positions[i].second), model.by_position[i]);
+    }
+    for (std::size_t i = 0; i < model.needles.size(); ++i) {
+      add("needles_found", report.needle_lengths[i].name, model.needles[i]);
     }
     add("validation_loss", "", model.validation_loss);
     add("training_tokens_per_second", "", model.training_tokens_per_second);
@@ -231,6 +277,15 @@ std::string compare_report_html(const CompareReport& report) {
                              "the context.",
                              group_digits(report.prompt_tokens)),
                  compare_inference_table(report)));
+  if (!report.needle_lengths.empty()) {
+    page.heading("Needles");
+    page.table(html_table(
+        fmt::format("Task \"{}\": found in a text of so many tokens, {} questions a length and seed, after training "
+                    "further on the task.",
+                    report.needle_task, group_digits(report.needle_samples)),
+        compare_needle_table(report)));
+    if (const std::string chart = needle_chart(report); !chart.empty()) page.figure(chart, "Higher is better.");
+  }
   page.heading("How it was made");
   page.paragraph(report.machine);
   page.code(fmt::format("{}", fmt::join(report.commands, "\n")));

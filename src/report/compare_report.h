@@ -30,12 +30,21 @@ struct ComparedModel {
   SeedRange training_tokens_per_second, training_peak_bytes;
   SeedRange ingest_tokens_per_second, decode_tokens_per_second, inference_peak_bytes;
   SeedRange memory_bytes_per_token, window_bytes;
+  std::vector<SeedRange> needles;  // fraction found after training further, one a length
+};
+
+struct NeedleLength {
+  std::string name;  // as people write it
+  double num_tokens = 0;
 };
 
 struct CompareReport {
   std::vector<ComparedModel> models;
   std::vector<std::string> contexts;                 // as people write them
   std::vector<std::pair<double, double>> positions;  // [begin, end) of each bucket
+  std::vector<NeedleLength> needle_lengths;          // empty: none were asked for
+  std::string needle_task;
+  std::int64_t needle_samples = 0;  // of a model, seed and length
   std::int64_t scored_tokens = 0;
   std::int64_t prompt_tokens = 0;
   std::vector<std::string> commands;  // of the first model's first seed, and how to do it all again
@@ -45,12 +54,13 @@ struct CompareReport {
 using CompareTable = std::vector<std::vector<std::string>>;
 
 // A row a model, headers first: perplexity by context, bits per byte, costs of training, of reading and writing; and a
-// row a position.
+// row a position; needles found by length.
 CompareTable compare_quality_table(const CompareReport& report);
 CompareTable compare_bits_table(const CompareReport& report);
 CompareTable compare_training_table(const CompareReport& report);
 CompareTable compare_inference_table(const CompareReport& report);
 CompareTable compare_position_table(const CompareReport& report);
+CompareTable compare_needle_table(const CompareReport& report);
 
 // The tables of a report, as Markdown and as one CSV (all figures, a row a model, context and figure).
 std::string compare_markdown(const CompareReport& report);

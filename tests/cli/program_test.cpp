@@ -51,6 +51,14 @@ max_tokens = "1K"
 prompt_tokens = "30"
 new_tokens = 4
 
+[needles]
+task = "single"
+steps = 1
+batch_size = 1
+train_lengths = "512"
+lengths = "512"
+samples = 1
+
 [model]
 hidden_size = 16
 intermediate_size = 32
@@ -231,6 +239,7 @@ TEST_F(ProgramTest, ComparesModelsAndGoesOn) {
   for (const Json& one : result.at("results")) {
     EXPECT_EQ(one.at("perplexity").at("output").at("results").at(0).at("num_tokens"), 19);
     EXPECT_EQ(one.at("speed").at("output").at("new_tokens"), 4);
+    EXPECT_EQ(one.at("needles").at("output").at("by_length").at(0).at("num_samples"), 5);
   }
   EXPECT_EQ(json_of(command + " --json").at("results"), result.at("results"));
   for (const char* report : {"report.html", "report.md", "report.csv", "report.json"}) {

@@ -63,6 +63,18 @@ TEST(ComparePlan, WidthsMatchTheNumberOfParameters) {
   EXPECT_EQ(parse(free).models[1].run.at("model").at("intermediate_size"), 128);
 }
 
+TEST(ComparePlan, NeedlesAreAskedForOnlyWhereItSaysSo) {
+  EXPECT_FALSE(parse(small_plan()).needles);
+  Json with_needles = small_plan();
+  with_needles["needles"] = {{"task", "multi-hop"}, {"steps", 7}};
+  const ComparePlan plan = parse(with_needles);
+  ASSERT_TRUE(plan.needles);
+  EXPECT_EQ(plan.needles->task, "multi-hop");
+  EXPECT_EQ(plan.needles->steps, 7);
+  EXPECT_EQ(plan.needles->lengths, "1K,4K,16K");
+  EXPECT_EQ(to_json(plan).at("needles").at("steps"), 7);
+}
+
 TEST(ComparePlan, MistakesAreNamed) {
   const auto expect = [](const std::string& pointer, const Json& value, const std::string& part) {
     Json plan = small_plan();
@@ -72,6 +84,9 @@ TEST(ComparePlan, MistakesAreNamed) {
   expect("/compare/sedes", 1, "seeds");
   expect("/compare/match_parameters", "nobody", "no model \"nobody\"");
   expect("/compare/new_tokens", 1, "new_tokens");
+  expect("/needles/task", "haystack", "haystack");
+  expect("/needles/step", 4, "step");
+  expect("/needles/samples", 0, "samples");
   expect("/models", Json::array(), "nothing to compare");
   expect("/models/1/name", "drt", "given twice");
   expect("/models/1/name", "../drt", "names files");

@@ -34,7 +34,8 @@ class CompareRunTest : public testing::Test {
     setting_ = {.out = folder_ / "out", .data = "d", .valid = "v", .prompt_ids = {1, 2, 3}, .program = "lookback"};
     listener_.run = [this](const std::vector<std::string>& command) {
       commands_.push_back(fmt::format("{}", fmt::join(command, " ")));
-      const std::string output = command.at(1) == "train" ? "trained" : R"({"results": [{"perplexity": 4.5}]})";
+      const std::string output =
+          command.at(1) == "train" || command.at(1) == "finetune" ? "trained" : R"({"results": [{"perplexity": 4.5}]})";
       return ProcessResult{exit_code_, output, 2.5, 1000};
     };
   }
@@ -104,6 +105,27 @@ TEST_F(CompareRunTest, AFailedStepIsNamedAndTriedAgain) {
   exit_code_ = 0;
   EXPECT_TRUE(run_compare(plan_, setting_, listener_));
   EXPECT_EQ(commands_.size(), 10U);
+}
+
+TEST_F(CompareRunTest, NeedlesAreAskedForAfterTrainingFurther) {
+  run_compare(plan_, setting_, listener_);
+  plan_.needles = NeedlePlan{.task = "multi", .steps = 7};
+  EXPECT_TRUE(run_compare(plan_, setting_, listener_));
+  ASSERT_EQ(commands_.size(), 15U) << "two more steps for each of three runs";
+  const std::string out = (folder_ / "out").string();
+  EXPECT_EQ(commands_[9], fmt::format("lookback finetune --task multi --steps 7 --lr 0.0005 --batch-size 4 --length 1K "
+                                      "--model {0}/runs/a-seed0 --out {0}/finetuned/a-seed0",
+                                      out));
+  EXPECT_EQ(commands_[10], fmt::format("lookback eval needle --task multi --lengths 1K,4K,16K --samples 20 --model "
+                                       "{0}/finetuned/a-seed0 --json",
+                                       out));
+  EXPECT_FALSE(read_compare_results(plan_, setting_.out)[2].needles.is_null());
+  // One that was interrupted goes on.
+  fs::create_directories(folder_ / "out/finetuned/a-seed0");
+  write_file_atomic(folder_ / "out/finetuned/a-seed0/config.toml", "");
+  fs::remove(folder_ / "out/results/a-seed0.finetune.json");
+  EXPECT_TRUE(run_compare(plan_, setting_, listener_));
+  EXPECT_THAT(commands_.back(), HasSubstr("--out " + out + "/finetuned/a-seed0 --resume"));
 }
 
 TEST_F(CompareRunTest, WhatIsNewIsAddedAndWhatIsMeasuredOtherwiseIsMeasuredAgain) {

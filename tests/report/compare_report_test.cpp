@@ -31,6 +31,10 @@ CompareReport some_report() {
   window.num_parameters = 12'000;
   window.perplexities = {SeedRange{}, SeedRange{}};
   window.bits_per_byte = {SeedRange{}, SeedRange{}};
+  report.needle_lengths = {{"1K", 1024}, {"4K", 4096}};
+  report.needle_task = "single";
+  report.needle_samples = 100;
+  drt.needles = {range_of({1, 0.5}), range_of({0.25})};
   report.models = {drt, window};
   return report;
 }
@@ -59,8 +63,13 @@ TEST(CompareReport, MarkdownAndCsvHoldTheFigures) {
               HasSubstr("| drt | 12,345 | 2 | 5.500 (5.000-6.000) | 4.500 (4.000-5.000) |\n"));
   EXPECT_THAT(compare_markdown(report),
               HasSubstr("| model | parameters | seeds | 1K | full |\n|---|---|---|---|---|\n"));
+  EXPECT_THAT(
+      compare_markdown(report),
+      HasSubstr("100 questions a length and seed\n\n| model | 1K | 4K |\n|---|---|---|\n| drt | 75.0% (50.0%-100%) | "
+                "25.0% |\n| window | - | - |\n"));
   const std::string csv = compare_csv(report);
   EXPECT_THAT(csv, HasSubstr("drt,drt,12345,perplexity,full,4.5,4,5,2\n"));
+  EXPECT_THAT(csv, HasSubstr("drt,drt,12345,needles_found,1K,0.75,0.5,1,2\n"));
   EXPECT_THAT(csv, HasSubstr("drt,drt,12345,decode_tokens_per_second,,200,100,300,2\n"));
   EXPECT_THAT(csv, testing::Not(HasSubstr("window,sliding-window")));
 }
@@ -71,6 +80,10 @@ TEST(CompareReport, ThePageShowsCurvesAndTables) {
   EXPECT_THAT(page, HasSubstr("Loss by position in the document"));
   EXPECT_THAT(page, HasSubstr("Validation loss while training"));
   EXPECT_THAT(page, HasSubstr("5.500 (5.000-6.000)"));
+  EXPECT_THAT(page, HasSubstr("Needles found after training further on them"));
+  report.needle_lengths.clear();
+  EXPECT_THAT(compare_report_html(report), testing::Not(HasSubstr("Needles")));
+  EXPECT_THAT(compare_markdown(report), testing::Not(HasSubstr("Needles")));
   report.models[0].num_seeds = 0;
   EXPECT_THROW(compare_report_html(report), Error);
 }
