@@ -14,6 +14,7 @@ void add_eval_command(CLI::App& app);
 void add_generate_command(CLI::App& app);
 void add_score_command(CLI::App& app);
 void add_train_command(CLI::App& app);
+void add_finetune_command(CLI::App& app);
 void add_compare_command(CLI::App& app);
 void add_memory_command(CLI::App& app);
 void add_estimate_command(CLI::App& app);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cli/eval_command.h"
+#include "cli/haystack.h"
 #include "cli/inference_flags.h"
 #include "cli/parse_list.h"
 #include "core/error.h"
@@ -17,8 +18,6 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/version.h"
-#include "data/needle_sequence.h"
-#include "data/token_dataset.h"
 #include "eval/needle.h"
 #include "eval/stored_needle.h"
 #include "report/heatmap.h"
@@ -29,10 +28,7 @@
 namespace lookback {
 namespace {
 
-constexpr std::int64_t generated_haystack_bytes = 2'000'000;
 constexpr std::int64_t generated_library_bytes = 16'000'000;
-constexpr std::int64_t most_haystack_tokens = std::int64_t{1} << 25U;
-constexpr std::uint64_t haystack_stream = 1;
 
 struct NeedleFlags {
   InferenceFlags inference;
@@ -46,31 +42,6 @@ struct NeedleFlags {
   bool json = false;
   bool quiet = false;
 };
-
-std::vector<std::int64_t> encode(const Tokenizer& tokenizer, const std::string& text) {
-  const std::vector<std::int32_t> ids = tokenizer.encode(text);
-  return {ids.begin(), ids.end()};
-}
-
-std::vector<std::int64_t> read_haystack(const NeedleFlags& flags, const Tokenizer& tokenizer) {
-  if (flags.haystack.empty()) {
-    Random random(flags.config.seed, haystack_stream);
-    return encode(tokenizer,
-                  make_sentences(flags.stored.empty() ? generated_haystack_bytes : generated_library_bytes, random));
-  }
-  if (!std::filesystem::is_directory(flags.haystack)) {
-    std::vector<std::int64_t> ids = encode(tokenizer, read_file(flags.haystack));
-    require(!ids.empty(), "{}: is empty: it cannot be a haystack", flags.haystack);
-    return ids;
-  }
-  const TokenDataset dataset(flags.haystack);
-  require(dataset.manifest().tokenizer_fingerprint == tokenizer.fingerprint(),
-          "{}: was prepared with another tokenizer than the model's; prepare it again or give a text file",
-          flags.haystack);
-  std::vector<std::int64_t> ids(static_cast<std::size_t>(std::min(dataset.num_tokens(), most_haystack_tokens)));
-  dataset.read(0, ids);
-  return ids;
-}
 
 // One figure a hop, of the group that found it best: "98.0%" or "100% / 92.5%".
 std::string recall_text(const NeedleCell& cell) {
@@ -238,7 +209,9 @@ void run(NeedleFlags& flags) {
           "--chunk-size {}: this model's chunks have {} tokens", flags.chunk_size, opened.model->config().chunk_size);
   require(opened.tokenizer != nullptr, "{}: has no tokenizer, with which the needles would be written",
           flags.inference.model);
-  const std::vector<std::int64_t> haystack = read_haystack(flags, *opened.tokenizer);
+  const std::vector<std::int64_t> haystack =
+      read_haystack(flags.haystack, flags.stored.empty() ? generated_haystack_bytes : generated_library_bytes,
+                    flags.config.seed, *opened.tokenizer);
   if (!flags.stored.empty()) return run_stored(flags, opened, haystack);
 
   ProgressLine progress(flags.quiet);

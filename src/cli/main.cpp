@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
   lookback::add_generate_command(app);
   lookback::add_score_command(app);
   lookback::add_train_command(app);
+  lookback::add_finetune_command(app);
   lookback::add_estimate_command(app);
   lookback::add_compare_command(app);
   lookback::add_memory_command(app);

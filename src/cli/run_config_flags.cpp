@@ -21,11 +21,8 @@ Json RunConfigFlags::given() const {
   return config_path.empty() ? overrides : overlay(read_toml_file(config_path), overrides);
 }
 
-std::shared_ptr<RunConfigFlags> add_run_config_flags(CLI::App& command) {
+std::shared_ptr<RunConfigFlags> add_train_key_flags(CLI::App& command) {
   auto flags = std::make_shared<RunConfigFlags>();
-  command.add_option("--config", flags->config_path, "Run configuration (TOML): [model], [train], [data]");
-  add_key<std::string>(command, flags, "--data", "data", "train", "Prepared data: a folder of `lookback prepare`");
-  add_key<std::string>(command, flags, "--valid", "data", "valid", "Prepared validation data");
   add_key<std::int64_t>(command, flags, "--steps", "train", "steps", "Optimizer steps");
   add_key<double>(command, flags, "--lr", "train", "lr", "Highest learning rate");
   add_key<double>(command, flags, "--min-lr", "train", "min_lr", "Learning rate at the end");
@@ -36,7 +33,6 @@ std::shared_ptr<RunConfigFlags> add_run_config_flags(CLI::App& command) {
   add_key<std::int64_t>(command, flags, "--grad-accumulation", "train", "grad_accumulation_steps", "Batches a step");
   add_key<bool>(command, flags, "--gradient-checkpointing", "train", "gradient_checkpointing",
                 "true: keep less for backward, compute more");
-  add_key<std::int64_t>(command, flags, "--context", "train", "context_length", "Text tokens a sequence");
   add_key<std::int64_t>(command, flags, "--seed", "train", "seed", "Of weights, data order and noise");
   add_key<std::string>(command, flags, "--device", "train", "device", "cpu, cuda or cuda:N");
   add_key<std::string>(command, flags, "--dtype", "train", "dtype", "float32 or bfloat16");
@@ -45,6 +41,15 @@ std::shared_ptr<RunConfigFlags> add_run_config_flags(CLI::App& command) {
   add_key<std::int64_t>(command, flags, "--validation-windows", "train", "validation_windows", "Windows validated on");
   add_key<std::int64_t>(command, flags, "--checkpoint-every", "train", "checkpoint_every", "Steps between checkpoints");
   add_key<std::int64_t>(command, flags, "--keep-checkpoints", "train", "keep_checkpoints", "How many of the last stay");
+  return flags;
+}
+
+std::shared_ptr<RunConfigFlags> add_run_config_flags(CLI::App& command) {
+  auto flags = add_train_key_flags(command);
+  command.add_option("--config", flags->config_path, "Run configuration (TOML): [model], [train], [data]");
+  add_key<std::string>(command, flags, "--data", "data", "train", "Prepared data: a folder of `lookback prepare`");
+  add_key<std::string>(command, flags, "--valid", "data", "valid", "Prepared validation data");
+  add_key<std::int64_t>(command, flags, "--context", "train", "context_length", "Text tokens a sequence");
   add_key<std::string>(command, flags, "--init", "train", "init", "Start from the weights of this model folder");
   return flags;
 }

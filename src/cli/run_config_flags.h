@@ -22,7 +22,10 @@ struct RunConfigFlags {
   std::string source() const { return config_path.empty() ? "command line" : config_path; }
 };
 
-// Adds --config, --data, --valid and a flag for each common key. The result fills as the line is parsed.
+// Adds a flag for each common key of [train], whatever the run is about. The result fills as the line is parsed.
+std::shared_ptr<RunConfigFlags> add_train_key_flags(CLI::App& command);
+
+// Adds these and what a run on prepared text has: --config, --data, --valid, --context, --init.
 std::shared_ptr<RunConfigFlags> add_run_config_flags(CLI::App& command);
 
 // DIR, or DIR/train when that is where `lookback prepare --valid-fraction` put the training part; the second is

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/random.h"
+#include "data/batch_state.h"
 
 namespace lookback {
 namespace {
@@ -55,11 +56,11 @@ class CorpusBatches : public BatchSource {
 
   void restore(const Json& state) override {
     const std::string source = "state of the training data";
-    check_same(state, "kind", std::string("corpus"), source);
-    check_same(state, "tokenizer_fingerprint", dataset_->manifest().tokenizer_fingerprint, source);
-    check_same(state, "num_tokens", dataset_->num_tokens(), source);
-    check_same(state, "context_length", context_length_, source);
-    check_same(state, "seed", seed_, source);
+    check_same_state(state, "kind", std::string("corpus"));
+    check_same_state(state, "tokenizer_fingerprint", dataset_->manifest().tokenizer_fingerprint);
+    check_same_state(state, "num_tokens", dataset_->num_tokens());
+    check_same_state(state, "context_length", context_length_);
+    check_same_state(state, "seed", seed_);
     const auto epoch = json_field<std::int64_t>(state, "epoch", source);
     const auto position = json_field<std::int64_t>(state, "position", source);
     require(epoch >= 0, "{}: epoch {}", source, epoch);
@@ -70,13 +71,6 @@ class CorpusBatches : public BatchSource {
   }
 
  private:
-  template <typename T>
-  static void check_same(const Json& state, const std::string& key, const T& here, const std::string& source) {
-    const T saved = json_field<T>(state, key, source);
-    require(saved == here, "{}: {} was {}, but is {} now: go on with the data and options of before", source, key,
-            saved, here);
-  }
-
   // Positions that can have a label: all but the last.
   std::int64_t num_labels() const { return dataset_->num_tokens() - 1; }
 

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "data/needle_task.h"
 #include "models/model.h"
 #include "train/known_keys.h"
 
@@ -47,6 +48,16 @@ void visit_data_keys(Config& config, Visitor&& visit) {
   visit("num_tokens", config.num_tokens);
 }
 
+template <typename Config, typename Visitor>
+void visit_finetune_keys(Config& config, Visitor&& visit) {
+  auto& finetune = config.finetune;
+  visit("tasks", finetune.tasks);
+  visit("lengths", finetune.lengths);
+  visit("text_weight", finetune.text_weight);
+  visit("num_needles", finetune.num_needles);
+  visit("num_empty_chunks", finetune.num_empty_chunks);
+}
+
 const char* dtype_name(at::ScalarType dtype) { return dtype == at::kBFloat16 ? "bfloat16" : "float32"; }
 
 at::ScalarType dtype_of(const std::string& name, const std::string& source) {
@@ -68,6 +79,12 @@ struct Reader {
   void operator()(const char* key, std::string& target) const {
     read(key, target, "a text in quotes", &Json::is_string);
   }
+  void operator()(const char* key, std::vector<std::string>& target) const {
+    read_list(key, target, "a list of texts in quotes", &Json::is_string);
+  }
+  void operator()(const char* key, std::vector<std::int64_t>& target) const {
+    read_list(key, target, "a list of whole numbers", &Json::is_number_integer);
+  }
   void operator()(const char* key, std::uint64_t& target) const {
     std::int64_t value = static_cast<std::int64_t>(target);
     (*this)(key, value);
@@ -81,6 +98,16 @@ struct Reader {
     if (found == section.end()) return;
     require(((*found).*is_wanted)(), "{}: {}: expected {}, found {}", source, key, wanted, found->dump());
     target = found->get<T>();
+  }
+
+  template <typename T>
+  void read_list(const char* key, std::vector<T>& target, const char* wanted,
+                 bool (Json::*is_wanted)() const noexcept) const {
+    const auto found = section.find(key);
+    if (found == section.end()) return;
+    require(found->is_array() && std::ranges::all_of(*found, [&](const Json& item) { return (item.*is_wanted)(); }),
+            "{}: {}: expected {}, found {}", source, key, wanted, found->dump());
+    target = found->get<std::vector<T>>();
   }
 };
 
@@ -116,6 +143,27 @@ void parse_train(const Json& section, const std::string& source, RunConfig& conf
           config.validation_windows);
   require(config.threads >= 0 && config.threads <= 4096, "{}: threads must be 0 to 4096, found {}", source,
           config.threads);
+}
+
+void parse_finetune(const Json& section, const std::string& source, RunConfig& config) {
+  require_known_keys(section, keys_of([](auto& c, auto visit) { visit_finetune_keys(c, visit); }, {}), source);
+  visit_finetune_keys(config, Reader{section, source});
+  const FinetuneConfig& finetune = config.finetune;
+  require(!finetune.tasks.empty(), "{}: tasks: name at least one", source);
+  if (!finetune.summarizes()) {
+    for (const std::string& task : finetune.tasks) {
+      require(task != "summarize", "{}: tasks: summarize cannot be mixed with others", source);
+      parse_needle_kind(task);
+    }
+  }
+  require(!finetune.lengths.empty(), "{}: lengths: give at least one", source);
+  require(!finetune.summarizes() || finetune.lengths.size() == 1, "{}: lengths: summarize takes one, found {}", source,
+          finetune.lengths.size());
+  for (const std::int64_t length : finetune.lengths) {
+    require(length >= 2, "{}: lengths must be at least 2, found {}", source, length);
+  }
+  require(std::isfinite(finetune.text_weight) && finetune.text_weight >= 0,
+          "{}: text_weight must be a number that is not negative, found {}", source, finetune.text_weight);
 }
 
 // The keys of the kind of model that a section is about, and what its kind says before it is complete.
@@ -166,10 +214,11 @@ Json section_of(const Json& value, const char* name) { return value.contains(nam
 }  // namespace
 
 RunConfig parse_run_config(const Json& value, const std::string& source, std::optional<VocabularyHint> vocabulary) {
-  require_known_keys(value, {"model", "train", "data"}, source);
+  require_known_keys(value, {"model", "train", "data", "finetune"}, source);
   require(value.contains("model"), "{}: has no [model] section", source);
   RunConfig config;
   parse_train(section_of(value, "train"), source + " [train]", config);
+  if (value.contains("finetune")) parse_finetune(value["finetune"], source + " [finetune]", config);
   const std::string data_source = source + " [data]";
   const Json data = section_of(value, "data");
   require_known_keys(data, keys_of([](auto& c, auto visit) { visit_data_keys(c, visit); }, {}), data_source);
@@ -185,7 +234,11 @@ Json to_json(const RunConfig& config) {
   train["betas"] = {config.train.beta1, config.train.beta2};
   train["dtype"] = dtype_name(config.train.dtype);
   visit_data_keys(config, [&](const char* key, const auto& value) { data[key] = value; });
-  return {{"model", to_json(config.model)}, {"train", train}, {"data", data}};
+  Json json = {{"model", to_json(config.model)}, {"train", train}, {"data", data}};
+  if (!config.finetune.tasks.empty()) {
+    visit_finetune_keys(config, [&](const char* key, const auto& value) { json["finetune"][key] = value; });
+  }
+  return json;
 }
 
 Json overlay(const Json& base, const Json& changes) {

@@ -1,4 +1,5 @@
-// run.toml: everything that decides a training run, [model], [train] and [data].
+// run.toml: everything that decides a training run, [model], [train], [data] and, of a run of `lookback finetune`,
+// [finetune].
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,17 @@
 
 namespace lookback {
 
+// What a model is finetuned on.
+struct FinetuneConfig {
+  std::vector<std::string> tasks;     // needle tasks, or "summarize" alone; none: the run is one of `lookback train`
+  std::vector<std::int64_t> lengths;  // tokens of a sample; of summarize one: the most
+  double text_weight = 0;             // of the loss on all tokens, beside that on the answers (data/answer_batch.h)
+  std::int64_t num_needles = 6;       // of recipe, as num_empty_chunks (data/needle_task.h)
+  std::int64_t num_empty_chunks = 0;
+
+  bool summarizes() const { return tasks == std::vector<std::string>{"summarize"}; }
+};
+
 // Keys in brackets where they differ from the names. TrainConfig's own keys are its names, but for betas.
 struct RunConfig {
   ModelConfig model;  // [model]: the keys of config.json
@@ -24,7 +36,9 @@ struct RunConfig {
   std::int64_t threads = 0;              // 0: as many as LibTorch would take
   std::string init;                      // a model folder whose weights the run starts from; empty: fresh ones
 
-  std::string data;   // [data] train: a prepared folder
+  FinetuneConfig finetune;  // [finetune], absent without tasks
+
+  std::string data;   // [data] train: a prepared folder; of a finetuned run also a text or pairs
   std::string valid;  // [data] valid: another; empty: none
   // What the data must be, written at the start so that a resumed run finds the same again; empty or 0: anything.
   std::string tokenizer_fingerprint;
@@ -38,8 +52,8 @@ struct VocabularyHint {
 
 // `value` as read_toml_file gives it, `source` its name in errors. In [model], vocab_size and chunk_id follow the
 // tokenizer where they are absent; in [train], min_lr is lr / 5 and warmup_steps 2% of the steps. Throws Error for
-// unknown keys (with the nearest known one), wrong types, values out of range, and a vocabulary that cannot hold the
-// tokenizer's.
+// unknown keys (with the nearest known one), wrong types, values out of range, tasks that cannot be mixed, and a
+// vocabulary that cannot hold the tokenizer's.
 RunConfig parse_run_config(const Json& value, const std::string& source, std::optional<VocabularyHint> vocabulary);
 
 // The complete object: parse_run_config gives the same back.

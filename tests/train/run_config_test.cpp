@@ -94,5 +94,39 @@ TEST(NearestKey, GivesNothingForWordsFarFromAll) {
   EXPECT_EQ(nearest_key("zzzzzzzz", {"lr", "steps"}), "");
 }
 
+constexpr const char* finetuned = R"(
+[finetune]
+tasks = ["single", "multi-hop"]
+lengths = [1024, 4096]
+text_weight = 0.5
+)";
+
+TEST(RunConfig, FinetuningIsASectionOfItsOwn) {
+  EXPECT_FALSE(to_json(parse(small_run)).contains("finetune"));
+  const RunConfig config = parse(std::string(small_run) + finetuned);
+  EXPECT_THAT(config.finetune.tasks, ElementsAre("single", "multi-hop"));
+  EXPECT_THAT(config.finetune.lengths, ElementsAre(1024, 4096));
+  EXPECT_FALSE(config.finetune.summarizes());
+  const Json resolved = to_json(config);
+  EXPECT_EQ(to_json(parse(dump_toml(resolved))), resolved);
+  Json other = resolved;
+  other["finetune"]["lengths"] = {1024};
+  EXPECT_THAT(altering_differences(resolved, other), ElementsAre("finetune.lengths"));
+}
+
+TEST(RunConfig, FinetuningMistakesAreNamed) {
+  const auto error_with = [](const std::string& keys) {
+    return error_of([&] { parse(std::string(small_run) + "[finetune]\n" + keys); });
+  };
+  EXPECT_THAT(error_with("lengths = [100]"), HasSubstr("tasks"));
+  EXPECT_THAT(error_with("tasks = [\"single\"]"), HasSubstr("lengths"));
+  EXPECT_THAT(error_with("tasks = [\"singel\"]\nlengths = [100]"), HasSubstr("singel"));
+  EXPECT_THAT(error_with("tasks = [\"single\", \"summarize\"]\nlengths = [100]"), HasSubstr("mixed"));
+  EXPECT_THAT(error_with("tasks = [\"summarize\"]\nlengths = [100, 200]"), HasSubstr("lengths"));
+  EXPECT_THAT(error_with("tasks = [\"single\"]\nlengths = [1.5]"), HasSubstr("whole numbers"));
+  EXPECT_THAT(error_with("tasks = [\"single\"]\nlengths = [100]\ntext_weight = -1.0"), HasSubstr("text_weight"));
+  EXPECT_THAT(error_with("task = [\"single\"]"), HasSubstr("tasks"));
+}
+
 }  // namespace
 }  // namespace lookback
