@@ -132,9 +132,10 @@ TEST_F(ProgramTest, EveryCommandHasHelpWithExamples) {
   EXPECT_EQ(lookback("--version").code, 0);
   const Outcome all = lookback("--help");
   EXPECT_EQ(all.code, 0);
-  for (const char* command : {"tokenize", "detokenize", "prepare", "demo", "eval perplexity", "eval needle", "generate",
-                              "score", "train", "estimate", "compare", "memory build", "memory add", "memory merge",
-                              "memory index", "memory info", "memory verify", "memory remove"}) {
+  for (const char* command : {"tokenize",     "detokenize",     "prepare",     "demo",          "eval perplexity",
+                              "eval needle",  "eval summarize", "generate",    "score",         "train",
+                              "finetune",     "estimate",       "compare",     "memory build",  "memory add",
+                              "memory merge", "memory index",   "memory info", "memory verify", "memory remove"}) {
     const Outcome help = lookback(std::string(command) + " --help");
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Examples:")) << command;
@@ -248,6 +249,62 @@ TEST_F(ProgramTest, ComparesModelsAndGoesOn) {
   EXPECT_THAT(lookback(command).out, HasSubstr("training tokens/s"));
 }
 
+TEST_F(ProgramTest, FinetunesOnNeedlesAndGoesOn) {
+  make_run();
+  const std::string task =
+      "finetune --model run --task single,multi-hop --length 160,240 --data data --threads 1 --batch-size 2 "
+      "--steps 4 --checkpoint-every 2 --validation-windows 4 --seed 5 --json ";
+  const Json whole = json_of(task + "--out needles");
+  EXPECT_EQ(whole.at("steps"), 4);
+  EXPECT_TRUE(whole.contains("validation_loss"));
+  // As a run that ended after two steps and goes on.
+  ASSERT_EQ(json_of(task + "--out again").at("steps"), 4);
+  fs::remove_all(folder / "again/checkpoints/step-00000004");
+  fs::remove(folder / "again/best");
+  fs::remove(folder / "again/last");
+  fs::create_directory_symlink("checkpoints/step-00000002", folder / "again/last");
+  EXPECT_EQ(json_of("finetune --out again --resume --json").at("loss"), whole.at("loss"));
+  for (const char* file : {"model.safetensors", "optimizer.safetensors", "trainer.json"}) {
+    EXPECT_EQ(read_file(folder / "again/last" / file), read_file(folder / "needles/last" / file)) << file;
+  }
+  EXPECT_NE(read_file(folder / "needles/last/model.safetensors"), read_file(folder / "run/last/model.safetensors"));
+  EXPECT_EQ(json_of("eval needle --model needles --task single --lengths 240 --depths 50 --samples 1 --json")
+                .at("cells")
+                .size(),
+            1U);
+}
+
+TEST_F(ProgramTest, FinetunesOnSummariesAndScoresThem) {
+  make_run();
+  std::string pairs;
+  for (int i = 0; i < 6; ++i) {
+    pairs += fmt::format("{{\"document\": \"Line {0} of a document, and more.\", \"summary\": \"Line {0}.\"}}\n", i);
+  }
+  write_file_atomic(folder / "pairs.jsonl", pairs);
+  const Json trained = json_of(
+      "finetune --model run --task summarize --data pairs.jsonl --valid pairs.jsonl --length 64 --steps 3 --batch-size "
+      "4 "
+      "--threads 1 --out summaries --json");
+  EXPECT_EQ(trained.at("steps"), 3);
+  EXPECT_TRUE(trained.contains("validation_loss"));
+  const Json scores = json_of(
+      "eval summarize --model summaries --data pairs.jsonl --max-samples 5 --max-new-tokens 8 --out predicted.jsonl "
+      "--json");
+  EXPECT_EQ(scores.at("num_pairs"), 5);
+  EXPECT_LE(scores.at("rougeL").at("f1"), 1);
+  EXPECT_EQ(json_of("eval summarize --predictions predicted.jsonl --json").at("rouge1"), scores.at("rouge1"));
+  EXPECT_EQ(json_of("eval summarize --model summaries --data pairs.jsonl --max-samples 1 --max-new-tokens 4 --beams 2 "
+                    "--json")
+                .at("num_pairs"),
+            1);
+  write_file_atomic(folder / "scored.jsonl",
+                    "{\"summary\": \"The skies fell\", \"prediction\": \"the sky falling\"}\n");
+  const Outcome table = lookback("eval summarize --predictions scored.jsonl");
+  EXPECT_EQ(table.code, 0) << table.err;
+  EXPECT_THAT(table.out, HasSubstr("ROUGE-1  0.6667"));
+  EXPECT_THAT(table.out, HasSubstr("ROUGE-2  0.5000"));
+}
+
 TEST_F(ProgramTest, MistakesAreNamedInOneLine) {
   make_run();
   const auto expect = [](const std::string& arguments, int code, const std::string& part,
@@ -274,6 +331,14 @@ TEST_F(ProgramTest, MistakesAreNamedInOneLine) {
   expect("train --config run.toml --data data --out run2 --steps -3", exit_failed, "steps");
   expect("train --config run.toml --data data --out run2 --device cuda", exit_failed, "CUDA");
   expect("eval perplexity --model run --data nowhere --context 64", exit_failed, "nowhere");
+  expect("finetune --out run3", exit_failed, "--model");
+  expect("finetune --model run --task summarise --out run3", exit_failed, "summarise");
+  expect("finetune --model run --task summarize --out run3", exit_failed, "--data");
+  expect("finetune --model run --task summarize --data ids.json --out run3", exit_failed, "ids.json, line 1");
+  expect("finetune --model run --task single --length 64 --data texts/long.txt --out run3", exit_failed, "no room");
+  expect("finetune --out run --resume", exit_failed, "`lookback train`");
+  expect("eval summarize --model run", exit_failed, "--predictions");
+  expect("eval summarize --predictions ids.json", exit_failed, "ids.json, line 1");
 }
 
 }  // namespace

@@ -1,0 +1,31 @@
+// Summaries by a model, beside those that people wrote.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "data/summary_pairs.h"
+#include "generate/generator.h"
+#include "generate/inference_model.h"
+
+namespace lookback {
+
+struct SummaryPrediction {
+  std::string summary, prediction;  // the one given and the one to be judged by it
+};
+
+// Continues each pair's document, cut to most_tokens less generate.stop.max_new_tokens with the separator behind it
+// (data/summary_pairs.h); 0: not cut. Ends early, with what there is, when on_summary (called after each with the
+// number done) returns false. Throws Error as generate and summary_prompt do.
+std::vector<SummaryPrediction> predict_summaries(const InferenceModel& opened, const std::vector<SummaryPair>& pairs,
+                                                 std::int64_t most_tokens, const GenerateConfig& generate_config,
+                                                 const std::function<bool(std::size_t num_done)>& on_summary);
+
+// {"summary": "...", "prediction": "..."} a line, other fields are passed over, as predict_summaries' are written by
+// write_predictions. An empty prediction is one that scores 0. Throws Error naming file and line.
+std::vector<SummaryPrediction> read_predictions(const std::filesystem::path& path);
+void write_predictions(const std::vector<SummaryPrediction>& predictions, const std::filesystem::path& path);
+
+}  // namespace lookback
