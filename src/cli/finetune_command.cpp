@@ -51,7 +51,7 @@ Json given_settings(const FinetuneFlags& flags) {
 
 // Where the tokenizer is found: with the weights that training goes on from.
 fs::path model_folder_of(const FinetuneFlags& flags, const Json& settings) {
-  const fs::path last = fs::path(flags.training.out) / "last";
+  fs::path last = fs::path(flags.training.out) / "last";
   if (flags.training.resume && fs::exists(last)) return last;
   return resolve_model_folder(json_field<std::string>(settings["train"], "init", flags.training.config_path()));
 }
@@ -133,15 +133,14 @@ TrainingData summary_data(RunConfig& config, const Tokenizer& tokenizer) {
 void run_finetune(const FinetuneFlags& flags) {
   catch_interrupts();
   const Json before = read_run_before(flags.training);
-  Json settings = overlay(flags.training.resume ? before : new_run_settings(flags), given_settings(flags));
+  const Json settings = overlay(flags.training.resume ? before : new_run_settings(flags), given_settings(flags));
   const fs::path folder = model_folder_of(flags, settings);
   require(has_tokenizer(folder), "{}: has no tokenizer, with which its training texts would be written",
           folder.string());
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(folder.string());
-  const Json& lengths = settings["finetune"]["lengths"];
-  settings["train"]["context_length"] = *std::max_element(lengths.begin(), lengths.end());
   RunConfig config = parse_run_config(settings, flags.training.resume ? flags.training.config_path() : "command line",
                                       VocabularyHint{tokenizer->vocab_size()});
+  config.context_length = std::ranges::max(config.finetune.lengths);
   TrainingData data = config.finetune.summarizes() ? summary_data(config, *tokenizer) : needle_data(config, *tokenizer);
   check_same_course(before, config, flags.training);
   run_training(flags.training, config, std::move(data));
