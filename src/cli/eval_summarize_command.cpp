@@ -117,7 +117,7 @@ void add_eval_summarize_command(CLI::App& eval) {
   command->add_option("--max-new-tokens", flags->max_new_tokens, "Most tokens of a summary")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--beams", flags->num_beams, "Beam search with so many; 1: greedy")
+  command->add_option("--num-beams", flags->num_beams, "Beam search with so many; 1: greedy")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command->add_option("--length", flags->length,

@@ -293,10 +293,11 @@ TEST_F(ProgramTest, FinetunesOnSummariesAndScoresThem) {
   EXPECT_EQ(scores.at("num_pairs"), 5);
   EXPECT_LE(scores.at("rougeL").at("f1"), 1);
   EXPECT_EQ(json_of("eval summarize --predictions predicted.jsonl --json").at("rouge1"), scores.at("rouge1"));
-  EXPECT_EQ(json_of("eval summarize --model summaries --data pairs.jsonl --max-samples 1 --max-new-tokens 4 --beams 2 "
-                    "--json")
-                .at("num_pairs"),
-            1);
+  EXPECT_EQ(
+      json_of("eval summarize --model summaries --data pairs.jsonl --max-samples 1 --max-new-tokens 4 --num-beams 2 "
+              "--json")
+          .at("num_pairs"),
+      1);
   write_file_atomic(folder / "scored.jsonl",
                     "{\"summary\": \"The skies fell\", \"prediction\": \"the sky falling\"}\n");
   const Outcome table = lookback("eval summarize --predictions scored.jsonl");

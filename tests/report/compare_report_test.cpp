@@ -65,8 +65,8 @@ TEST(CompareReport, MarkdownAndCsvHoldTheFigures) {
               HasSubstr("| model | parameters | seeds | 1K | full |\n|---|---|---|---|---|\n"));
   EXPECT_THAT(
       compare_markdown(report),
-      HasSubstr("100 questions a length and seed\n\n| model | 1K | 4K |\n|---|---|---|\n| drt | 75.0% (50.0%-100%) | "
-                "25.0% |\n| window | - | - |\n"));
+      HasSubstr("100 questions a length and seed\n\n| model | 1K | 4K |\n|---|---|---|\n| drt | 75% (50%-100%) | "
+                "25% |\n| window | - | - |\n"));
   const std::string csv = compare_csv(report);
   EXPECT_THAT(csv, HasSubstr("drt,drt,12345,perplexity,full,4.5,4,5,2\n"));
   EXPECT_THAT(csv, HasSubstr("drt,drt,12345,needles_found,1K,0.75,0.5,1,2\n"));
