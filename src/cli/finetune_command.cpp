@@ -25,6 +25,8 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t default_steps = 500;
 constexpr double default_lr = 5e-4;
+// Answers are learned as well with as without, and the model goes on learning its text (docs/finetuning.md).
+constexpr double default_needle_text_weight = 0.5;
 
 struct FinetuneFlags {
   TrainingFlags training;
@@ -64,7 +66,9 @@ Json new_run_settings(const FinetuneFlags& flags) {
   const ModelConfig model = parse_model_config(read_json_file(config_path), config_path.string());
   return {{"model", to_json(model)},
           {"train", {{"steps", default_steps}, {"lr", default_lr}}},
-          {"finetune", {{"lengths", {training_length(flags.model, model)}}}}};
+          {"finetune",
+           {{"lengths", {training_length(flags.model, model)}},
+            {"text_weight", flags.tasks == "summarize" ? 0 : default_needle_text_weight}}}};
 }
 
 std::vector<NeedleTask> needle_tasks(const RunConfig& config) {
@@ -164,7 +168,7 @@ void add_finetune_command(CLI::App& app) {
       ->type_name("DIR|F");
   command->add_option("--valid", flags->valid, "summarize: pairs to validate on")->type_name("F.jsonl");
   command->add_option("--text-weight", flags->text_weight,
-                      "Of the loss on all tokens, beside that on the answers (default: 0)");
+                      "Of the loss on all tokens, beside that on the answers (default: 0.5; of summarize 0)");
   command->add_option("--needles", flags->num_needles, "recipe: needles in the text (default: 6)");
   command->add_option("--gap", flags->num_empty_chunks,
                       "recipe: chunks without needles before the question (default: 0)");
