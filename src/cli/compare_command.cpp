@@ -35,6 +35,7 @@ struct CompareFlags {
   std::string config, data, valid, out, devices;
   int threads = 0;
   bool plan_only = false;
+  bool report_only = false;
   bool json = false;
 };
 
@@ -107,7 +108,7 @@ void run_compare_command(const CompareFlags& flags) {
   CompareListener listener;
   listener.stop = interrupted;
   listener.begins = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
-  const bool complete = run_compare(plan, setting, listener);
+  const bool stopped = !flags.report_only && !run_compare(plan, setting, listener);
   const std::vector<CompareResult> results = read_compare_results(plan, flags.out);
   CompareReport report = make_compare_report(plan, results);
   report.machine = machine_text(flags.devices);
@@ -137,10 +138,10 @@ void run_compare_command(const CompareFlags& flags) {
                    {"finetune", result.finetune},
                    {"needles", result.needles}});
   }
-  const Json json = {{"complete", complete}, {"plan", to_json(plan)}, {"results", all}};
+  const Json json = {{"complete", is_complete(plan, results)}, {"plan", to_json(plan)}, {"results", all}};
   write_json_file(fs::path(flags.out) / "report.json", json);
   if (flags.json) fmt::print("{}\n", dump_line(json));
-  if (complete) return;
+  if (!stopped) return;
   fmt::print(stderr, "Stopped; what is done is kept in {}. The same command goes on from there.\n", flags.out);
   throw CLI::RuntimeError(exit_interrupted);
 }
@@ -165,11 +166,13 @@ void add_compare_command(CLI::App& app) {
   command->add_option("--devices", flags->devices,
                       "Devices with commas, such as cuda:0,cuda:1 or cpu,cpu: a run at a time on each");
   command->add_flag("--plan", flags->plan_only, "Only say which models these are, with their numbers of parameters");
+  command->add_flag("--report", flags->report_only, "Only write the reports of what is done, also while it runs");
   command->add_flag("--json", flags->json, "One line of JSON at the end: what OUT/report.json holds");
   command->footer(
       "Examples:\n"
       "  lookback compare --config configs/compare-small.toml --data prepared --out compare\n"
       "  lookback compare --config configs/compare-small.toml --data prepared --out compare --plan\n"
+      "  lookback compare --config configs/compare-small.toml --data prepared --out compare --report\n"
       "OUT gets report.html, report.md, report.csv and report.json; each model's run folder is OUT/runs/NAME-seedN.\n"
       "Ctrl-C saves; the same command goes on where it stopped. docs/comparison.md says what is measured.");
   command->callback([flags] { run_compare_command(*flags); });

@@ -235,6 +235,13 @@ bool run_compare(const ComparePlan& plan, const CompareSetting& setting, const C
   return CompareSteps(plan, setting, listener).run();
 }
 
+bool is_complete(const ComparePlan& plan, const std::vector<CompareResult>& results) {
+  return std::ranges::none_of(results, [&](const CompareResult& one) {
+    const bool no_needles = one.finetune.is_null() || one.needles.is_null();
+    return one.train.is_null() || one.perplexity.is_null() || one.speed.is_null() || (plan.needles && no_needles);
+  });
+}
+
 std::vector<CompareResult> read_compare_results(const ComparePlan& plan, const fs::path& out) {
   std::vector<CompareResult> results;
   for (const CompareModel& model : plan.models) {

@@ -55,6 +55,9 @@ struct CompareListener {
 // and for a step that fails, naming its command.
 bool run_compare(const ComparePlan& plan, const CompareSetting& setting, const CompareListener& listener);
 
+// Whether there is a result of every step.
+bool is_complete(const ComparePlan& plan, const std::vector<CompareResult>& results);
+
 // What there is, in the plan's order. Throws Error for files that are damaged.
 std::vector<CompareResult> read_compare_results(const ComparePlan& plan, const std::filesystem::path& out);
 

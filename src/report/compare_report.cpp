@@ -181,11 +181,11 @@ CompareTable compare_inference_table(const CompareReport& report) {
 }
 
 CompareTable compare_position_table(const CompareReport& report) {
-  CompareTable table(1, {"position"});
-  for (const ComparedModel& model : report.models) table[0].push_back(model.name);
-  for (std::size_t i = 0; i < report.positions.size(); ++i) {
-    std::vector<std::string> row = {position_name(report.positions[i])};
-    for (const ComparedModel& model : report.models) {
+  CompareTable table(1, {"model"});
+  for (const auto& bucket : report.positions) table[0].push_back(position_name(bucket));
+  for (const ComparedModel& model : report.models) {
+    std::vector<std::string> row = {model.name};
+    for (std::size_t i = 0; i < report.positions.size(); ++i) {
       row.push_back(i < model.by_position.size() ? range_text(model.by_position[i], fine_decimal) : "-");
     }
     table.push_back(row);

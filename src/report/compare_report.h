@@ -53,8 +53,8 @@ struct CompareReport {
 
 using CompareTable = std::vector<std::vector<std::string>>;
 
-// A row a model, headers first: perplexity by context, bits per byte, costs of training, of reading and writing; and a
-// row a position; needles found by length.
+// A row a model, headers first: perplexity by context, bits per byte, costs of training, of reading and writing, loss
+// by position, needles found by length.
 CompareTable compare_quality_table(const CompareReport& report);
 CompareTable compare_bits_table(const CompareReport& report);
 CompareTable compare_training_table(const CompareReport& report);

@@ -92,10 +92,13 @@ TEST_F(CompareRunTest, StopsAndGoesOn) {
   EXPECT_FALSE(run_compare(plan_, setting_, listener_));
   EXPECT_THAT(commands_[1], HasSubstr("/runs/a-seed0 --resume"));
   EXPECT_EQ(commands_.size(), 5U);
-  EXPECT_TRUE(read_compare_results(plan_, setting_.out)[2].perplexity.is_null());
+  const std::vector<CompareResult> some = read_compare_results(plan_, setting_.out);
+  EXPECT_TRUE(some[2].perplexity.is_null());
+  EXPECT_FALSE(is_complete(plan_, some));
   listener_.stop = {};
   EXPECT_TRUE(run_compare(plan_, setting_, listener_));
   EXPECT_EQ(commands_.size(), 10U);
+  EXPECT_TRUE(is_complete(plan_, read_compare_results(plan_, setting_.out)));
 }
 
 TEST_F(CompareRunTest, AFailedStepIsNamedAndTriedAgain) {
