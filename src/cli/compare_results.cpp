@@ -138,7 +138,8 @@ CompareReport make_compare_report(const ComparePlan& plan, const std::vector<Com
         return own.is_null() || i >= own.size() ? Json(nullptr) : own.at(i).at("mean_nll");
       }));
       if (report.positions.size() > i) continue;
-      report.positions.emplace_back(buckets.at(i).at("begin").get<double>(), buckets.at(i).at("end").get<double>());
+      report.positions.emplace_back(buckets.at(i).at("begin").get<std::int64_t>(),
+                                    buckets.at(i).at("end").get<std::int64_t>());
     }
     const Json samples = needle_entry(*seeds.front(), 0, "num_samples");
     if (!samples.is_null()) report.needle_samples = samples.get<std::int64_t>();

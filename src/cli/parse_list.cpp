@@ -57,10 +57,4 @@ std::vector<double> parse_percents(const std::string& text, const std::string& f
   return fractions;
 }
 
-std::string size_text(std::int64_t size) {
-  if (size % mebi == 0) return std::to_string(size / mebi) + "M";
-  if (size % kibi == 0) return std::to_string(size / kibi) + "K";
-  return group_digits(size);
-}
-
 }  // namespace lookback

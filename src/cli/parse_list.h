@@ -19,7 +19,4 @@ std::vector<double> parse_percents(const std::string& text, const std::string& f
 // The parts between commas.
 std::vector<std::string> split_list(const std::string& text);
 
-// 4096 -> "4K", 1000 -> "1,000": what parse_size reads back, where it is shorter.
-std::string size_text(std::int64_t size);
-
 }  // namespace lookback

@@ -35,8 +35,8 @@ std::string bytes(double value) { return format_bytes(value); }
 std::string count(double value) { return format_count(value); }
 std::string whole(double value) { return group_digits(std::llround(value)); }
 
-std::string position_name(const std::pair<double, double>& bucket) {
-  return fmt::format("{}-{}", format_count(bucket.first), format_count(bucket.second));
+std::string position_name(const std::pair<std::int64_t, std::int64_t>& bucket) {
+  return fmt::format("{}-{}", size_text(bucket.first), size_text(bucket.second));
 }
 
 ChartSeries series_of(const ComparedModel& model, std::size_t colour) {
@@ -53,13 +53,14 @@ std::string position_chart(const CompareReport& report) {
   chart.y_label = "nats a token";
   chart.zoom_y = true;
   chart.log_x = true;
-  for (const auto& bucket : report.positions) chart.x_ticks.push_back({bucket.second, format_count(bucket.second), ""});
+  for (const auto& bucket : report.positions)
+    chart.x_ticks.push_back({static_cast<double>(bucket.second), size_text(bucket.second), ""});
   for (std::size_t m = 0; m < report.models.size(); ++m) {
     ChartSeries series = series_of(report.models[m], m);
     for (std::size_t i = 0; i < report.models[m].by_position.size(); ++i) {
       const SeedRange& range = report.models[m].by_position[i];
       if (range.count == 0) continue;
-      ChartPoint point{.x = report.positions[i].second, .y = range.mean};
+      ChartPoint point{.x = static_cast<double>(report.positions[i].second), .y = range.mean};
       if (range.count > 1) {
         point.low = range.low;
         point.high = range.high;
@@ -236,7 +237,7 @@ std::string compare_csv(const CompareReport& report) {
       add("bits_per_byte", report.contexts[i], model.bits_per_byte[i]);
     }
     for (std::size_t i = 0; i < model.by_position.size(); ++i) {
-      add("loss", fmt::format("{:.0f}", report.positions[i].second), model.by_position[i]);
+      add("loss", std::to_string(report.positions[i].second), model.by_position[i]);
     }
     for (std::size_t i = 0; i < model.needles.size(); ++i) {
       add("needles_found", report.needle_lengths[i].name, model.needles[i]);

@@ -40,9 +40,9 @@ struct NeedleLength {
 
 struct CompareReport {
   std::vector<ComparedModel> models;
-  std::vector<std::string> contexts;                 // as people write them
-  std::vector<std::pair<double, double>> positions;  // [begin, end) of each bucket
-  std::vector<NeedleLength> needle_lengths;          // empty: none were asked for
+  std::vector<std::string> contexts;                             // as people write them
+  std::vector<std::pair<std::int64_t, std::int64_t>> positions;  // [begin, end) of each bucket
+  std::vector<NeedleLength> needle_lengths;                      // empty: none were asked for
   std::string needle_task;
   std::int64_t needle_samples = 0;  // of a model, seed and length
   std::int64_t scored_tokens = 0;

@@ -16,6 +16,14 @@ std::string group_digits(std::int64_t value) {
   return digits;
 }
 
+std::string size_text(std::int64_t size) {
+  constexpr std::int64_t kibi = 1024;
+  constexpr std::int64_t mebi = 1024 * kibi;
+  if (size != 0 && size % mebi == 0) return fmt::format("{}M", size / mebi);
+  if (size != 0 && size % kibi == 0) return fmt::format("{}K", size / kibi);
+  return group_digits(size);
+}
+
 std::string percent_text(double fraction) {
   if (std::isnan(fraction)) return "–";
   const double percent = 100 * fraction;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "report/units.h"
 
 namespace lookback {
 namespace {

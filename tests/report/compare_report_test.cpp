@@ -54,7 +54,7 @@ TEST(CompareReport, TablesHoldARowAModel) {
   EXPECT_THAT(table[0], ElementsAre("model", "parameters", "seeds", "1K", "full"));
   EXPECT_THAT(table[1], ElementsAre("drt", "12,345", "2", "5.500 (5.000-6.000)", "4.500 (4.000-5.000)"));
   EXPECT_THAT(table[2], ElementsAre("window", "12,000", "0", "-", "-"));
-  EXPECT_THAT(compare_position_table(report)[0], ElementsAre("model", "0-1.02K", "1.02K-2.05K"));
+  EXPECT_THAT(compare_position_table(report)[0], ElementsAre("model", "0-1K", "1K-2K"));
   EXPECT_THAT(compare_position_table(report)[1],
               ElementsAre("drt", "1.6000 (1.5000-1.7000)", "1.5000 (1.4000-1.6000)"));
   EXPECT_THAT(compare_position_table(report)[2], ElementsAre("window", "-", "-"));
