@@ -51,6 +51,8 @@ std::shared_ptr<RunConfigFlags> add_run_config_flags(CLI::App& command) {
   add_key<std::string>(command, flags, "--valid", "data", "valid", "Prepared validation data");
   add_key<std::int64_t>(command, flags, "--context", "train", "context_length", "Text tokens a sequence");
   add_key<std::string>(command, flags, "--init", "train", "init", "Start from the weights of this model folder");
+  add_key<std::string>(command, flags, "--retriever-embeddings", "train", "retriever_embeddings",
+                       "rpt: the retriever's vectors (safetensors), a row a token");
   return flags;
 }
 

@@ -14,6 +14,7 @@
 #include "core/files.h"
 #include "core/progress.h"
 #include "models/device.h"
+#include "models/fixed_retriever.h"
 #include "models/model_folder.h"
 #include "train/flops.h"
 #include "train/machine_peak.h"
@@ -66,6 +67,15 @@ void report_training(const TrainResult& result, const TrainingFlags& flags) {
   }
 }
 
+// What a run's weights are before its first step, other than drawn.
+void begin_weights(const RunConfig& config, Model& model) {
+  if (!config.init.empty()) load_weights(resolve_model_folder(config.init), model);
+  if (!config.retriever_embeddings.empty()) load_retriever_embeddings(config.retriever_embeddings, model);
+  require(!config.init.empty() || !config.retriever_embeddings.empty() ||
+              !model.parameters().contains(retriever_embeddings_name),
+          "retriever = \"embeddings\": which? Give --retriever-embeddings F.safetensors");
+}
+
 }  // namespace
 
 void add_training_flags(CLI::App& command, TrainingFlags& flags) {
@@ -114,7 +124,7 @@ void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingD
   const std::unique_ptr<Model> model = make_model(config.model, device, config.train.seed);
   // A run that has a checkpoint needs the weights that it began with no more.
   const bool has_begun = flags.resume && fs::exists(fs::path(flags.out) / "last");
-  if (!config.init.empty() && !has_begun) load_weights(resolve_model_folder(config.init), *model);
+  if (!has_begun) begin_weights(config, *model);
 
   TrainIo io;
   io.run_folder = flags.out;

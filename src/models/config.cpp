@@ -97,8 +97,8 @@ void check_drt(const ModelConfig& config, const std::string& source) {
           config.head_dim());
   if (config.kind == "compressed-memory") check_positive(config.memory_vectors, "memory_vectors", source);
   if (config.kind == "rpt") {
-    require(config.retriever == "bm25" || config.retriever == "encoder",
-            "{}: retriever \"{}\": there are bm25 and encoder", source, config.retriever);
+    require(config.retriever == "bm25" || config.retriever == "encoder" || config.retriever == "embeddings",
+            "{}: retriever \"{}\": there are bm25, encoder and embeddings", source, config.retriever);
     check_positive(config.retriever_size, "retriever_size", source);
   }
 }

@@ -24,12 +24,12 @@ struct ModelConfig {
   std::int64_t num_encoder_layers = 2;   // [encoder_layers]
   std::vector<std::int64_t> decoder_layers = {3, 3};  // lower, then each upper group [decoder_layers]
   std::int64_t memory_vectors = 8;                    // compressed-memory: m, of a chunk [memory_vectors]
-  std::string retriever = "bm25";                     // rpt: "bm25" or "encoder" [retriever]
-  std::int64_t retriever_size = 1024;         // rpt with bm25: numbers that terms are hashed to [retriever_size]
-  std::int64_t num_layers = 0;                // of all kinds but those of DRT [num_hidden_layers]
-  double rms_norm_eps = 1e-5;                 // [rms_norm_eps]
-  double rope_theta = 10000.0;                // chunk encoder [rope_theta]
-  double initializer_range = 0.02;            // [initializer_range]; 0: 1/sqrt(fan_in) for linear weights
+  std::string retriever = "bm25";                     // rpt: "bm25", "encoder", "embeddings" [retriever]
+  std::int64_t retriever_size = 1024;  // rpt: numbers that terms are hashed to, or of an embedding [retriever_size]
+  std::int64_t num_layers = 0;         // of all kinds but those of DRT [num_hidden_layers]
+  double rms_norm_eps = 1e-5;          // [rms_norm_eps]
+  double rope_theta = 10000.0;         // chunk encoder [rope_theta]
+  double initializer_range = 0.02;     // [initializer_range]; 0: 1/sqrt(fan_in) for linear weights
   double embedding_initializer_range = 0.02;  // [embedding_initializer_range]
   bool softmax_plus_one = true;               // [enable_softmax_one]
   bool gumbel_noise = true;                   // in training, for the selection [gumbel_noise]
@@ -51,7 +51,7 @@ struct ModelConfig {
   bool has_landmarks() const;
   // Of those of DRT: keys and values that a chunk is remembered by, and numbers that it is found by.
   std::int64_t chunk_vectors() const { return kind == "compressed-memory" ? memory_vectors : chunk_size; }
-  std::int64_t landmark_size() const { return kind == "rpt" && retriever == "bm25" ? retriever_size : hidden_size; }
+  std::int64_t landmark_size() const { return kind == "rpt" && retriever != "encoder" ? retriever_size : hidden_size; }
   std::int64_t num_upper_groups() const { return static_cast<std::int64_t>(decoder_layers.size()) - 1; }
 };
 

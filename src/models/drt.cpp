@@ -54,7 +54,15 @@ Drt::Drt(const ModelConfig& config, at::Device device, std::uint64_t seed) : Mod
     memory_queries_ =
         parameters_.add("model.memory_queries", {config.memory_vectors, d}, {Initializer::Kind::normal, 1.0});
   }
-  if (config.kind == "rpt") retriever_.emplace(config, device);
+  if (config.kind == "rpt") {
+    at::Tensor table;
+    if (config.retriever == "embeddings") {
+      table = parameters_.add(retriever_embeddings_name, {config.vocab_size, config.retriever_size},
+                              {Initializer::Kind::normal, 0});
+      table.set_requires_grad(false);
+    }
+    retriever_.emplace(config, device, table);
+  }
   for (std::int64_t g = 0; g < config.num_upper_groups(); ++g) {
     UpperGroup group;
     if (!retriever_) {

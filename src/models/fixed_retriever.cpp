@@ -4,6 +4,7 @@
 
 #include <cctype>
 #include <string>
+#include <utility>
 
 #include "models/layer_sizes.h"
 
@@ -47,9 +48,12 @@ void for_each_term(const std::int64_t* ids, std::int64_t count, bool ids_are_byt
   end_word();
 }
 
+at::Tensor of_length_one(const at::Tensor& rows) { return rows / rows.norm(2, -1, true).clamp_min(1e-12); }
+
 }  // namespace
 
-FixedRetriever::FixedRetriever(const ModelConfig& config, at::Device device) : config_(config) {
+FixedRetriever::FixedRetriever(const ModelConfig& config, at::Device device, at::Tensor embeddings)
+    : config_(config), embeddings_(std::move(embeddings)) {
   if (config.retriever == "encoder") encoder_ = make_encoder(config, device);
 }
 
@@ -70,6 +74,7 @@ FixedRetriever::Encoder FixedRetriever::make_encoder(const ModelConfig& config, 
 
 at::Tensor FixedRetriever::keys(const at::Tensor& ids) const {
   const at::NoGradGuard no_gradients;
+  if (embeddings_.defined()) return embedding_keys(ids);
   return encoder_ ? encoder_keys(ids) : term_keys(ids);
 }
 
@@ -94,14 +99,17 @@ at::Tensor FixedRetriever::encoder_keys(const at::Tensor& ids) const {
   at::Tensor x = at::embedding(encoder_->embedding, ids.clamp_min(0)).flatten(0, 1);  // [N * C, S, d]
   const RotaryTable table = make_rotary_table(ids.size(2), config_.head_dim(), config_.rope_theta, x.options());
   for (const LlamaLayer& layer : encoder_->layers) x = bidirectional_layer(layer, x, table);
-  const at::Tensor mean = rms_norm(encoder_->norm, x).mean(1);
-  return (mean / mean.norm(2, -1, true)).view({ids.size(0), ids.size(1), -1});
+  return of_length_one(rms_norm(encoder_->norm, x).mean(1)).view({ids.size(0), ids.size(1), -1});
+}
+
+at::Tensor FixedRetriever::embedding_keys(const at::Tensor& ids) const {
+  return of_length_one(at::embedding(embeddings_, ids.clamp_min(0)).to(at::kFloat).mean(2));
 }
 
 at::Tensor FixedRetriever::queries(const at::Tensor& keys, std::int64_t first_chunk) const {
   const at::NoGradGuard no_gradients;
   at::Tensor own = keys.narrow(1, first_chunk, keys.size(1) - first_chunk);
-  if (encoder_) return own;
+  if (config_.retriever != "bm25") return own;
   const at::Tensor present = own.gt(0).to(at::kFloat);
   const at::Tensor before = keys.narrow(1, 0, first_chunk).gt(0).sum(1, true, at::kFloat);
   const at::Tensor document_count = before + present.cumsum(1) - present;
@@ -111,9 +119,9 @@ at::Tensor FixedRetriever::queries(const at::Tensor& keys, std::int64_t first_ch
 }
 
 at::Tensor FixedRetriever::selection(const at::Tensor& scores) const {
-  if (encoder_) return scores;
-  // Coarse enough that the order of summation, which differs between paths, makes no difference of equal scores.
-  constexpr double steps = 4096;
+  // Coarse enough that the order of summation, which differs between paths, makes no difference of equal scores; those
+  // of cosines are smaller.
+  const double steps = config_.retriever == "bm25" ? 4096 : 65536;
   constexpr double nearness = 1e-9;
   const at::Tensor chunk = at::arange(scores.size(2), scores.options().dtype(at::kDouble));
   return (scores.to(at::kDouble) * steps).round() / steps + chunk * nearness;

@@ -8,17 +8,23 @@
 
 namespace lookback {
 
+// The parameter that holds the table of "embeddings".
+inline constexpr const char* retriever_embeddings_name = "model.retriever.embeddings";
+
 // config.retriever says which:
 // - "bm25": the sum over the query's different terms of idf(t) tf(t) (k1 + 1) / (tf(t) + k1), k1 = 1.2, without the
 //   normalisation by length (chunks are equally long); idf(t) = ln(1 + (n - df(t) + 0.5) / (df(t) + 0.5)) of the n
 //   chunks before the query's, so that it depends on nothing else than the text. Terms are hashed to retriever_size
 //   numbers. Where the vocabulary is bytes (256 of them and at most 8 special ids), terms are runs of letters and
 //   digits, upper case as lower; else they are tokens.
+// - "embeddings": the cosine of means of the tokens' vectors in a table that somebody else has made
+//   (load_retriever_embeddings in model_folder.h). Checkpoints hold it.
 // - "encoder": the cosine of means over the chunks' positions, after an embedding and a chunk encoder of the model's
 //   shape as they are before any training. They are drawn from a fixed seed: no checkpoint needs to hold them.
 class FixedRetriever {
  public:
-  FixedRetriever(const ModelConfig& config, at::Device device);
+  // embeddings: the table [vocab_size, retriever_size], where config asks for one; it may be filled later.
+  FixedRetriever(const ModelConfig& config, at::Device device, at::Tensor embeddings = {});
 
   // Token ids of whole chunks [N, C, S] -> what they are found by [N, C, F], float32, F = config.landmark_size().
   at::Tensor keys(const at::Tensor& ids) const;
@@ -27,8 +33,8 @@ class FixedRetriever {
   // product with an earlier chunk's key is its score.
   at::Tensor queries(const at::Tensor& keys, std::int64_t first_chunk) const;
 
-  // What chunks are chosen by, given the scores of all [N, C, E] (-inf: not to be had): of chunks that share as much
-  // with the query, as many that share nothing do, the nearest is best.
+  // What chunks are chosen by, given the scores of all [N, C, E] (-inf: not to be had): of chunks that score the same,
+  // as many do that share no term with the query, the nearest is best.
   at::Tensor selection(const at::Tensor& scores) const;
 
  private:
@@ -41,9 +47,11 @@ class FixedRetriever {
   static Encoder make_encoder(const ModelConfig& config, at::Device device);
   at::Tensor term_keys(const at::Tensor& ids) const;
   at::Tensor encoder_keys(const at::Tensor& ids) const;
+  at::Tensor embedding_keys(const at::Tensor& ids) const;
 
   ModelConfig config_;
   std::optional<Encoder> encoder_;
+  at::Tensor embeddings_;
 };
 
 }  // namespace lookback

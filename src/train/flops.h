@@ -7,7 +7,7 @@
 
 namespace lookback {
 
-// Number of parameters, as make_model makes them.
+// Number of parameters, as make_model makes them, but for the table of a fixed retriever: it is given, not trained.
 std::int64_t count_parameters(const ModelConfig& config);
 
 // Floating-point operations of matrix products (a multiply-add counts two) of the forward pass over one sequence of

@@ -38,6 +38,7 @@ void visit_train_keys(Config& config, Visitor&& visit) {
   visit("device", config.device);
   visit("threads", config.threads);
   visit("init", config.init);
+  visit("retriever_embeddings", config.retriever_embeddings);
 }
 
 template <typename Config, typename Visitor>

@@ -163,9 +163,9 @@ TEST_P(SessionTest, MemoryGrowsByChunksAndWindowsDoNot) {
   if (config.kind == "drt") chunk_bytes = 4 * (2 * config.chunk_size + 1) * config.hidden_size;
   if (config.kind == "compressed-memory") chunk_bytes = 4 * (2 * config.memory_vectors + 1) * config.hidden_size;
   if (config.kind == "rpt") {
-    const bool terms = config.retriever == "bm25";
-    chunk_bytes =
-        4 * (2 * config.chunk_size * config.hidden_size + (terms ? config.retriever_size : config.hidden_size));
+    const bool encoder = config.retriever == "encoder";
+    const std::int64_t found_by = encoder ? config.hidden_size : config.retriever_size;
+    chunk_bytes = 4 * (2 * config.chunk_size * config.hidden_size + found_by);
   }
   if (config.kind == "landmark") {
     chunk_bytes = 4 * (2 * config.chunk_size + 1) * config.num_layers * config.num_kv_heads * config.head_dim();

@@ -64,6 +64,8 @@ std::vector<SmallModelCase> small_model_cases() {
   ModelConfig fixed_encoder = small_drt({1, 1, 1}, 4, 9, false, 3);
   fixed_encoder.kind = "rpt";
   fixed_encoder.retriever = "encoder";
+  ModelConfig fixed_table = fixed_terms;
+  fixed_table.retriever = "embeddings";  // all zeros here: every chunk scores the same
   ModelConfig random_retrieval = small_drt({1, 2, 1}, 2, 9, true, 2);
   random_retrieval.random_retrieval = true;
   ModelConfig other_weights = small_drt({2, 2}, 4, 5, false, 3);
@@ -83,6 +85,7 @@ std::vector<SmallModelCase> small_model_cases() {
       {"compressed_memory", compressed},
       {"fixed_retriever_of_terms", fixed_terms},
       {"fixed_retriever_by_an_encoder", fixed_encoder},
+      {"fixed_retriever_without_preferences", fixed_table},
       {"block_recurrent", remembering("block-recurrent", 2, 12)},
       {"block_recurrent_blocks_of_one", last_layer},
       {"memorizing", remembering("memorizing", 2, 9)},

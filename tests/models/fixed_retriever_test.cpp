@@ -1,15 +1,22 @@
 #include "models/fixed_retriever.h"
 
-#include <gtest/gtest.h>
+#include <ATen/CPUGeneratorImpl.h>
+#include <gmock/gmock.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
-#include <map>
+#include <filesystem>
+#include <memory>
 #include <set>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "core/error.h"
+#include "models/model_folder.h"
 #include "models/small_models.h"
+#include "nn/safetensors.h"
 
 namespace lookback {
 namespace {
@@ -109,6 +116,69 @@ TEST(FixedRetriever, AnEncoderIsDrawnFromAFixedSeed) {
   EXPECT_NEAR(at::dot(keys[0][0], keys[0][1]).item<double>(), 1, 1e-5);
   EXPECT_LT(at::dot(keys[0][0], keys[0][2]).item<double>(), 0.999);
   EXPECT_FALSE(keys.requires_grad());
+}
+
+ModelConfig embeddings_config() {
+  ModelConfig config = small_config("rpt");
+  config.retriever = "embeddings";
+  config.retriever_size = 6;
+  return config;
+}
+
+class RetrieverEmbeddings : public testing::Test {
+ protected:
+  void SetUp() override { std::filesystem::create_directories(folder_); }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  std::filesystem::path write(const at::Tensor& rows) const {
+    write_safetensors(folder_ / "vectors.safetensors", {{"vectors", rows}});
+    return folder_ / "vectors.safetensors";
+  }
+
+  const std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("lookback_embeddings" + std::to_string(::getpid()));
+  const std::unique_ptr<Model> model_ = make_model(embeddings_config(), at::kCPU, 1);
+};
+
+// Each chunk's best earlier chunk is that of the largest cosine of mean vectors, and a saved model retrieves the same.
+TEST_F(RetrieverEmbeddings, DecideWhatIsRetrieved) {
+  const at::Tensor rows = at::randn({39, 6}, at::detail::createCPUGenerator(3));
+  load_retriever_embeddings(write(rows), *model_);
+  const at::Tensor ids = random_ids(1, 48, 39, 2);
+  const auto retrieved = [&ids](Model& model) {
+    std::vector<Retrieval> retrievals;
+    ForwardOptions options;
+    options.retrievals = &retrievals;
+    model.hidden_states(ids, options);
+    return retrievals.at(0).indices;
+  };
+  const at::Tensor indices = retrieved(*model_);
+  const at::Tensor means = rows.index_select(0, ids[0]).view({6, 8, 6}).mean(1);
+  for (std::int64_t chunk = 1; chunk < 6; ++chunk) {
+    const at::Tensor cosines = at::cosine_similarity(means.narrow(0, 0, chunk), means[chunk].unsqueeze(0), 1);
+    EXPECT_EQ(indices[0][chunk][0].item<std::int64_t>(), cosines.argmax().item<std::int64_t>()) << chunk;
+  }
+  save_model(*model_, folder_);
+  EXPECT_TRUE(retrieved(*load_model(folder_, at::kCPU)).equal(indices));
+}
+
+TEST_F(RetrieverEmbeddings, StayAsTheyAre) {
+  load_retriever_embeddings(write(at::ones({40, 6})), *model_);
+  model_->hidden_states(random_ids(1, 48, 39, 2), {}).sum().backward();
+  EXPECT_FALSE(model_->parameters().get(retriever_embeddings_name).grad().defined());
+}
+
+TEST_F(RetrieverEmbeddings, WhatDoesNotFitIsNamed) {
+  const auto expect = [](const std::filesystem::path& path, Model& model, const char* part) {
+    EXPECT_THAT([&] { load_retriever_embeddings(path, model); },
+                testing::ThrowsMessage<Error>(testing::HasSubstr(part)));
+  };
+  expect(write(at::ones({40, 5})), *model_,
+         "vectors.safetensors: vectors: expected floating-point embeddings [up to 40");
+  expect(write(at::ones({41, 6})), *model_, "found Float [41, 6]");
+  expect(write(at::ones({40, 6}) / 0), *model_, "not finite");
+  const auto other = make_model(small_config("rpt"), at::kCPU, 1);
+  expect(write(at::ones({40, 6})), *other, "this is a rpt model without");
+  expect(folder_ / "nothing.safetensors", *model_, "nothing.safetensors");
 }
 
 }  // namespace

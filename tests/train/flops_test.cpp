@@ -24,6 +24,13 @@ TEST(CountParameters, EqualsThatOfACompressedCache) {
   EXPECT_EQ(count_parameters(config), make_model(config, at::kCPU, 0)->parameters().num_elements());
 }
 
+TEST(CountParameters, LeavesOutATableThatIsNotTrained) {
+  ModelConfig config = tiny_config("rpt");
+  config.retriever = "embeddings";
+  EXPECT_EQ(count_parameters(config) + 33 * config.retriever_size,
+            make_model(config, at::kCPU, 0)->parameters().num_elements());
+}
+
 // Counted by hand, product by product: 20 tokens, d 16, MLP 24, window of 12 before and the position itself.
 TEST(ForwardFlops, SlidingWindow) {
   double pairs = 0;
