@@ -28,11 +28,14 @@ Json output_of(const Json& step) {
 
 Json peak_of(const Json& step) { return step.is_null() ? Json(nullptr) : step.at("peak_resident_bytes"); }
 
-Json perplexity_entry(const CompareResult& result, std::size_t context) {
+// `context`: as people write it; null where this model was not measured with it.
+Json perplexity_entry(const CompareResult& result, const std::string& context) {
   const Json output = output_of(result.perplexity);
   if (output.is_null()) return nullptr;
+  const std::int64_t tokens = context == "full" ? 0 : parse_size(context, "contexts");
   const Json entries = json_field<Json>(output, "results", "results");
-  return context < entries.size() ? entries.at(context) : Json(nullptr);
+  const auto found = std::ranges::find_if(entries, [&](const Json& entry) { return entry.at("context") == tokens; });
+  return found == entries.end() ? Json(nullptr) : *found;
 }
 
 Json field_or_null(const Json& value, const char* key) {
@@ -72,15 +75,15 @@ Json state_per_token(const CompareResult& result) {
 }
 
 ComparedModel model_of(const CompareModel& model, const std::vector<const CompareResult*>& seeds,
-                       std::size_t num_contexts, std::size_t num_needle_lengths) {
+                       const std::vector<std::string>& contexts, std::size_t num_needle_lengths) {
   ComparedModel row;
   row.name = model.name;
   row.kind = model.kind;
   row.num_parameters = model.num_parameters;
   row.num_seeds = std::ranges::count_if(seeds, [](const CompareResult* seed) { return !seed->speed.is_null(); });
-  for (std::size_t i = 0; i < num_contexts; ++i) {
-    const auto field = [i](const char* key) {
-      return [i, key](const CompareResult& seed) { return field_or_null(perplexity_entry(seed, i), key); };
+  for (const std::string& context : contexts) {
+    const auto field = [&context](const char* key) {
+      return [&context, key](const CompareResult& seed) { return field_or_null(perplexity_entry(seed, context), key); };
     };
     row.perplexities.push_back(range_over(seeds, field("perplexity")));
     row.bits_per_byte.push_back(range_over(seeds, field("bits_per_byte")));
@@ -122,14 +125,13 @@ CompareReport make_compare_report(const ComparePlan& plan, const std::vector<Com
   }
   // By position: where most of the document can be seen.
   const auto full = std::ranges::find(report.contexts, "full");
-  const auto widest = static_cast<std::size_t>(full == report.contexts.end() ? std::ssize(report.contexts) - 1
-                                                                             : full - report.contexts.begin());
+  const std::string widest = full == report.contexts.end() ? report.contexts.back() : *full;
   for (const CompareModel& model : plan.models) {
     std::vector<const CompareResult*> seeds;
     for (const CompareResult& result : results) {
       if (result.model == model.name) seeds.push_back(&result);
     }
-    ComparedModel row = model_of(model, seeds, report.contexts.size(), report.needle_lengths.size());
+    ComparedModel row = model_of(model, seeds, report.contexts, report.needle_lengths.size());
     const Json entry = perplexity_entry(*seeds.front(), widest);
     const Json buckets = field_or_null(entry, "positions");
     for (std::size_t i = 0; i < (buckets.is_null() ? 0 : buckets.size()); ++i) {

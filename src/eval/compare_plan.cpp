@@ -105,8 +105,9 @@ ComparePlan parse_compare_plan(const Json& value, const std::string& source, con
     check_name(model.name, source);
     require(std::ranges::none_of(plan.models, [&](const CompareModel& other) { return other.name == model.name; }),
             "{}: the name is given twice", where);
-    require_known_keys(entry, {"name", "seeds", "model", "train"}, where);
+    require_known_keys(entry, {"name", "seeds", "contexts", "model", "train"}, where);
     model.seeds = seeds_of(entry, seeds, where);
+    model.contexts = json_field_or<std::string>(entry, "contexts", "", where);
     model.run =
         overlay(shared, {{"model", section_of(entry, "model", where)}, {"train", section_of(entry, "train", where)}});
     require(!model.run["train"].contains("seed"), "{}: seed: seeds of [compare] or of the model say it", where);
@@ -146,6 +147,7 @@ Json to_json(const ComparePlan& plan) {
     models.push_back({{"name", model.name},
                       {"kind", model.kind},
                       {"seeds", model.seeds},
+                      {"contexts", model.contexts},
                       {"num_parameters", model.num_parameters},
                       {"run", model.run}});
   }

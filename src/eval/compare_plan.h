@@ -16,6 +16,7 @@
 //   [[models]]
 //   name = "drt"
 //   seeds = [0, 1, 2]
+//   contexts = "1K,4K"          fewer than the others', of a model that would take too long over longer ones
 //   [models.model], [models.train]   keys over the shared ones
 #pragma once
 
@@ -33,7 +34,8 @@ struct CompareModel {
   std::string name;
   std::string kind;
   std::vector<std::int64_t> seeds;
-  Json run;  // [model] and [train], complete but for what follows the data
+  std::string contexts;  // empty: the plan's
+  Json run;              // [model] and [train], complete but for what follows the data
   std::int64_t num_parameters = 0;
 };
 

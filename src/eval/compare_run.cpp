@@ -69,8 +69,9 @@ std::vector<Step> steps_of(const ComparePlan& plan, const CompareSetting& settin
   const std::vector<std::string> of_run = {"--model", run.string(), "--json"};
   std::vector<Step> steps = {{"train", {"train"}, train},
                              {"perplexity",
-                              {"eval", "perplexity", "--data", setting.valid, "--context", plan.contexts,
-                               "--max-tokens", plan.max_tokens, "--max-document-tokens", plan.max_document_tokens},
+                              {"eval", "perplexity", "--data", setting.valid, "--context",
+                               model.contexts.empty() ? plan.contexts : model.contexts, "--max-tokens", plan.max_tokens,
+                               "--max-document-tokens", plan.max_document_tokens},
                               of_run},
                              {"speed",
                               {"generate", "--prompt-ids", prompt_path(setting).string(), "--max-new-tokens",

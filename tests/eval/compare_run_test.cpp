@@ -29,7 +29,7 @@ class CompareRunTest : public testing::Test {
  protected:
   void SetUp() override {
     const Json run = {{"model", Json::object()}, {"train", {{"steps", 3}}}};
-    plan_.models = {{"a", "drt", {0, 1}, run, 100}, {"b", "sliding-window", {7}, run, 101}};
+    plan_.models = {{"a", "drt", {0, 1}, "", run, 100}, {"b", "sliding-window", {7}, "", run, 101}};
     plan_.contexts = "1K";
     setting_ = {.out = folder_ / "out", .data = "d", .valid = "v", .prompt_ids = {1, 2, 3}, .program = "lookback"};
     listener_.run = [this](const std::vector<std::string>& command) {
@@ -134,13 +134,17 @@ TEST_F(CompareRunTest, NeedlesAreAskedForAfterTrainingFurther) {
 TEST_F(CompareRunTest, WhatIsNewIsAddedAndWhatIsMeasuredOtherwiseIsMeasuredAgain) {
   run_compare(plan_, setting_, listener_);
   plan_.models[1].seeds = {7, 8};
-  plan_.models.push_back({"c", "drt", {0}, plan_.models[0].run, 100});
+  plan_.models.push_back({"c", "drt", {0}, "", plan_.models[0].run, 100});
   EXPECT_TRUE(run_compare(plan_, setting_, listener_));
   EXPECT_EQ(commands_.size(), 15U);
   plan_.contexts = "4K";
   EXPECT_TRUE(run_compare(plan_, setting_, listener_));
   EXPECT_EQ(commands_.size(), 20U) << "the perplexities of five runs";
   EXPECT_THAT(commands_.back(), HasSubstr("--context 4K"));
+  plan_.models[2].contexts = "1K";
+  EXPECT_TRUE(run_compare(plan_, setting_, listener_));
+  EXPECT_EQ(commands_.size(), 21U) << "the one model that is measured with others";
+  EXPECT_THAT(commands_.back(), HasSubstr("--context 1K"));
 }
 
 TEST_F(CompareRunTest, OtherTrainingAndOtherDataAreRefused) {
