@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "core/error.h"
@@ -261,11 +262,16 @@ std::vector<std::string> altering_differences(const Json& before, const Json& af
                                                  "train.keep_checkpoints",
                                                  "data.train",
                                                  "data.valid"};
+  // Keys that there were not yet when a run began.
+  static const std::map<std::string, Json> younger = {{"train.retriever_embeddings", ""}};
   std::vector<std::string> names;
   for (const auto& [section, keys] : after.items()) {
     for (const auto& [key, value] : keys.items()) {
       const std::string name = fmt::format("{}.{}", section, key);
-      const bool same = before.contains(section) && before[section].contains(key) && before[section][key] == value;
+      const auto default_value = younger.find(name);
+      const bool there = before.contains(section) && before[section].contains(key);
+      const bool same =
+          there ? before[section][key] == value : default_value != younger.end() && default_value->second == value;
       if (!same && !harmless.contains(name)) names.push_back(name);
     }
   }

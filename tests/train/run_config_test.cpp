@@ -87,6 +87,15 @@ TEST(RunConfig, NamesTheChangesThatAlterTheCourse) {
       overlay(before, {{"train", {{"lr", 2e-3}, {"checkpoint_every", 7}}}, {"model", {{"hidden_size", 32}}}});
   EXPECT_THAT(altering_differences(before, after), ElementsAre("model.hidden_size", "train.lr"));
   EXPECT_TRUE(altering_differences(before, before).empty());
+  // A run of a version that did not know a key yet goes on with what it was without it.
+  Json old = before;
+  old["train"].erase("retriever_embeddings");
+  EXPECT_TRUE(altering_differences(old, before).empty());
+  Json with_embeddings = before;
+  with_embeddings["train"]["retriever_embeddings"] = "vectors.safetensors";
+  EXPECT_THAT(altering_differences(old, with_embeddings), ElementsAre("train.retriever_embeddings"));
+  old["train"].erase("lr");
+  EXPECT_THAT(altering_differences(old, before), ElementsAre("train.lr"));
 }
 
 TEST(NearestKey, GivesNothingForWordsFarFromAll) {
