@@ -67,15 +67,14 @@ std::string processor_name() {
   return "";
 }
 
-// `devices`: as given on the command line.
-std::string machine_text(const std::string& devices) {
+// What the steps ran on, as far as this call knows: an earlier one may have been given other devices.
+std::string machine_text() {
   const unsigned count = std::thread::hardware_concurrency();
   return fmt::format(
-      "Lookback {}, LibTorch {}, compiler {}. {}{} thread{} of hardware; each step a process of its own, {}. The "
-      "commands of "
+      "Lookback {}, LibTorch {}, compiler {}. {}{} thread{} of hardware; each step a process of its own. The commands "
+      "of "
       "each model's first seed:",
-      version, TORCH_VERSION, __VERSION__, processor_name(), count, count == 1 ? "" : "s",
-      devices.empty() ? "one after the other" : "one a device at a time on " + devices);
+      version, TORCH_VERSION, __VERSION__, processor_name(), count, count == 1 ? "" : "s");
 }
 
 void write_reports(const CompareReport& report, const fs::path& out) {
@@ -111,7 +110,7 @@ void run_compare_command(const CompareFlags& flags) {
   const bool stopped = !flags.report_only && !run_compare(plan, setting, listener);
   const std::vector<CompareResult> results = read_compare_results(plan, flags.out);
   CompareReport report = make_compare_report(plan, results);
-  report.machine = machine_text(flags.devices);
+  report.machine = machine_text();
   const bool any = std::ranges::any_of(report.models, [](const ComparedModel& model) { return model.num_seeds > 0; });
   if (any) {
     write_reports(report, flags.out);
