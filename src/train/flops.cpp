@@ -68,8 +68,9 @@ double memory_layer_flops(const ModelConfig& config, const Sizes& sizes, double 
   const auto memory = static_cast<double>(config.memory_size);
   const double candidates = window_pairs(tokens, window + memory) - window_pairs(tokens, window);
   double read = 0;  // positions that all queries read together
-  for (double before = 1; before < tokens - window; ++before) {
-    read += std::min({before, memory, static_cast<double>(config.memory_top_k)});
+  const auto num_reading = static_cast<std::int64_t>(tokens) - config.window_size - 1;
+  for (std::int64_t before = 1; before <= num_reading; ++before) {
+    read += static_cast<double>(std::min({before, config.memory_size, config.memory_top_k}));
   }
   if (config.memory_width == 0) return 2 * d * candidates + 2 * d * read;
   const auto width = static_cast<double>(config.memory_width);

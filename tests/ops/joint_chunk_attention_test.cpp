@@ -17,16 +17,18 @@ at::Tensor normal(at::IntArrayRef shape, std::uint64_t seed) {
 }
 
 TEST(JointChunkAttention, EqualsASoftmaxOverAllPositions) {
-  constexpr std::int64_t N = 2, C = 3, E = 4, T = 2, S = 3, H = 2, D = 5;
-  const at::Tensor query = normal({N, C, T, H, D}, 1);
-  const at::Tensor key = normal({N, E, S, H, D}, 2);
-  const at::Tensor value = normal({N, E, S, H, D}, 3);
-  const at::Tensor indices = at::tensor({-1, -1, 2, -1, 3, 1, 0, -1, -1, -1, 1, 1}, at::kLong).view({N, C, 2});
+  constexpr std::int64_t num_sequences = 2, num_chunks = 3, num_stored = 4, num_queries = 2, chunk_size = 3,
+                         num_heads = 2, head_dim = 5;
+  const at::Tensor query = normal({num_sequences, num_chunks, num_queries, num_heads, head_dim}, 1);
+  const at::Tensor key = normal({num_sequences, num_stored, chunk_size, num_heads, head_dim}, 2);
+  const at::Tensor value = normal({num_sequences, num_stored, chunk_size, num_heads, head_dim}, 3);
+  const at::Tensor indices =
+      at::tensor({-1, -1, 2, -1, 3, 1, 0, -1, -1, -1, 1, 1}, at::kLong).view({num_sequences, num_chunks, 2});
   std::vector<at::Tensor> rows;
-  for (std::int64_t n = 0; n < N; ++n) {
-    for (std::int64_t c = 0; c < C; ++c) {
-      for (std::int64_t t = 0; t < T; ++t) {
-        for (std::int64_t h = 0; h < H; ++h) {
+  for (std::int64_t n = 0; n < num_sequences; ++n) {
+    for (std::int64_t c = 0; c < num_chunks; ++c) {
+      for (std::int64_t t = 0; t < num_queries; ++t) {
+        for (std::int64_t h = 0; h < num_heads; ++h) {
           std::vector<at::Tensor> keys, values;
           for (std::int64_t k = 0; k < 2; ++k) {
             const auto chunk = indices[n][c][k].item<std::int64_t>();
@@ -35,16 +37,17 @@ TEST(JointChunkAttention, EqualsASoftmaxOverAllPositions) {
             values.push_back(value[n][chunk].select(1, h));
           }
           if (keys.empty()) {
-            rows.push_back(at::zeros({D}, at::kDouble));
+            rows.push_back(at::zeros({head_dim}, at::kDouble));
             continue;
           }
-          const at::Tensor scores = at::matmul(at::cat(keys), query[n][c][t][h]) / std::sqrt(static_cast<double>(D));
+          const at::Tensor scores =
+              at::matmul(at::cat(keys), query[n][c][t][h]) / std::sqrt(static_cast<double>(head_dim));
           rows.push_back(at::matmul(at::softmax(scores, 0), at::cat(values)));
         }
       }
     }
   }
-  const at::Tensor expected = at::stack(rows).view({N, C, T, H, D});
+  const at::Tensor expected = at::stack(rows).view({num_sequences, num_chunks, num_queries, num_heads, head_dim});
   const at::Tensor found = joint_chunk_attention(query, key, value, indices);
   EXPECT_LT((found - expected).abs().max().item<double>(), 1e-14);
   const at::Tensor weights = normal(expected.sizes(), 4).detach();
