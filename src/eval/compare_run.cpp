@@ -92,12 +92,11 @@ std::vector<Step> steps_of(const ComparePlan& plan, const CompareSetting& settin
   return steps;
 }
 
-void check_same_training(const CompareModel& model, const Json& earlier_plan, const fs::path& out) {
-  for (const Json& earlier : json_field<Json>(earlier_plan, "models", out.string())) {
-    require(earlier.at("name") != model.name || earlier.at("run") == model.run,
-            "{}: holds a model {} that was trained otherwise: give it another name, or choose another --out",
-            out.string(), model.name);
-  }
+// A model may leave the plan and come back: what it was trained with stays in its file.
+void check_same_training(const CompareModel& model, const fs::path& config, const fs::path& out) {
+  require(!fs::exists(config) || read_file(config) == dump_toml(model.run),
+          "{}: holds a model {} that was trained otherwise: give it another name, or choose another --out",
+          out.string(), model.name);
 }
 
 void write_plan(const ComparePlan& plan, const CompareSetting& setting) {
@@ -107,14 +106,13 @@ void write_plan(const ComparePlan& plan, const CompareSetting& setting) {
     require(earlier.at("data") == setting.data && earlier.at("valid") == setting.valid,
             "{}: holds a comparison on other data ({}, {}): choose another --out", setting.out.string(),
             earlier.at("data").dump(), earlier.at("valid").dump());
-    for (const CompareModel& model : plan.models) check_same_training(model, earlier.at("plan"), setting.out);
   }
   fs::create_directories(setting.out / "configs");
   fs::create_directories(setting.out / "runs");
   fs::create_directories(setting.out / "results");
-  for (const CompareModel& model : plan.models) {
-    write_file_atomic(setting.out / "configs" / (model.name + ".toml"), dump_toml(model.run));
-  }
+  const auto config_of = [&](const CompareModel& model) { return setting.out / "configs" / (model.name + ".toml"); };
+  for (const CompareModel& model : plan.models) check_same_training(model, config_of(model), setting.out);
+  for (const CompareModel& model : plan.models) write_file_atomic(config_of(model), dump_toml(model.run));
   write_json_file(prompt_path(setting), {{"ids", setting.prompt_ids}});
   write_json_file(path, {{"data", setting.data}, {"valid", setting.valid}, {"plan", to_json(plan)}});
 }

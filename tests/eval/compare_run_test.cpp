@@ -152,7 +152,16 @@ TEST_F(CompareRunTest, OtherTrainingAndOtherDataAreRefused) {
   plan_.models[0].run["train"]["steps"] = 4;
   EXPECT_THAT([&] { run_compare(plan_, setting_, listener_); },
               ThrowsMessage<Error>(HasSubstr("holds a model a that was trained otherwise")));
-  plan_.models[0].run["train"]["steps"] = 3;
+  // Also of one that was left out for a while.
+  const CompareModel other = plan_.models[0];
+  plan_.models.erase(plan_.models.begin());
+  EXPECT_TRUE(run_compare(plan_, setting_, listener_));
+  plan_.models.push_back(other);
+  EXPECT_THAT([&] { run_compare(plan_, setting_, listener_); },
+              ThrowsMessage<Error>(HasSubstr("holds a model a that was trained otherwise")));
+  plan_.models.back().run["train"]["steps"] = 3;
+  EXPECT_TRUE(run_compare(plan_, setting_, listener_));
+  EXPECT_EQ(commands_.size(), 9U);
   setting_.valid = "w";
   EXPECT_THAT([&] { run_compare(plan_, setting_, listener_); },
               ThrowsMessage<Error>(HasSubstr("holds a comparison on other data")));
