@@ -262,6 +262,12 @@ std::vector<std::string> altering_differences(const Json& before, const Json& af
                                                  "train.keep_checkpoints",
                                                  "data.train",
                                                  "data.valid"};
+  // Cards are alike: cuda:0 and cuda:1 give the same.
+  const auto same_value = [](const std::string& name, const Json& a, const Json& b) {
+    if (name != "train.device" || !a.is_string() || !b.is_string()) return a == b;
+    const auto kind = [](const std::string& device) { return device.substr(0, device.find(':')); };
+    return kind(a.get<std::string>()) == kind(b.get<std::string>());
+  };
   // Keys that there were not yet when a run began.
   static const std::map<std::string, Json> younger = {{"train.retriever_embeddings", ""}};
   std::vector<std::string> names;
@@ -270,8 +276,8 @@ std::vector<std::string> altering_differences(const Json& before, const Json& af
       const std::string name = fmt::format("{}.{}", section, key);
       const auto default_value = younger.find(name);
       const bool there = before.contains(section) && before[section].contains(key);
-      const bool same =
-          there ? before[section][key] == value : default_value != younger.end() && default_value->second == value;
+      const bool same = there ? same_value(name, before[section][key], value)
+                              : default_value != younger.end() && default_value->second == value;
       if (!same && !harmless.contains(name)) names.push_back(name);
     }
   }

@@ -64,7 +64,7 @@ Json to_json(const RunConfig& config);
 Json overlay(const Json& base, const Json& changes);
 
 // Which keys ("train.lr") differ between two complete objects in a way that alters the course of the run: all but those
-// that say only how often to save, validate and report, and where the data lies.
+// that say only how often to save, validate and report, where the data lies, and which of several cards to use.
 std::vector<std::string> altering_differences(const Json& before, const Json& after);
 
 }  // namespace lookback

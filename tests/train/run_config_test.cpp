@@ -87,6 +87,12 @@ TEST(RunConfig, NamesTheChangesThatAlterTheCourse) {
       overlay(before, {{"train", {{"lr", 2e-3}, {"checkpoint_every", 7}}}, {"model", {{"hidden_size", 32}}}});
   EXPECT_THAT(altering_differences(before, after), ElementsAre("model.hidden_size", "train.lr"));
   EXPECT_TRUE(altering_differences(before, before).empty());
+  Json on_card = before;
+  on_card["train"]["device"] = "cuda:0";
+  EXPECT_THAT(altering_differences(before, on_card), ElementsAre("train.device"));
+  Json on_other_card = on_card;
+  on_other_card["train"]["device"] = "cuda:1";
+  EXPECT_TRUE(altering_differences(on_card, on_other_card).empty());
   // A run of a version that did not know a key yet goes on with what it was without it.
   Json old = before;
   old["train"].erase("retriever_embeddings");
