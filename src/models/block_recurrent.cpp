@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/layer_sizes.h"
 #include "models/packed_rows.h"
 #include "models/window_layer.h"
 #include "ops/head_groups.h"
@@ -209,17 +208,10 @@ class RecurrentLayer : public StackLayer {
 }  // namespace
 
 StackLayers make_block_recurrent_layers(ParameterSet& parameters, const ModelConfig& config) {
-  StackLayers layers;
-  for (std::int64_t i = 0; i < config.num_layers; ++i) {
-    if (i != config.memory_layer) {
-      layers.push_back(make_window_layer(parameters, config, i));
-      continue;
-    }
-    LlamaLayer layer = make_llama_layer(parameters, layer_prefix(i), decoder_layer_sizes(config));
-    Recurrence recurrence = make_recurrence(parameters, layer_prefix(i) + "recurrence.", config);
-    layers.push_back(std::make_unique<RecurrentLayer>(std::move(layer), std::move(recurrence), config));
-  }
-  return layers;
+  return make_layers_around_memory(parameters, config, [&](LlamaLayer layer) {
+    Recurrence recurrence = make_recurrence(parameters, layer_prefix(config.memory_layer) + "recurrence.", config);
+    return std::make_unique<RecurrentLayer>(std::move(layer), std::move(recurrence), config);
+  });
 }
 
 }  // namespace lookback

@@ -1,6 +1,5 @@
 #include "models/memorizing.h"
 
-#include "models/layer_sizes.h"
 #include "models/packed_rows.h"
 #include "models/window_layer.h"
 #include "nn/nearest_attention.h"
@@ -203,26 +202,18 @@ class CompressedCacheLayer : public StackLayer {
   const ModelConfig& config_;
 };
 
-std::unique_ptr<StackLayer> make_memory_layer(ParameterSet& parameters, const ModelConfig& config) {
-  const std::string prefix = layer_prefix(config.memory_layer);
-  LlamaLayer layer = make_llama_layer(parameters, prefix, decoder_layer_sizes(config));
-  if (config.memory_width > 0) {
-    CompressedCache cache = make_compressed_cache(parameters, prefix + "memory.", config);
-    return std::make_unique<CompressedCacheLayer>(std::move(layer), std::move(cache), config);
-  }
-  at::Tensor gate = parameters.add(prefix + "memory.gate", {config.num_heads}, {Initializer::Kind::normal, 0});
-  return std::make_unique<MemorizingLayer>(std::move(layer), std::move(gate), config);
-}
-
 }  // namespace
 
 StackLayers make_memorizing_layers(ParameterSet& parameters, const ModelConfig& config) {
-  StackLayers layers;
-  for (std::int64_t i = 0; i < config.num_layers; ++i) {
-    layers.push_back(i == config.memory_layer ? make_memory_layer(parameters, config)
-                                              : make_window_layer(parameters, config, i));
-  }
-  return layers;
+  return make_layers_around_memory(parameters, config, [&](LlamaLayer layer) -> std::unique_ptr<StackLayer> {
+    const std::string prefix = layer_prefix(config.memory_layer) + "memory.";
+    if (config.memory_width > 0) {
+      return std::make_unique<CompressedCacheLayer>(std::move(layer), make_compressed_cache(parameters, prefix, config),
+                                                    config);
+    }
+    at::Tensor gate = parameters.add(prefix + "gate", {config.num_heads}, {Initializer::Kind::normal, 0});
+    return std::make_unique<MemorizingLayer>(std::move(layer), std::move(gate), config);
+  });
 }
 
 }  // namespace lookback
