@@ -157,8 +157,10 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
 
   const auto by_chunk = [num_chunks](const at::Tensor& rows) { return rows.unflatten(1, {num_chunks, -1}); };
   EncodedChunks encoded = encode_chunks(by_chunk(x), options.gradient_checkpointing);
+  at::Tensor fixed_query;
   if (retriever_) {
     encoded.landmarks = retriever_->keys(padded.unflatten(1, {num_chunks, config_.chunk_size})).to(options.dtype);
+    fixed_query = retriever_->queries({}, encoded.landmarks);
   }
   std::int64_t first_chunk = 0;
   if (options.memory != nullptr) {
@@ -170,8 +172,8 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
 
   for (std::size_t g = 0; g < upper_groups_.size(); ++g) {
     const UpperGroup& group = upper_groups_[g];
-    const at::Tensor query = retriever_ ? retriever_->queries(encoded.landmarks, 0)
-                                        : retrieval_query(group, by_chunk(x).select(2, config_.chunk_size));
+    const at::Tensor query =
+        retriever_ ? fixed_query : retrieval_query(group, by_chunk(x).select(2, config_.chunk_size));
     const at::Tensor scores = causal_chunk_scores(query, encoded.landmarks, first_chunk);
     const TopK retrieved = choose_chunks(scores, first_chunk, g, noisy ? options.generator : std::nullopt);
     if (options.retrievals != nullptr) options.retrievals->push_back({scores, retrieved.indices, retrieved.weights});

@@ -78,6 +78,8 @@ class DrtSession : public Session {
                             const std::vector<Span>& spans);
   // What the fixed retriever finds the span's full chunks by [C, F]; keeps the tokens behind them.
   at::Tensor fixed_keys(const at::Tensor& ids, const Span& span) const;
+  // The fixed retriever's queries of the span's full chunks [C, F].
+  at::Tensor fixed_queries(const Span& span) const;
   // Of each full chunk of the spans, one after another [C, ...]: the queries with which they retrieve.
   at::Tensor retrieval_queries(std::size_t group_index, const at::Tensor& x, const std::vector<Span>& spans) const;
   at::Tensor run_group(std::size_t group_index, at::Tensor x, const std::vector<Span>& spans);

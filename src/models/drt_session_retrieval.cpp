@@ -121,6 +121,20 @@ BestChunks DrtSession::search_archives(const at::Tensor& query) const {
   return {at::cat(scores, 1), at::cat(indices, 1)};
 }
 
+at::Tensor DrtSession::fixed_queries(const Span& span) const {
+  std::vector<at::Tensor> before;
+  std::vector<at::Tensor> keys;
+  std::int64_t chunks_left = span.sequence->memory.num_chunks() - span.num_full_chunks;  // before the span's
+  for (const ChunkMemory::Block& block : span.sequence->memory.blocks()) {
+    const std::int64_t count = block.landmarks.size(0);
+    const std::int64_t earlier = std::min(chunks_left, count);
+    if (earlier > 0) before.push_back(block.landmarks.narrow(0, 0, earlier));
+    if (earlier < count) keys.push_back(block.landmarks.narrow(0, earlier, count - earlier));
+    chunks_left -= earlier;
+  }
+  return model_.retriever_->queries(before, join_rows(keys));
+}
+
 at::Tensor DrtSession::retrieval_queries(std::size_t group_index, const at::Tensor& x,
                                          const std::vector<Span>& spans) const {
   const std::int64_t positions = model_.positions_per_chunk();
@@ -129,10 +143,7 @@ at::Tensor DrtSession::retrieval_queries(std::size_t group_index, const at::Tens
   for (const Span& span : spans) {
     if (span.num_full_chunks == 0) continue;
     if (model_.retriever_) {
-      std::vector<at::Tensor> keys;
-      for (const ChunkMemory::Block& block : span.sequence->memory.blocks()) keys.push_back(block.landmarks);
-      const std::int64_t first = span.sequence->memory.num_chunks() - span.num_full_chunks;
-      fixed.push_back(model_.retriever_->queries(join_rows(keys).unsqueeze(0), first)[0]);
+      fixed.push_back(fixed_queries(span));
       continue;
     }
     landmark_rows.push_back(at::arange(span.num_full_chunks, at::kLong) * positions +

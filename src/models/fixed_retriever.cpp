@@ -106,16 +106,20 @@ at::Tensor FixedRetriever::embedding_keys(const at::Tensor& ids) const {
   return of_length_one(at::embedding(embeddings_, ids.clamp_min(0)).to(at::kFloat).mean(2));
 }
 
-at::Tensor FixedRetriever::queries(const at::Tensor& keys, std::int64_t first_chunk) const {
+at::Tensor FixedRetriever::queries(const std::vector<at::Tensor>& before, const at::Tensor& keys) const {
   const at::NoGradGuard no_gradients;
-  at::Tensor own = keys.narrow(1, first_chunk, keys.size(1) - first_chunk);
-  if (config_.retriever != "bm25") return own;
-  const at::Tensor present = own.gt(0).to(at::kFloat);
-  const at::Tensor before = keys.narrow(1, 0, first_chunk).gt(0).sum(1, true, at::kFloat);
-  const at::Tensor document_count = before + present.cumsum(1) - present;
-  const at::Tensor num_before =
-      at::arange(first_chunk, keys.size(1), keys.options().dtype(at::kFloat)).view({1, -1, 1});
-  return present * at::log1p((num_before - document_count + 0.5) / (document_count + 0.5));
+  if (config_.retriever != "bm25") return keys;
+  const at::Tensor present = keys.gt(0).to(at::kFloat);
+  // Of each query: how many of the chunks before it have each term, and how many they are.
+  at::Tensor document_count = present.cumsum(-2) - present;
+  std::int64_t num_before = 0;
+  for (const at::Tensor& some : before) {
+    document_count = document_count + some.gt(0).sum(-2, true, at::kFloat);
+    num_before += some.size(-2);
+  }
+  const at::Tensor count =
+      at::arange(num_before, num_before + keys.size(-2), keys.options().dtype(at::kFloat)).unsqueeze(1);
+  return present * at::log1p((count - document_count + 0.5) / (document_count + 0.5));
 }
 
 at::Tensor FixedRetriever::selection(const at::Tensor& scores) const {

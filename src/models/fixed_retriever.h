@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <vector>
 
 #include "models/config.h"
 #include "nn/layers.h"
@@ -29,9 +30,10 @@ class FixedRetriever {
   // Token ids of whole chunks [N, C, S] -> what they are found by [N, C, F], float32, F = config.landmark_size().
   at::Tensor keys(const at::Tensor& ids) const;
 
-  // Keys of a text's chunks [N, C, F] -> the queries of those from first_chunk on [N, C - first_chunk, F]: their inner
-  // product with an earlier chunk's key is its score.
-  at::Tensor queries(const at::Tensor& keys, std::int64_t first_chunk) const;
+  // Keys of chunks that follow each other [..., C, F] -> their queries, the same shape: a query's inner product with an
+  // earlier chunk's key is its score. before: the keys of all chunks of the text before these, some [..., E, F] at a
+  // time.
+  at::Tensor queries(const std::vector<at::Tensor>& before, const at::Tensor& keys) const;
 
   // What chunks are chosen by, given the scores of all [N, C, E] (-inf: not to be had): of chunks that score the same,
   // as many do that share no term with the query, the nearest is best.

@@ -74,7 +74,7 @@ TEST(FixedRetriever, TermsScoreAsBm25) {
   const FixedRetriever retriever(byte_config(), at::kCPU);
   const at::Tensor keys = retriever.keys(chunks_of(texts));
   EXPECT_EQ(keys.sizes(), at::IntArrayRef({1, 5, 4096}));
-  const at::Tensor queries = retriever.queries(keys, 0);
+  const at::Tensor queries = retriever.queries({}, keys);
   for (std::size_t query = 0; query < texts.size(); ++query) {
     for (std::size_t document = 0; document < query; ++document) {
       const double score =
@@ -84,7 +84,8 @@ TEST(FixedRetriever, TermsScoreAsBm25) {
     }
   }
   // Of later chunks alone, as sessions ask.
-  EXPECT_TRUE(at::allclose(retriever.queries(keys, 3), queries.narrow(1, 3, 2)));
+  EXPECT_TRUE(at::allclose(retriever.queries({keys.narrow(1, 0, 2), keys.narrow(1, 2, 1)}, keys.narrow(1, 3, 2)),
+                           queries.narrow(1, 3, 2)));
 }
 
 TEST(FixedRetriever, WordsAreRunsOfLettersInAnyCase) {
