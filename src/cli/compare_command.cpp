@@ -71,9 +71,8 @@ std::string processor_name() {
 std::string machine_text() {
   const unsigned count = std::thread::hardware_concurrency();
   return fmt::format(
-      "Lookback {}, LibTorch {}, compiler {}. {}{} thread{} of hardware; each step a process of its own. The commands "
-      "of "
-      "each model's first seed:",
+      "Lookback {}, LibTorch {}, compiler {}. {}{} thread{} of hardware; each step a process of its own. "
+      "The commands of each model's first seed:",
       version, TORCH_VERSION, __VERSION__, processor_name(), count, count == 1 ? "" : "s");
 }
 

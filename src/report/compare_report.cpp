@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "core/error.h"
 #include "core/progress.h"
@@ -39,11 +41,30 @@ std::string position_name(const std::pair<std::int64_t, std::int64_t>& bucket) {
   return fmt::format("{}-{}", size_text(bucket.first), size_text(bucket.second));
 }
 
-ChartSeries series_of(const ComparedModel& model, std::size_t colour) {
-  ChartSeries series;
-  series.name = model.name;
-  series.colour = colour;
-  return series;
+// A curve a model, of its points(model); "" when no model has any.
+template <typename Points>
+std::string chart_of_models(LineChart chart, const CompareReport& report, const Points& points) {
+  for (std::size_t m = 0; m < report.models.size(); ++m) {
+    ChartSeries series;
+    series.name = report.models[m].name;
+    series.colour = m;
+    series.points = points(report.models[m]);
+    if (!series.points.empty()) chart.series.push_back(std::move(series));
+  }
+  return chart.series.empty() ? "" : line_chart_svg(chart);
+}
+
+// One figure a tick, with its range where there are several seeds.
+std::vector<ChartPoint> points_at_ticks(const std::vector<SeedRange>& figures, const std::vector<ChartTick>& ticks) {
+  std::vector<ChartPoint> points;
+  for (std::size_t i = 0; i < figures.size(); ++i) {
+    if (figures[i].count == 0) continue;
+    points.push_back({.x = ticks[i].at, .y = figures[i].mean});
+    if (figures[i].count == 1) continue;
+    points.back().low = figures[i].low;
+    points.back().high = figures[i].high;
+  }
+  return points;
 }
 
 std::string position_chart(const CompareReport& report) {
@@ -53,23 +74,11 @@ std::string position_chart(const CompareReport& report) {
   chart.y_label = "nats a token";
   chart.zoom_y = true;
   chart.log_x = true;
-  for (const auto& bucket : report.positions)
-    chart.x_ticks.push_back({static_cast<double>(bucket.second), size_text(bucket.second), ""});
-  for (std::size_t m = 0; m < report.models.size(); ++m) {
-    ChartSeries series = series_of(report.models[m], m);
-    for (std::size_t i = 0; i < report.models[m].by_position.size(); ++i) {
-      const SeedRange& range = report.models[m].by_position[i];
-      if (range.count == 0) continue;
-      ChartPoint point{.x = static_cast<double>(report.positions[i].second), .y = range.mean};
-      if (range.count > 1) {
-        point.low = range.low;
-        point.high = range.high;
-      }
-      series.points.push_back(point);
-    }
-    if (!series.points.empty()) chart.series.push_back(series);
+  for (const auto& [begin, end] : report.positions) {
+    chart.x_ticks.push_back({static_cast<double>(end), size_text(end), ""});
   }
-  return chart.series.empty() ? "" : line_chart_svg(chart);
+  return chart_of_models(chart, report,
+                         [&](const ComparedModel& model) { return points_at_ticks(model.by_position, chart.x_ticks); });
 }
 
 std::string training_chart(const CompareReport& report) {
@@ -78,13 +87,11 @@ std::string training_chart(const CompareReport& report) {
   chart.x_label = "thousand tokens trained on";
   chart.y_label = "nats a token";
   chart.zoom_y = true;
-  for (std::size_t m = 0; m < report.models.size(); ++m) {
-    ChartSeries series = series_of(report.models[m], m);
-    for (const auto& [tokens, loss] : report.models[m].validation_curve)
-      series.points.push_back({.x = tokens / 1000, .y = loss});
-    if (!series.points.empty()) chart.series.push_back(series);
-  }
-  return chart.series.empty() ? "" : line_chart_svg(chart);
+  return chart_of_models(chart, report, [](const ComparedModel& model) {
+    std::vector<ChartPoint> points;
+    for (const auto& [tokens, loss] : model.validation_curve) points.push_back({.x = tokens / 1000, .y = loss});
+    return points;
+  });
 }
 
 std::string needle_chart(const CompareReport& report) {
@@ -94,21 +101,11 @@ std::string needle_chart(const CompareReport& report) {
   chart.y_label = "found";
   chart.percent_y = true;
   chart.log_x = true;
-  for (const NeedleLength& length : report.needle_lengths)
+  for (const NeedleLength& length : report.needle_lengths) {
     chart.x_ticks.push_back({length.num_tokens, length.name, ""});
-  for (std::size_t m = 0; m < report.models.size(); ++m) {
-    ChartSeries series = series_of(report.models[m], m);
-    for (std::size_t i = 0; i < report.models[m].needles.size(); ++i) {
-      const SeedRange& range = report.models[m].needles[i];
-      if (range.count == 0) continue;
-      series.points.push_back({.x = report.needle_lengths[i].num_tokens, .y = range.mean});
-      if (range.count == 1) continue;
-      series.points.back().low = range.low;
-      series.points.back().high = range.high;
-    }
-    if (!series.points.empty()) chart.series.push_back(series);
   }
-  return chart.series.empty() ? "" : line_chart_svg(chart);
+  return chart_of_models(chart, report,
+                         [&](const ComparedModel& model) { return points_at_ticks(model.needles, chart.x_ticks); });
 }
 
 HtmlTable html_table(const std::string& caption, const CompareTable& rows) {
