@@ -9,6 +9,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
+#include <sstream>
 #include <string>
 
 #include "core/files.h"
@@ -209,6 +211,45 @@ TEST_F(ProgramTest, ReadsAMemoryAndAsksIt) {
   const Outcome missing = lookback("memory remove a.memory texts/short.md");
   EXPECT_EQ(missing.code, exit_failed);
   EXPECT_THAT(missing.err, HasSubstr("holds no document \"texts/short.md\""));
+}
+
+TEST_F(ProgramTest, BatchesDoNotDecideWhatAPromptGets) {
+  make_run();
+  std::string prompts;
+  for (int i = 0; i < 12; ++i) prompts += i % 3 == 2 ? "{\"prompt\": \"Another line\"}\n\n" : "{\"prompt\": \"Line 4\"}\n";
+  const auto texts = [&](int batch_size) {
+    const Outcome outcome = lookback(
+        fmt::format("generate --model run --prompts - --batch-size {} --max-new-tokens 12 --seed 4", batch_size),
+        prompts);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    std::vector<Json> ids;
+    std::istringstream lines(outcome.out);
+    for (std::string line; std::getline(lines, line);) ids.push_back(parse_json(line, "answers").at("ids"));
+    return ids;
+  };
+  const std::vector<Json> together = texts(12);
+  EXPECT_EQ(together.size(), 12U);
+  EXPECT_EQ(std::set<Json>(together.begin(), together.end()).size(), 12U) << "each has draws of its own";
+  EXPECT_EQ(texts(4), together);
+  EXPECT_EQ(texts(1), together);
+}
+
+TEST_F(ProgramTest, ASessionIsSavedWhereverItsTextGoes) {
+  make_run();
+  const std::string ask = "generate --model run --session talk --prompt 'Line 4' --max-new-tokens 50 --ignore-end-of-text";
+  const Outcome full = lookback(ask + " >/dev/full; exit $?; cat");
+  EXPECT_EQ(full.code, exit_failed);
+  EXPECT_THAT(full.err, HasSubstr("standard output"));
+  const auto first_tokens = [&] {
+    return json_of("generate --model run --session talk --max-new-tokens 0 --json").at("session_tokens").get<int>();
+  };
+  // The prompt and what was drawn before anybody knew.
+  const int after_full = first_tokens();
+  EXPECT_GE(after_full, 7);
+  EXPECT_LT(after_full, 56);
+  const Outcome closed = lookback(ask + " >&-; exit $?; cat");
+  EXPECT_EQ(closed.code, exit_failed);
+  EXPECT_GE(first_tokens(), after_full + 7);
 }
 
 TEST_F(ProgramTest, ScoresAgree) {
