@@ -53,8 +53,7 @@ Json given_settings(const FinetuneFlags& flags) {
 
 // Where the tokenizer is found: with the weights that training goes on from.
 fs::path model_folder_of(const FinetuneFlags& flags, const Json& settings) {
-  fs::path last = fs::path(flags.training.out) / "last";
-  if (flags.training.resume && fs::exists(last)) return last;
+  if (const auto checkpoint = resumed_checkpoint(flags.training)) return *checkpoint;
   return resolve_model_folder(json_field<std::string>(settings["train"], "init", flags.training.config_path()));
 }
 
@@ -137,7 +136,14 @@ TrainingData summary_data(RunConfig& config, const Tokenizer& tokenizer) {
 void run_finetune(const FinetuneFlags& flags) {
   catch_interrupts();
   const Json before = read_run_before(flags.training);
-  const Json settings = overlay(flags.training.resume ? before : new_run_settings(flags), given_settings(flags));
+  Json settings = overlay(flags.training.resume ? before : new_run_settings(flags), given_settings(flags));
+  if (flags.training.resume) {
+    keep_schedule(before, settings);
+    if (!flags.data.empty() && flags.valid.empty()) {
+      Json& data = settings["data"];
+      data["valid"] = moved_validation(data.at("valid"), before.at("data").at("train"), data.at("train"));
+    }
+  }
   const fs::path folder = model_folder_of(flags, settings);
   require(has_tokenizer(folder), "{}: has no tokenizer, with which its training texts would be written",
           folder.string());

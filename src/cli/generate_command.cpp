@@ -1,7 +1,10 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -46,24 +49,24 @@ std::vector<std::int64_t> prompt_from_ids(const std::string& path) {
   return std::move(sequences.front());
 }
 
-std::vector<std::int64_t> prompt_from_text(const std::string& text, const InferenceModel& opened,
-                                           const std::string& model_path) {
+std::vector<std::int64_t> prompt_from_text(const std::string& words, const TextSession& text_before,
+                                           const InferenceModel& opened, const std::string& model_path) {
   require(opened.tokenizer != nullptr, "{}: this model folder has no tokenizer: give token ids with --prompt-ids",
           model_path);
-  const std::vector<std::int32_t> ids = opened.tokenizer->encode(text);
-  return {ids.begin(), ids.end()};
+  return encode_behind(text_before, words, *opened.tokenizer);
 }
 
 // Nothing when no prompt is given.
-std::vector<std::int64_t> read_prompt(const GenerateFlags& flags, const InferenceModel& opened) {
+std::vector<std::int64_t> read_prompt(const GenerateFlags& flags, const TextSession& text_before,
+                                      const InferenceModel& opened) {
   if (!flags.prompt_ids.empty()) {
     std::vector<std::int64_t> ids = prompt_from_ids(flags.prompt_ids);
     check_token_ids(ids, opened.model->config(), input_name(flags.prompt_ids));
     return ids;
   }
   if (!flags.prompt_given && flags.prompt_file.empty()) return {};
-  const std::string text = flags.prompt_given ? flags.prompt : read_file_or_stdin(flags.prompt_file);
-  return prompt_from_text(text, opened, flags.inference.model);
+  const std::string words = flags.prompt_given ? flags.prompt : read_file_or_stdin(flags.prompt_file);
+  return prompt_from_text(words, text_before, opened, flags.inference.model);
 }
 
 // {"prompt": "..."} or {"ids": [...]} a line.
@@ -79,7 +82,7 @@ std::vector<std::vector<std::int64_t>> read_prompts(const GenerateFlags& flags, 
       prompts.push_back(json_field<std::vector<std::int64_t>>(value, "ids", source));
     } else {
       prompts.push_back(
-          prompt_from_text(json_field<std::string>(value, "prompt", source), opened, flags.inference.model));
+          prompt_from_text(json_field<std::string>(value, "prompt", source), {}, opened, flags.inference.model));
     }
     require(!prompts.back().empty(), "{}: the prompt is empty: give at least one token to start from", source);
     check_token_ids(prompts.back(), opened.model->config(), source);
@@ -89,8 +92,24 @@ std::vector<std::vector<std::int64_t>> read_prompts(const GenerateFlags& flags, 
 }
 
 void print_now(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  require(written, "cannot write to standard output: {}", std::strerror(errno));
+}
+
+// Has `listener` show new text on standard output as it comes. When that fails, the text ends there as by Ctrl-C, and
+// what went wrong is kept in `failure` until the session is saved.
+void show_as_it_comes(bool with_text, std::exception_ptr& failure, GenerateListener& listener) {
+  const auto show = [&failure](std::string_view text) {
+    if (failure) return;
+    try {
+      print_now(text);
+    } catch (const Error&) {
+      failure = std::current_exception();
+    }
+  };
+  if (with_text) listener.on_text = show;
+  if (!with_text) listener.on_token = [show](std::int64_t id) { show(fmt::format("{} ", id)); };
+  listener.stop_asked = [&failure] { return interrupted() || failure; };
 }
 
 SessionOwner owner_of(const InferenceModel& opened) {
@@ -124,7 +143,7 @@ void show_reading(ProgressLine& progress, double read, double total) {
 void run_one(const GenerateFlags& flags, const InferenceModel& opened) {
   OpenedMemories memories;
   TextSession text = open_session(flags, opened, memories);
-  std::vector<std::int64_t> prompt_ids = read_prompt(flags, opened);
+  std::vector<std::int64_t> prompt_ids = read_prompt(flags, text, opened);
   if (text.ids.empty() && prompt_ids.empty()) {
     prompt_ids = {opened.tokenizer->end_of_text_id()};
   }
@@ -137,12 +156,13 @@ void run_one(const GenerateFlags& flags, const InferenceModel& opened) {
     show_reading(progress, static_cast<double>(num_read), num_unread);
   };
   const bool with_text = opened.tokenizer != nullptr;
-  if (!flags.json && with_text) listener.on_text = print_now;
-  if (!flags.json && !with_text) listener.on_token = [](std::int64_t id) { print_now(fmt::format("{} ", id)); };
+  std::exception_ptr failure;
+  if (!flags.json) show_as_it_comes(with_text, failure, listener);
 
   const GenerateResult result =
       generate(*opened.model, opened.tokenizer.get(), text, prompt_ids, flags.config, listener);
   if (!flags.session.empty()) save_session(flags.session, text, owner_of(opened), memories.paths);
+  if (failure) std::rethrow_exception(failure);
   Json explanation;
   if (flags.config.explain) explanation = explain(result, memories.stored, text.ids, opened);
   if (flags.json) {
@@ -171,13 +191,15 @@ void run_batches(const GenerateFlags& flags, const InferenceModel& opened) {
   ProgressLine progress(flags.quiet);
   GenerateListener listener;
   listener.stop_asked = interrupted;
+  GenerateConfig config = flags.config;
   const auto total = static_cast<double>(prompts.size());
   for (std::size_t first = 0; first < prompts.size();) {
     const auto end = std::min(prompts.size(), first + static_cast<std::size_t>(flags.batch_size));
     const std::vector<std::vector<std::int64_t>> batch(prompts.begin() + static_cast<std::ptrdiff_t>(first),
                                                        prompts.begin() + static_cast<std::ptrdiff_t>(end));
+    config.stream = first;  // line i draws from stream i, whatever the batches
     const std::vector<GenerateResult> results =
-        generate_batch(*opened.model, opened.tokenizer.get(), batch, memories.searched, flags.config, listener);
+        generate_batch(*opened.model, opened.tokenizer.get(), batch, memories.searched, config, listener);
     for (std::size_t i = 0; i < results.size(); ++i) {
       Json json = {{"index", first + i}};
       json.update(to_json(results[i], opened.tokenizer != nullptr));

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "core/progress.h"
+#include "generate/token_ids.h"
 #include "text/utf8_stream.h"
 
 namespace lookback {
@@ -16,7 +17,7 @@ Json rate(double count, double seconds) { return count > 0 && seconds > 0 ? Json
 std::string text_of(std::span<const std::int64_t> ids, const Tokenizer* tokenizer) {
   if (tokenizer == nullptr) return fmt::format("{}", fmt::join(ids, " "));
   std::string bytes;
-  for (const std::int64_t id : ids) tokenizer->decode(static_cast<std::int32_t>(id), bytes);
+  for (const std::int64_t id : ids) decode_any(*tokenizer, id, bytes);
   Utf8Stream characters;
   return characters.push(bytes) + characters.flush();
 }

@@ -39,7 +39,7 @@ struct ScoreInput {
 
 std::string token_text(const Tokenizer* tokenizer, std::int64_t id) {
   std::string text;
-  if (tokenizer != nullptr && id < tokenizer->vocab_size()) tokenizer->decode(static_cast<std::int32_t>(id), text);
+  if (tokenizer != nullptr) decode_any(*tokenizer, id, text);
   return text;
 }
 

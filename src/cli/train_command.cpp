@@ -23,11 +23,21 @@ struct OpenedData {
   std::unique_ptr<Tokenizer> tokenizer;
 };
 
-OpenedData open_data(Json& merged) {
+// before: the configuration of the run that goes on, empty for a new one. moved: --data says anew where the data lies.
+OpenedData open_data(Json& merged, const Json& before, bool moved) {
   const std::string given = json_field_or<std::string>(merged["data"], "train", "", "[data]");
   require(!given.empty(), "no data: give --data DIR (a folder of `lookback prepare`)");
-  const DataFolders folders = find_data_folders(given);
-  const std::string valid = json_field_or<std::string>(merged["data"], "valid", "", "[data]");
+  require(before.empty() || fs::exists(given), "{}: the run's data is not there; if it has moved, give --data DIR",
+          given);
+  DataFolders folders = find_data_folders(given);
+  std::string valid = json_field_or<std::string>(merged["data"], "valid", "", "[data]");
+  if (!before.empty()) {
+    folders.valid.clear();  // a run that began without validation goes on without
+    const auto data_before = json_field_or<std::string>(before["data"], "train", "", "[data]");
+    if (moved) valid = moved_validation(valid, data_before, fs::absolute(folders.train).lexically_normal().string());
+    require(valid.empty() || fs::exists(valid), "{}: the run's validation data is not there; if it has moved, give "
+            "--valid DIR", valid);
+  }
   OpenedData data;
   data.train = std::make_shared<TokenDataset>(folders.train);
   merged["data"]["train"] = fs::absolute(folders.train).lexically_normal().string();
@@ -47,10 +57,13 @@ void run_train(const TrainingFlags& flags) {
   const Json before = read_run_before(flags);
   require(flags.resume || !flags.run->config_path.empty(),
           "give --config FILE, or --resume to go on with a run in --out");
-  Json merged = overlay(before, flags.run->given());
+  const Json given = flags.run->given();
+  Json merged = overlay(before, given);
   require(!merged.contains("finetune"), "{}: has a section [finetune], which is of `lookback finetune`",
           flags.run->source());
-  const OpenedData data = open_data(merged);
+  if (flags.resume) keep_schedule(before, merged);
+  const OpenedData data =
+      open_data(merged, before, given["data"].contains("train") && !given["data"].contains("valid"));
   const std::string source = flags.run->config_path.empty() && flags.resume ? flags.config_path() : flags.run->source();
   RunConfig config = parse_run_config(merged, source, VocabularyHint{data.train->manifest().vocab_size});
   settle_data(config, data.train->manifest().tokenizer_fingerprint, data.train->num_tokens());

@@ -18,6 +18,7 @@
 #include "models/model_folder.h"
 #include "train/flops.h"
 #include "train/machine_peak.h"
+#include "train/run_folder.h"
 #include "train/toml.h"
 #include "train/trainer.h"
 #include "train/validation.h"
@@ -81,6 +82,11 @@ void begin_weights(const RunConfig& config, Model& model) {
 void add_training_flags(CLI::App& command, TrainingFlags& flags) {
   command.add_option("--out", flags.out, "Run folder: configuration, metrics, checkpoints")->required();
   command.add_flag("--resume", flags.resume, "Go on with the run in --out, exactly as if it had not stopped");
+  command
+      .add_option("--from-step", flags.from_step,
+                  "With --resume: from the checkpoint of this step instead of the last; later ones are set aside")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
   command.add_flag("--json", flags.json, "No live line; the last line on standard output is a JSON summary");
   command.add_flag("--quiet", flags.quiet, "No live line, no summary");
 }
@@ -91,6 +97,7 @@ Json read_run_before(const TrainingFlags& flags) {
           flags.out);
   require(flags.resume || !exists,
           "{}: already holds a training run; go on with it (--resume) or choose another folder", flags.out);
+  require(flags.resume || flags.from_step < 0, "--from-step {}: is for --resume", flags.from_step);
   if (!flags.resume) return Json::object();
   Json before = read_toml_file(flags.config_path());
   const std::string made_by = before.contains("finetune") ? "finetune" : "train";
@@ -109,6 +116,20 @@ void settle_data(RunConfig& config, const std::string& tokenizer_fingerprint, st
   if (config.threads == 0) config.threads = at::get_num_threads();
 }
 
+std::optional<fs::path> resumed_checkpoint(const TrainingFlags& flags) {
+  if (!flags.resume) return std::nullopt;
+  if (flags.from_step >= 0) return checkpoint_path(flags.out, flags.from_step);
+  const fs::path last = fs::path(flags.out) / "last";
+  if (!fs::is_symlink(last)) return std::nullopt;
+  return last;
+}
+
+std::string moved_validation(const std::string& valid, const std::string& data_before, const std::string& data_now) {
+  if (valid.empty() || data_before.empty()) return valid;
+  const fs::path moved = (fs::path(data_now) / fs::path(valid).lexically_relative(data_before)).lexically_normal();
+  return fs::exists(moved) ? moved.string() : valid;
+}
+
 void check_same_course(const Json& before, const RunConfig& config, const TrainingFlags& flags) {
   if (!flags.resume) return;
   const auto changed = altering_differences(before, to_json(config));
@@ -123,12 +144,12 @@ void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingD
   const at::Device device = parse_device(config.device);
   const std::unique_ptr<Model> model = make_model(config.model, device, config.train.seed);
   // A run that has a checkpoint needs the weights that it began with no more.
-  const bool has_begun = flags.resume && fs::exists(fs::path(flags.out) / "last");
-  if (!has_begun) begin_weights(config, *model);
+  if (!resumed_checkpoint(flags)) begin_weights(config, *model);
 
   TrainIo io;
   io.run_folder = flags.out;
   io.resume = flags.resume;
+  if (flags.from_step >= 0) io.from_step = flags.from_step;
   io.tokenizer = &data.tokenizer;
   io.quiet = flags.quiet || flags.json;
   if (!data.validation.empty()) {
@@ -137,6 +158,10 @@ void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingD
   fs::create_directories(flags.out);
   write_file_atomic(flags.config_path(), dump_toml(to_json(config)));
   io.machine_peak_flops = measure_machine_peak(device, config.train.dtype);
+  if (!io.quiet && config.train.schedule_steps > 0 && config.train.schedule_steps < config.train.steps) {
+    fmt::print(stderr, "the learning rate falls over {} steps; from there to step {} it stays at {:g}\n",
+               config.train.schedule_steps, config.train.steps, config.train.min_lr);
+  }
   if (!io.quiet) {
     fmt::print(stderr, "{}: {} parameters, {} text tokens, {} threads, matrix-multiply peak {:.0f} GFLOP/s\n",
                config.model.kind, format_count(static_cast<double>(count_parameters(config.model))),

@@ -5,7 +5,9 @@
 #include <CLI/CLI.hpp>
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,7 @@ struct TrainingFlags {
   std::shared_ptr<RunConfigFlags> run;
   std::string out;
   bool resume = false;
+  std::int64_t from_step = -1;  // of a checkpoint to resume from; -1: the last
   bool json = false;
   bool quiet = false;
 
@@ -37,6 +40,13 @@ Json read_run_before(const TrainingFlags& flags);
 
 // Checks what the configuration expects of the data, and writes down what it is.
 void settle_data(RunConfig& config, const std::string& tokenizer_fingerprint, std::int64_t num_tokens);
+
+// Where the run that --resume goes on with has its tokenizer and weights; nothing when it has saved nothing yet.
+std::optional<std::filesystem::path> resumed_checkpoint(const TrainingFlags& flags);
+
+// The validation data of a run whose data has moved from `data_before` to `data_now`, when nothing says where it lies
+// now: at the same place beside the data if it is there, else where it was. Empty stays empty.
+std::string moved_validation(const std::string& valid, const std::string& data_before, const std::string& data_now);
 
 // Throws Error naming the settings that would alter the course of the run that --resume goes on with.
 void check_same_course(const Json& before, const RunConfig& config, const TrainingFlags& flags);

@@ -1,6 +1,7 @@
 #include "generate/continuation.h"
 
 #include <limits>
+#include <set>
 #include <utility>
 
 namespace lookback {
@@ -82,11 +83,13 @@ void Continuation::take(std::span<float> logits) {
 }
 
 std::vector<std::int64_t> forbidden_ids(const ModelConfig& config, const Tokenizer* tokenizer) {
-  const std::int64_t num_tokens = tokenizer == nullptr ? config.vocab_size : tokenizer->vocab_size();
-  std::vector<std::int64_t> ids;
-  if (config.has_landmarks() && config.landmark_id < num_tokens) ids.push_back(config.landmark_id);
-  for (std::int64_t id = num_tokens; id < config.vocab_size; ++id) ids.push_back(id);
-  return ids;
+  std::set<std::int64_t> ids;
+  if (config.has_landmarks()) ids.insert(config.landmark_id);
+  if (tokenizer != nullptr) {
+    for (const std::int32_t id : tokenizer->unused_ids()) ids.insert(id);
+    for (std::int64_t id = tokenizer->vocab_size(); id < config.vocab_size; ++id) ids.insert(id);
+  }
+  return {ids.begin(), ids.end()};
 }
 
 }  // namespace lookback

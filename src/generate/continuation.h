@@ -83,8 +83,8 @@ class Continuation {
   StopReason stop_reason_ = StopReason::max_new_tokens;
 };
 
-// Ids that must never be sampled: a DRT's landmark, and rows of the embedding that no token of the tokenizer
-// (nullptr: none) has.
+// Ids that must never be sampled, in order: the landmark of a model that has one, and rows of the embedding that no
+// token of the tokenizer (nullptr: none) has, be they holes in its vocabulary or behind it.
 std::vector<std::int64_t> forbidden_ids(const ModelConfig& config, const Tokenizer* tokenizer);
 
 }  // namespace lookback

@@ -141,7 +141,7 @@ GenerateResult generate(Model& model, const Tokenizer* tokenizer, TextSession& t
   } else {
     std::vector<Running> running;
     running.push_back({Continuation(model.config(), tokenizer, text.ids, config.stop, config.sampling,
-                                    Random(config.seed), listener.on_token, listener.on_text),
+                                    Random(config.seed, config.stream), listener.on_token, listener.on_text),
                        {}});
     decode(model, *text.session, hidden, running, text.memories, config.explain, listener);
     result = finish(running.front());
@@ -181,7 +181,7 @@ std::vector<GenerateResult> generate_batch(Model& model, const Tokenizer* tokeni
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     std::ranges::copy(prompts[i], ids[static_cast<std::int64_t>(i)].mutable_data_ptr<std::int64_t>());
     running.push_back({Continuation(model.config(), tokenizer, prompts[i], config.stop, config.sampling,
-                                    Random(config.seed, i), {}, {}),
+                                    Random(config.seed, config.stream + i), {}, {}),
                        {}});
   }
   const auto session = model.new_session(count, config.dtype);

@@ -23,6 +23,7 @@ struct GenerateConfig {
   SamplingConfig sampling;
   StopRules stop;
   std::uint64_t seed = 0;
+  std::uint64_t stream = 0;            // of the seed's streams of draws: the first one taken
   std::int64_t num_beams = 1;          // more: beam search (generate/beam_search.h), which draws nothing
   double length_penalty = 1;           // of beam search
   std::int64_t segment_tokens = 4096;  // of the prompt read in one step; bounds the memory of reading
@@ -90,8 +91,9 @@ GenerateResult generate(Model& model, const Tokenizer* tokenizer, const std::vec
                         const GenerateConfig& config, const GenerateListener& listener = {});
 
 // Continues several prompts side by side, whatever their lengths; those that end early leave. Prompt i gets what it
-// gets by itself with the seed's i-th stream of draws (greedy: what it gets by itself). Of the listener,
-// on_prompt_read (of the longest) and stop_asked are asked.
+// gets by itself with the stream of draws config.stream + i (greedy: what it gets by itself), so that a caller who
+// numbers all its prompts may cut them into batches as it likes. Of the listener, on_prompt_read (of the longest) and
+// stop_asked are asked.
 std::vector<GenerateResult> generate_batch(Model& model, const Tokenizer* tokenizer,
                                            const std::vector<std::vector<std::int64_t>>& prompts,
                                            const std::vector<SearchedArchive>& memories, const GenerateConfig& config,

@@ -12,6 +12,16 @@ TextSession new_text_session(Model& model, at::ScalarType dtype, const std::vect
   return text;
 }
 
+std::vector<std::int64_t> encode_behind(const TextSession& text, std::string_view words, const Tokenizer& tokenizer) {
+  std::vector<std::int32_t> ids;
+  if (text.ids.empty() || text.ids.back() == tokenizer.end_of_text_id()) {
+    tokenizer.encode(words, ids);
+  } else {
+    tokenizer.encode_continuation(words, ids);
+  }
+  return {ids.begin(), ids.end()};
+}
+
 at::Tensor read_text(TextSession& text, const std::vector<std::int64_t>& new_ids, at::Device device,
                      const PrefillOptions& options) {
   text.ids.insert(text.ids.end(), new_ids.begin(), new_ids.end());

@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "models/model.h"
+#include "text/tokenizer.h"
 
 namespace lookback {
 
@@ -20,6 +22,10 @@ struct TextSession {
 
 // An empty text. Throws Error when the model takes no memories.
 TextSession new_text_session(Model& model, at::ScalarType dtype, const std::vector<SearchedArchive>& memories);
+
+// The ids of `words` behind the text: its continuation, nothing put between, or a text of its own where there is none
+// before it or where that has ended (by an end-of-text token).
+std::vector<std::int64_t> encode_behind(const TextSession& text, std::string_view words, const Tokenizer& tokenizer);
 
 // Appends new_ids to the text and has the session read all that it has not read. Returns the hidden states of the last
 // token [1, 1, d]. Throws Error when the text is empty, and as Session::prefill does.

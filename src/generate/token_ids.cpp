@@ -48,6 +48,10 @@ std::vector<std::vector<std::int64_t>> parse_token_ids(const Json& value, const 
   return sequences;
 }
 
+void decode_any(const Tokenizer& tokenizer, std::int64_t id, std::string& text) {
+  if (id >= 0 && id < tokenizer.vocab_size()) tokenizer.decode(static_cast<std::int32_t>(id), text);
+}
+
 std::string read_file_or_stdin(const std::string& path) {
   if (path != "-") return read_file(path);
   return {std::istreambuf_iterator<char>(std::cin), {}};

@@ -9,6 +9,7 @@
 #include "core/json.h"
 #include "models/fixed_retriever.h"
 #include "models/torch_checkpoint.h"
+#include "models/weight_parts.h"
 #include "nn/safetensors.h"
 
 namespace lookback {
@@ -17,6 +18,8 @@ namespace {
 constexpr const char* config_name = "config.json";
 constexpr const char* weights_name = "model.safetensors";
 constexpr const char* published_weights_name = "model.bin";
+constexpr const char* weights_index_name = "model.safetensors.index.json";
+constexpr const char* pickled_index_name = "pytorch_model.bin.index.json";
 constexpr const char* embedding_name = "model.embed_tokens.weight";
 constexpr const char* output_layer_name = "lm_head.weight";
 
@@ -24,15 +27,16 @@ constexpr const char* output_layer_name = "lm_head.weight";
 bool is_slope_buffer(const std::string& name) { return name.ends_with(".self_attn.m"); }
 
 NamedTensors read_weights(const std::filesystem::path& folder, std::string& source) {
-  if (std::filesystem::exists(folder / weights_name)) {
-    source = (folder / weights_name).string();
-    return read_safetensors(folder / weights_name);
-  }
-  source = (folder / published_weights_name).string();
-  if (std::filesystem::exists(folder / published_weights_name)) {
-    return read_torch_checkpoint(folder / published_weights_name);
-  }
-  fail("{}: holds neither {} nor {}", folder.string(), weights_name, published_weights_name);
+  const auto is_there = [&](const char* name) {
+    source = (folder / name).string();
+    return std::filesystem::exists(folder / name);
+  };
+  if (is_there(weights_name)) return read_safetensors(source);
+  if (is_there(weights_index_name)) return read_weight_parts(source, read_safetensors);
+  if (is_there(published_weights_name)) return read_torch_checkpoint(source);
+  if (is_there(pickled_index_name)) return read_weight_parts(source, read_torch_checkpoint);
+  fail("{}: holds neither {} nor {}, nor parts ({}, {})", folder.string(), weights_name, published_weights_name,
+       weights_index_name, pickled_index_name);
 }
 
 // Everything that is wrong at once, so that one look tells how the two differ.

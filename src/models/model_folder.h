@@ -1,5 +1,5 @@
-// A model on disk: a folder with config.json, model.safetensors (or a published model.bin) and, when it has
-// one, its tokenizer.
+// A model on disk: a folder with config.json, model.safetensors (or a published model.bin, or an index and parts, see
+// weight_parts.h) and, when it has one, its tokenizer.
 #pragma once
 
 #include <filesystem>

@@ -2,8 +2,11 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/files.h"
+#include "text/utf8.h"
 
 #ifdef LOOKBACK_SENTENCEPIECE
 #include <sentencepiece_model.pb.h>
@@ -18,11 +21,23 @@ namespace lookback {
 namespace {
 
 constexpr std::string_view blank = "\xE2\x96\x81";  // U+2581
+// normalizer_spec { add_dummy_prefix: false } of the model's protocol buffer. What stands later in such a file goes
+// over what stands before.
+constexpr std::string_view without_blank_before = {"\x1A\x02\x18\x00", 4};
+
+void encode_with(const sentencepiece::SentencePieceProcessor& library, std::string_view text,
+                 std::vector<std::int32_t>& ids) {
+  std::vector<int> found;
+  const auto status = library.Encode({text.data(), text.size()}, &found);
+  require(status.ok(), "SentencePiece cannot encode the text: {}", status.error_message());
+  ids.insert(ids.end(), found.begin(), found.end());
+}
 
 }  // namespace
 
 struct SentencePieceTokenizer::Processor {
   sentencepiece::SentencePieceProcessor library;
+  sentencepiece::SentencePieceProcessor inside;  // the same for texts that others stand before; only where it differs
 };
 
 SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path)
@@ -37,6 +52,10 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path
   fingerprint_ = fmt::format("{:016x}", XXH3_64bits(file_content_.data(), file_content_.size()));
   const std::vector<std::string> pieces = processor_->library.EncodeAsPieces("a");
   puts_blank_before_text_ = !pieces.empty() && std::string_view(pieces[0]).starts_with(blank);
+  if (puts_blank_before_text_) {
+    const auto loaded = processor_->inside.LoadFromSerializedProto(file_content_ + std::string(without_blank_before));
+    require(loaded.ok(), "{}: not a SentencePiece model: {}", path.string(), loaded.error_message());
+  }
   // Not so of a model that strips the blank before a text and puts none there.
   std::vector<std::int32_t> cut = Tokenizer::encode("a");
   encode_continuation(" a", cut);
@@ -64,17 +83,20 @@ std::size_t SentencePieceTokenizer::safe_prefix(std::string_view text) const {
   return 0;
 }
 
+bool SentencePieceTokenizer::drops_first_character(std::string_view text) const {
+  std::vector<std::int32_t> ids;
+  encode(text.substr(0, std::max<std::size_t>(1, utf8_character_size(text))), ids);
+  return ids.empty();
+}
+
 void SentencePieceTokenizer::encode_continuation(std::string_view text, std::vector<std::int32_t>& ids) const {
-  // The library puts the blank itself.
-  if (puts_blank_before_text_ && text.starts_with(' ')) text.remove_prefix(1);
-  encode(text, ids);
+  // Blanks that the model would drop at the beginning of a text are one blank here: the one it puts there itself.
+  const bool from_the_beginning = !puts_blank_before_text_ || text.empty() || drops_first_character(text);
+  encode_with(from_the_beginning ? processor_->library : processor_->inside, text, ids);
 }
 
 void SentencePieceTokenizer::encode(std::string_view text, std::vector<std::int32_t>& ids) const {
-  std::vector<int> found;
-  const auto status = processor_->library.Encode({text.data(), text.size()}, &found);
-  require(status.ok(), "SentencePiece cannot encode the text: {}", status.error_message());
-  ids.insert(ids.end(), found.begin(), found.end());
+  encode_with(processor_->library, text, ids);
 }
 
 void SentencePieceTokenizer::decode(std::int32_t id, std::string& text) const {
@@ -111,6 +133,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path
 void SentencePieceTokenizer::encode(std::string_view, std::vector<std::int32_t>&) const {}
 void SentencePieceTokenizer::decode(std::int32_t, std::string&) const {}
 bool SentencePieceTokenizer::has_piece_over_blank() const { return false; }
+bool SentencePieceTokenizer::drops_first_character(std::string_view) const { return false; }
 std::size_t SentencePieceTokenizer::safe_prefix(std::string_view) const { return 0; }
 void SentencePieceTokenizer::encode_continuation(std::string_view, std::vector<std::int32_t>&) const {}
 std::int32_t SentencePieceTokenizer::vocab_size() const { return 0; }

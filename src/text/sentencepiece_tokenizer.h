@@ -27,13 +27,14 @@ class SentencePieceTokenizer : public Tokenizer {
   // Before a blank between two words of ASCII letters, where no piece of the vocabulary reaches over such a place. (In
   // texts of megabytes a unigram model's own sums lose precision; cut, they are more exact than uncut.)
   std::size_t safe_prefix(std::string_view text) const override;
-  // `text` begins with the blank of a safe_prefix.
   void encode_continuation(std::string_view text, std::vector<std::int32_t>& ids) const override;
   void save(const std::filesystem::path& folder) const override;
 
  private:
   // Whether a piece goes on behind a blank in its midst or ends in one that follows a letter.
   bool has_piece_over_blank() const;
+  // Whether the model drops the first character of `text` at the beginning of a text, as a blank.
+  bool drops_first_character(std::string_view text) const;
 
   struct Processor;
   std::unique_ptr<Processor> processor_;

@@ -32,7 +32,7 @@ void write_checkpoint(const CheckpointParts& parts, const std::filesystem::path&
   write_safetensors(folder / optimizer_name, tensors);
   const TrainProgress& progress = parts.progress;
   Json json = {{"format_version", format_version}, {"step", progress.step},
-               {"tokens", progress.tokens},        {"running_loss", progress.running_loss},
+               {"tokens", progress.tokens},        {"recent_losses", progress.recent_losses},
                {"best_loss", progress.best_loss},  {"best_step", progress.best_step},
                {"validation_loss", nullptr},       {"batch_source", parts.source.state()}};
   if (progress.validation_loss) json["validation_loss"] = *progress.validation_loss;
@@ -49,8 +49,9 @@ void read_checkpoint(const CheckpointParts& parts, const std::filesystem::path& 
   TrainProgress progress;
   progress.step = json_field<std::int64_t>(json, "step", source);
   progress.tokens = json_field<std::int64_t>(json, "tokens", source);
-  // JSON has no NaN or infinity: null stands for the value before the first step.
-  progress.running_loss = json_field_or(json, "running_loss", progress.running_loss, source);
+  // Checkpoints of the first programs had another mean; of them the recent steps are those to come.
+  progress.recent_losses = json_field_or(json, "recent_losses", progress.recent_losses, source);
+  // JSON has no infinity: null stands for the value before the first step.
   progress.best_loss = json_field_or(json, "best_loss", progress.best_loss, source);
   progress.best_step = json_field<std::int64_t>(json, "best_step", source);
   if (json.contains("validation_loss") && !json["validation_loss"].is_null()) {

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <limits>
 #include <optional>
+#include <vector>
 
 #include "core/json.h"
 #include "data/token_batch.h"
@@ -21,7 +22,7 @@ namespace lookback {
 struct TrainProgress {
   std::int64_t step = 0;  // steps done
   std::int64_t tokens = 0;
-  double running_loss = std::numeric_limits<double>::quiet_NaN();  // mean of the training loss, 0.98 old
+  std::vector<double> recent_losses;  // of the last recent_loss_steps steps, the oldest first
   double best_loss = std::numeric_limits<double>::infinity();
   std::int64_t best_step = 0;  // 0: none yet
   std::optional<double> validation_loss;

@@ -35,6 +35,7 @@ Json to_json(const StepMetrics& metrics) {
   Json line = {{"step", metrics.step},
                {"loss", metrics.loss},
                {"perplexity", std::exp(metrics.loss)},
+               {"recent_loss", metrics.recent_loss},
                {"lr", metrics.lr},
                {"gradient_norm", metrics.gradient_norm}};
   if (std::isfinite(metrics.exact_match)) line["exact_match"] = metrics.exact_match;

@@ -20,6 +20,7 @@ template <typename Config, typename Visitor>
 void visit_train_keys(Config& config, Visitor&& visit) {
   auto& train = config.train;
   visit("steps", train.steps);
+  visit("schedule_steps", train.schedule_steps);
   visit("batch_size", config.batch_size);
   visit("context_length", config.context_length);
   visit("lr", train.lr);
@@ -211,6 +212,14 @@ ModelConfig parse_model(Json section, const std::string& source, std::optional<V
   return config;
 }
 
+// Of a run's complete object: how many steps it has, and over how many its learning rate falls.
+std::int64_t steps_of(const Json& run) { return json_field<std::int64_t>(run.at("train"), "steps", "[train]"); }
+
+std::int64_t schedule_of(const Json& run) {
+  const auto given = json_field_or<std::int64_t>(run.at("train"), "schedule_steps", 0, "[train]");
+  return given > 0 ? given : steps_of(run);
+}
+
 Json section_of(const Json& value, const char* name) { return value.contains(name) ? value[name] : Json::object(); }
 
 }  // namespace
@@ -255,6 +264,10 @@ Json overlay(const Json& base, const Json& changes) {
   return result;
 }
 
+void keep_schedule(const Json& before, Json& after) {
+  if (steps_of(after) > steps_of(before)) after["train"]["schedule_steps"] = schedule_of(before);
+}
+
 std::vector<std::string> altering_differences(const Json& before, const Json& after) {
   static const std::set<std::string> harmless = {"train.validate_every",
                                                  "train.validation_windows",
@@ -269,11 +282,13 @@ std::vector<std::string> altering_differences(const Json& before, const Json& af
     return kind(a.get<std::string>()) == kind(b.get<std::string>());
   };
   // Keys that there were not yet when a run began.
-  static const std::map<std::string, Json> younger = {{"train.retriever_embeddings", ""}};
+  static const std::map<std::string, Json> younger = {{"train.retriever_embeddings", ""}, {"train.schedule_steps", 0}};
+  const bool is_longer = steps_of(after) > steps_of(before) && schedule_of(after) == schedule_of(before);
   std::vector<std::string> names;
   for (const auto& [section, keys] : after.items()) {
     for (const auto& [key, value] : keys.items()) {
       const std::string name = fmt::format("{}.{}", section, key);
+      if (is_longer && (name == "train.steps" || name == "train.schedule_steps")) continue;
       const auto default_value = younger.find(name);
       const bool there = before.contains(section) && before[section].contains(key);
       const bool same = there ? same_value(name, before[section][key], value)

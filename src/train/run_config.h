@@ -63,8 +63,13 @@ Json to_json(const RunConfig& config);
 // Puts the keys of `changes` (sections of keys) over those of `base`.
 Json overlay(const Json& base, const Json& changes);
 
+// Of a run that goes on and may have been given more steps than it had: its learning rate falls over as many as before,
+// and stays at min_lr for the rest. So all steps that it would have done are as they would have been.
+void keep_schedule(const Json& before, Json& after);
+
 // Which keys ("train.lr") differ between two complete objects in a way that alters the course of the run: all but those
-// that say only how often to save, validate and report, where the data lies, and which of several cards to use.
+// that say only how often to save, validate and report, where the data lies, and which of several cards to use, and
+// more steps under the same schedule (keep_schedule).
 std::vector<std::string> altering_differences(const Json& before, const Json& after);
 
 }  // namespace lookback

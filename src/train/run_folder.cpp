@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -40,6 +41,10 @@ std::map<std::int64_t, fs::path> list_checkpoints(const fs::path& run) {
 
 }  // namespace
 
+fs::path checkpoint_path(const fs::path& run, std::int64_t step) {
+  return run / checkpoints_name / checkpoint_name(step);
+}
+
 RunFolder::RunFolder(const fs::path& path) : path_(path) {
   std::error_code error;
   fs::create_directories(path / checkpoints_name, error);
@@ -56,10 +61,6 @@ RunFolder::RunFolder(const fs::path& path) : path_(path) {
 
 RunFolder::~RunFolder() { ::close(lock_); }
 
-fs::path RunFolder::checkpoint_path(std::int64_t step) const {
-  return path_ / checkpoints_name / checkpoint_name(step);
-}
-
 std::optional<fs::path> RunFolder::last_checkpoint() const {
   std::error_code error;
   const fs::path target = fs::read_symlink(path_ / "last", error);
@@ -69,7 +70,30 @@ std::optional<fs::path> RunFolder::last_checkpoint() const {
   return folder;
 }
 
-bool RunFolder::has_checkpoints() const { return !list_checkpoints(path_).empty(); }
+fs::path RunFolder::checkpoint(std::int64_t step) const {
+  const fs::path folder = checkpoint_path(path_, step);
+  require(fs::is_directory(folder), "{}: has no checkpoint of step {}; it has those of {}", path_.string(), step,
+          fmt::join(checkpoint_steps(), ", "));
+  return folder;
+}
+
+std::vector<std::int64_t> RunFolder::checkpoint_steps() const {
+  std::vector<std::int64_t> steps;
+  for (const auto& [step, folder] : list_checkpoints(path_)) steps.push_back(step);
+  return steps;
+}
+
+void RunFolder::set_aside(std::int64_t step) {
+  point("last", step);
+  for (const auto& [other, folder] : list_checkpoints(path_)) {
+    if (other <= step) continue;
+    const fs::path aside = folder.parent_path() / ("aside-" + folder.filename().string());
+    fs::remove_all(aside);
+    fs::rename(folder, aside);
+  }
+  // The best may have been one of them; recover() gives it the one before.
+  if (!fs::exists(path_ / "best")) fs::remove(path_ / "best");
+}
 
 void RunFolder::recover(std::int64_t last_step, std::int64_t best_step) {
   for (const fs::directory_entry& entry : fs::directory_iterator(path_ / checkpoints_name)) {
@@ -83,7 +107,7 @@ void RunFolder::recover(std::int64_t last_step, std::int64_t best_step) {
   for (const auto& [step, folder] : list_checkpoints(path_)) {
     if (step > last_step) remove_checkpoint(folder);
   }
-  if (best_step > 0 && fs::exists(checkpoint_path(best_step))) point("best", best_step);
+  if (best_step > 0 && fs::exists(checkpoint_path(path_, best_step))) point("best", best_step);
 }
 
 void RunFolder::point(const char* name, std::int64_t step) const {
@@ -108,7 +132,7 @@ void RunFolder::remove_checkpoint(const fs::path& folder) const {
 
 fs::path RunFolder::save(std::int64_t step, std::int64_t best_step, std::int64_t keep,
                          const std::function<void(const fs::path&)>& fill) {
-  const fs::path target = checkpoint_path(step);
+  const fs::path target = checkpoint_path(path_, step);
   if (!fs::exists(target)) {
     const fs::path unfinished = target.parent_path() / (".unfinished-" + target.filename().string());
     try {

@@ -7,8 +7,9 @@
 
 namespace lookback {
 
-// The rate of optimizer step `step` (0, 1, ...): linear warmup times a cosine from lr to min_lr over all steps,
-// min(1, (step + 1) / warmup_steps) * (min_lr + (lr - min_lr) (1 + cos(pi step / steps)) / 2).
+// The rate of optimizer step `step` (0, 1, ...): linear warmup times a cosine from lr to min_lr over the
+// schedule's n steps (all, unless the run was given more later), then min_lr:
+// min(1, (step + 1) / warmup_steps) * (min_lr + (lr - min_lr) (1 + cos(pi min(1, step / n))) / 2).
 double learning_rate(const TrainConfig& config, std::int64_t step);
 
 }  // namespace lookback

@@ -18,6 +18,7 @@ void check_train_config(const TrainConfig& config, const std::string& source) {
     require(value >= 0 && value < 1, "{}: {} must be in [0, 1), found {}", source, key, value);
   };
   at_least(config.steps, 1, "steps");
+  at_least(config.schedule_steps, 0, "schedule_steps");
   at_least(config.warmup_steps, 0, "warmup_steps");
   at_least(config.grad_accumulation_steps, 1, "grad_accumulation_steps");
   at_least(config.validate_every, 0, "validate_every");

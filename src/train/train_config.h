@@ -12,6 +12,7 @@ struct TrainConfig {
   std::int64_t steps = 1000;  // optimizer steps
 
   // Schedule (see schedule.h).
+  std::int64_t schedule_steps = 0;  // over which lr falls to min_lr, where it stays; 0: over all steps
   double lr = 2e-3;
   double min_lr = 4e-4;
   std::int64_t warmup_steps = 20;

@@ -1,7 +1,9 @@
 #include "train/trainer.h"
 
 #include <cmath>
+#include <limits>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -58,20 +60,54 @@ class Trainer {
 
   void open_run_folder() {
     folder_ = std::make_unique<RunFolder>(io_.run_folder);
-    const auto last = folder_->last_checkpoint();
     require(io_.resume || !folder_->has_checkpoints(),
             "{}: already holds a training run; go on with it (--resume) or choose another folder",
             io_.run_folder.string());
+    const auto last = read_last_checkpoint();
     if (last) {
-      read_checkpoint(parts(), *last);
       last_saved_ = *last;
       require(progress_.step <= config_.steps, "{}: has done {} steps, more than the {} asked for", last->string(),
               progress_.step, config_.steps);
+    }
+    if (io_.from_step) folder_->set_aside(progress_.step);
+    // Of what was best before an earlier step, the checkpoint may be gone: it begins anew.
+    if (progress_.best_step > 0 && !std::filesystem::exists(checkpoint_path(io_.run_folder, progress_.best_step))) {
+      progress_.best_step = 0;
+      progress_.best_loss = std::numeric_limits<double>::infinity();
     }
     folder_->recover(last ? progress_.step : -1, progress_.best_step);
     log_ = std::make_unique<MetricsLog>(io_.run_folder / "metrics.jsonl", progress_.step);
     // From here on there is always something to go on from.
     if (!last) save();
+  }
+
+  // Reads what the run goes on from, and returns its path; nothing for a run that has saved nothing.
+  std::optional<std::filesystem::path> read_last_checkpoint() {
+    std::optional<std::filesystem::path> last;
+    try {
+      last = io_.from_step ? folder_->checkpoint(*io_.from_step) : folder_->last_checkpoint();
+      if (last) read_checkpoint(parts(), *last);
+    } catch (const Error& error) {
+      const auto whole = newest_whole_checkpoint();
+      fail("{}\n  {}", error.what(),
+           whole ? fmt::format("the newest checkpoint that is whole is that of step {}: go on from it with --resume "
+                               "--from-step {} (later ones are set aside)",
+                               *whole, *whole)
+                 : "no checkpoint of this run is whole: begin a new one");
+    }
+    return last;
+  }
+
+  std::optional<std::int64_t> newest_whole_checkpoint() {
+    const std::vector<std::int64_t> steps = folder_->checkpoint_steps();
+    for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+      try {
+        read_checkpoint(parts(), checkpoint_path(io_.run_folder, *step));
+        return *step;
+      } catch (const Error&) {  // not this one
+      }
+    }
+    return std::nullopt;
   }
 
   StepMetrics take_step() {
@@ -102,9 +138,10 @@ class Trainer {
     source_.observe(loss.exact_match);
     ++progress_.step;
     progress_.tokens += loss.tokens;
-    progress_.running_loss = std::isnan(progress_.running_loss)
-                                 ? loss.loss
-                                 : running_decay * progress_.running_loss + (1 - running_decay) * loss.loss;
+    std::vector<double>& recent = progress_.recent_losses;
+    if (recent.size() == recent_loss_steps) recent.erase(recent.begin());
+    recent.push_back(loss.loss);
+    metrics.recent_loss = recent_loss();
 
     const double seconds = seconds_since(start);
     step_seconds_ += seconds;
@@ -116,9 +153,9 @@ class Trainer {
     return metrics;
   }
 
-  // Whether the model is now the best so far, by validation loss or, without one, the running training loss.
+  // Whether the model is now the best so far, by validation loss or, without one, the recent training loss.
   bool validate_if_due(StepMetrics& metrics) {
-    double loss = progress_.running_loss;
+    double loss = metrics.recent_loss;
     if (io_.validate) {
       if (!due(config_.validate_every)) return false;
       const ValidationResult result = io_.validate();
@@ -132,6 +169,12 @@ class Trainer {
     progress_.best_loss = loss;
     progress_.best_step = progress_.step;
     return true;
+  }
+
+  double recent_loss() const {
+    const std::vector<double>& recent = progress_.recent_losses;
+    if (recent.empty()) return std::numeric_limits<double>::quiet_NaN();
+    return std::accumulate(recent.begin(), recent.end(), 0.0) / static_cast<double>(recent.size());
   }
 
   void save() {
@@ -156,7 +199,7 @@ class Trainer {
     const std::string eta = eta_text(static_cast<double>(progress_.step - first_step_),
                                      static_cast<double>(config_.steps - first_step_), line_.elapsed_seconds());
     std::string text = fmt::format("step {}/{}  ETA {}  loss {:.4f}  ppl {:.4g}  lr {:.2e}  {} tok/s", metrics.step,
-                                   config_.steps, eta, progress_.running_loss, std::exp(progress_.running_loss),
+                                   config_.steps, eta, metrics.recent_loss, std::exp(metrics.recent_loss),
                                    metrics.lr, format_count(step_tokens_ / step_seconds_));
     if (io_.machine_peak_flops > 0) text += fmt::format("  {:.0f}% peak", 100 * peak_fraction());
     if (std::isfinite(metrics.exact_match)) text += fmt::format("  exact {:.0f}%", 100 * metrics.exact_match);
@@ -173,7 +216,7 @@ class Trainer {
     TrainResult result;
     result.steps = progress_.step;
     result.interrupted = interrupted_;
-    result.loss = progress_.running_loss;
+    result.loss = recent_loss();
     if (progress_.best_step > 0) result.best_loss = progress_.best_loss;
     result.best_step = progress_.best_step;
     result.validation_loss = progress_.validation_loss;
@@ -183,8 +226,6 @@ class Trainer {
     result.peak_fraction = peak_fraction();
     return result;
   }
-
-  static constexpr double running_decay = 0.98;
 
   Model& model_;
   BatchSource& source_;

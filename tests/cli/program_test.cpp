@@ -9,6 +9,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
+#include <sstream>
 #include <string>
 
 #include "core/files.h"
@@ -100,11 +102,13 @@ class ProgramTest : public testing::Test {
   }
   static void TearDownTestSuite() { fs::remove_all(folder); }
 
-  // Runs `lookback <arguments>` in the test's folder.
-  static Outcome lookback(const std::string& arguments, const std::string& input = "") {
+  // Runs `lookback <arguments>` in the test's folder, its standard output going to `output`.
+  static Outcome lookback(const std::string& arguments, const std::string& input = "",
+                          const std::string& output = "out") {
     write_file_atomic(folder / "in", input);
     const int status = std::system(  // NOLINT(bugprone-command-processor): as users start it
-        fmt::format("cd '{}' && '{}/lookback' {} <in >out 2>err", folder.string(), LOOKBACK_BINARY_DIR, arguments)
+        fmt::format("cd '{}' && '{}/lookback' {} <in >{} 2>err", folder.string(), LOOKBACK_BINARY_DIR, arguments,
+                    output)
             .c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(folder / "out"), read_file(folder / "err")};
   }
@@ -211,6 +215,45 @@ TEST_F(ProgramTest, ReadsAMemoryAndAsksIt) {
   EXPECT_THAT(missing.err, HasSubstr("holds no document \"texts/short.md\""));
 }
 
+TEST_F(ProgramTest, BatchesDoNotDecideWhatAPromptGets) {
+  make_run();
+  std::string prompts;
+  for (int i = 0; i < 12; ++i) prompts += i % 3 == 2 ? "{\"prompt\": \"Another line\"}\n\n" : "{\"prompt\": \"Line 4\"}\n";
+  const auto texts = [&](int batch_size) {
+    const Outcome outcome = lookback(
+        fmt::format("generate --model run --prompts - --batch-size {} --max-new-tokens 12 --seed 4", batch_size),
+        prompts);
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    std::vector<Json> ids;
+    std::istringstream lines(outcome.out);
+    for (std::string line; std::getline(lines, line);) ids.push_back(parse_json(line, "answers").at("ids"));
+    return ids;
+  };
+  const std::vector<Json> together = texts(12);
+  EXPECT_EQ(together.size(), 12U);
+  EXPECT_EQ(std::set<Json>(together.begin(), together.end()).size(), 12U) << "each has draws of its own";
+  EXPECT_EQ(texts(4), together);
+  EXPECT_EQ(texts(1), together);
+}
+
+TEST_F(ProgramTest, ASessionIsSavedWhereverItsTextGoes) {
+  make_run();
+  const std::string ask = "generate --model run --session talk --prompt 'Line 4' --max-new-tokens 50 --ignore-end-of-text";
+  const Outcome full = lookback(ask, "", "/dev/full");
+  EXPECT_EQ(full.code, exit_failed);
+  EXPECT_THAT(full.err, HasSubstr("standard output"));
+  const auto first_tokens = [&] {
+    return json_of("generate --model run --session talk --max-new-tokens 0 --json").at("session_tokens").get<int>();
+  };
+  // The prompt and what was drawn before anybody knew.
+  const int after_full = first_tokens();
+  EXPECT_GE(after_full, 7);
+  EXPECT_LT(after_full, 56);
+  const Outcome closed = lookback(ask, "", "&-");
+  EXPECT_EQ(closed.code, exit_failed);
+  EXPECT_GE(first_tokens(), after_full + 7);
+}
+
 TEST_F(ProgramTest, ScoresAgree) {
   make_run();
   const Json whole = json_of("score --model run --ids ids.json --json").at("logprobs");
@@ -247,6 +290,29 @@ TEST_F(ProgramTest, ComparesModelsAndGoesOn) {
     EXPECT_TRUE(fs::exists(folder / "compare" / report)) << report;
   }
   EXPECT_THAT(lookback(command).out, HasSubstr("training tokens/s"));
+}
+
+TEST_F(ProgramTest, ARunGoesOnForMoreStepsWhenItsDataHasMoved) {
+  ASSERT_EQ(json_of("prepare texts --tokenizer bytes --out moving --valid-fraction 0.5 --json").at("num_inputs"), 2);
+  ASSERT_EQ(json_of("train --config run.toml --data moving --out going --threads 1 --json").at("steps"), 3);
+  fs::rename(folder / "moving", folder / "moved");
+  const Outcome lost = lookback("train --out going --resume");
+  EXPECT_EQ(lost.code, exit_failed);
+  EXPECT_THAT(lost.err, HasSubstr("give --data"));
+  const Json longer = json_of("train --out going --resume --data moved --steps 5 --json");
+  EXPECT_EQ(longer.at("steps"), 5);
+  EXPECT_TRUE(longer.contains("validation_loss"));
+  const std::string config = read_file(folder / "going/config.toml");
+  EXPECT_THAT(config, HasSubstr("moved/valid"));
+  EXPECT_THAT(config, HasSubstr("schedule_steps = 3"));
+  const Outcome shorter = lookback("train --out going --resume --steps 4");
+  EXPECT_EQ(shorter.code, exit_failed);
+  EXPECT_THAT(shorter.err, HasSubstr("train.steps"));
+  write_file_atomic(folder / "going/last/optimizer.safetensors", "");
+  const Outcome broken = lookback("train --out going --resume");
+  EXPECT_EQ(broken.code, exit_failed);
+  EXPECT_THAT(broken.err, HasSubstr("--from-step 4"));
+  EXPECT_EQ(json_of("train --out going --resume --from-step 4 --json").at("loss"), longer.at("loss"));
 }
 
 TEST_F(ProgramTest, FinetunesOnNeedlesAndGoesOn) {

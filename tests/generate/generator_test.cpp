@@ -303,5 +303,85 @@ TEST(Generator, EachPromptOfABatchHasDrawsOfItsOwn) {
   EXPECT_NE(results[1].ids, results[2].ids);
 }
 
+// Twelve prompts of all lengths, some of them equal, in batches of 1, 4 and 12: prompt i gets the same each time.
+TEST(Generator, BatchesDoNotDecideWhatAPromptGets) {
+  const SmallModelCase small = small_model_cases().at(1);
+  const auto model = make_small_model(small.config);
+  std::vector<std::vector<std::int64_t>> prompts;
+  for (const std::int64_t length : {9, 9, 40, 3, 71, 9, 1, 17, 16, 9, 30, 2}) {
+    const at::Tensor ids = random_ids(small.config, 1, length, 30 + static_cast<std::uint64_t>(length));
+    prompts.emplace_back(ids.const_data_ptr<std::int64_t>(), ids.const_data_ptr<std::int64_t>() + length);
+  }
+  for (const bool greedily : {false, true}) {
+    GenerateConfig config = greedy(12);
+    config.sampling.greedy = greedily;
+    config.seed = 4;
+    std::vector<std::vector<std::int64_t>> alone;
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
+      config.stream = i;
+      alone.push_back(generate(*model, nullptr, prompts[i], config).ids);
+    }
+    EXPECT_EQ(alone[0] == alone[1], greedily) << "equal prompts have draws of their own";
+    for (const std::size_t batch_size : {1U, 4U, 5U, 12U}) {
+      for (std::size_t first = 0; first < prompts.size(); first += batch_size) {
+        const auto begin = prompts.begin() + static_cast<std::ptrdiff_t>(first);
+        const auto end = begin + static_cast<std::ptrdiff_t>(std::min(batch_size, prompts.size() - first));
+        config.stream = first;
+        const std::vector<GenerateResult> results = generate_batch(*model, nullptr, {begin, end}, {}, config);
+        for (std::size_t i = 0; i < results.size(); ++i) EXPECT_EQ(results[i].ids, alone[first + i]) << first + i;
+      }
+    }
+  }
+}
+
+// 'b' and 'c' are holes in its vocabulary.
+class TokenizerWithHoles : public ByteTokenizer {
+ public:
+  std::vector<std::int32_t> unused_ids() const override { return {'b', 'c'}; }
+};
+
+TEST(Generator, NeverTakesIdsThatBelongToNothing) {
+  // The likeliest tokens are holes; behind them nothing but equal logits is left, so that the lowest id is taken.
+  const TokenizerWithHoles tokenizer;
+  ScriptedModel model({'b'}, 258, "drt");
+  EXPECT_THAT(generate(model, &tokenizer, {65}, greedy(2)).ids, ElementsAre(0, 0));
+  GenerateConfig beams;
+  beams.num_beams = 2;
+  beams.stop.max_new_tokens = 2;
+  for (const Hypothesis& one : generate(model, &tokenizer, {65}, beams).hypotheses) {
+    for (const std::int64_t id : one.ids) EXPECT_TRUE(id != 'b' && id != 'c') << id;
+  }
+  GenerateConfig draws;
+  draws.stop.max_new_tokens = 300;
+  draws.sampling.temperature = 30;
+  for (const std::int64_t id : generate(model, &tokenizer, {65}, draws).ids) {
+    EXPECT_TRUE(id != 'b' && id != 'c' && id != landmark) << id;
+  }
+  EXPECT_THAT(forbidden_ids(model.config(), &tokenizer), ElementsAre('b', 'c', landmark));
+}
+
+// Puts a blank before a text, as SentencePiece does.
+class BlankPuttingTokenizer : public ByteTokenizer {
+ public:
+  void encode(std::string_view text, std::vector<std::int32_t>& ids) const override {
+    ids.push_back(' ');
+    ByteTokenizer::encode(text, ids);
+  }
+  void encode_continuation(std::string_view text, std::vector<std::int32_t>& ids) const override {
+    ByteTokenizer::encode(text, ids);
+  }
+  bool puts_blank_before_text() const override { return true; }
+};
+
+TEST(Generator, WhatIsSaidNextGoesOnWithTheText) {
+  const BlankPuttingTokenizer tokenizer;
+  TextSession text;
+  EXPECT_EQ(encode_behind(text, "the won", tokenizer), bytes_of(" the won"));
+  text.ids = bytes_of(" the won");
+  EXPECT_EQ(encode_behind(text, "der", tokenizer), bytes_of("der"));
+  text.ids.push_back(end_of_text);
+  EXPECT_EQ(encode_behind(text, "der", tokenizer), bytes_of(" der"));
+}
+
 }  // namespace
 }  // namespace lookback

@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -22,8 +23,11 @@ constexpr double gradient_limit = 2e-4;  // relative to the gradient's largest e
 constexpr double weight_limit = 1e-5;
 constexpr double training_loss_limit = 1e-4;
 
-double largest_difference(const at::Tensor& found, const at::Tensor& expected) {
-  require(found.sizes() == expected.sizes(), "golden: shapes differ");
+// `name` is what the golden file calls it.
+double largest_difference(const std::string& name, const at::Tensor& found, const at::Tensor& expected) {
+  require(expected.defined(), "golden: the file has no {}", name);
+  require(found.sizes() == expected.sizes(), "golden: {}: the model gives [{}], the file has [{}]", name,
+          fmt::join(found.sizes(), ", "), fmt::join(expected.sizes(), ", "));
   return (found.to(at::kDouble) - expected.to(at::kDouble)).abs().max().item<double>();
 }
 
@@ -46,16 +50,28 @@ void compare_retrievals(const NamedTensors& expected, const std::vector<Retrieva
     const std::string prefix = "retrieval." + std::to_string(g) + ".";
     const at::Tensor indices = find(expected, prefix + "indices");
     if (!indices.defined()) continue;
-    const double different = indices.ne(retrievals[g].indices).sum().item<double>();
+    const at::Tensor weights = find(expected, prefix + "weights");
+    require(indices.dim() == 3 && indices.sizes() == weights.sizes() && indices.size(2) >= 1,
+            "golden: {}indices and {}weights: expected two of one shape [sequences, chunks, retrieved]", prefix, prefix);
+    // A reference retrieves no more than there are chunks: its columns may be fewer than K.
+    const std::int64_t num_common = std::min(indices.size(2), retrievals[g].indices.size(2));
+    const auto common = [num_common](const at::Tensor& tensor) { return tensor.narrow(2, 0, num_common); };
+    const at::Tensor found = common(retrievals[g].indices);
+    require(found.sizes() == common(indices).sizes(), "golden: {}indices: the model gives [{}], the file has [{}]",
+            prefix, fmt::join(retrievals[g].indices.sizes(), ", "), fmt::join(indices.sizes(), ", "));
+    const double different = common(indices).ne(found).sum().item<double>();
     deviations.push_back({prefix + "indices (differing)", different, 0});
-    deviations.push_back({prefix + "weights",
-                          largest_difference(retrievals[g].weights, find(expected, prefix + "weights")), weight_limit});
+    deviations.push_back(
+        {prefix + "weights", largest_difference(prefix + "weights", common(retrievals[g].weights), common(weights)),
+         weight_limit});
   }
 }
 
 std::vector<Deviation> compare_pass(Model& model, const NamedTensors& expected) {
   std::vector<Deviation> deviations;
   const at::Tensor input_ids = find(expected, "input_ids");
+  require(input_ids.defined() && input_ids.dim() == 2 && input_ids.scalar_type() == at::kLong,
+          "golden: input_ids: expected int64 [sequences, length]");
   const at::Tensor given_labels = find(expected, "labels");
   std::vector<Retrieval> retrievals;
   ForwardOptions options;
@@ -64,15 +80,15 @@ std::vector<Deviation> compare_pass(Model& model, const NamedTensors& expected) 
   const at::Tensor labels = shifted_labels(given_labels.defined() ? given_labels : input_ids);
   const LinearCrossEntropy loss = linear_cross_entropy(hidden.flatten(0, 1), model.embedding(), labels);
   loss.loss.backward();
-  deviations.push_back({"logits", largest_difference(model.logits(hidden), find(expected, "logits")), logit_limit});
-  deviations.push_back({"loss", largest_difference(loss.loss.view({1}), find(expected, "loss")), loss_limit});
+  deviations.push_back({"logits", largest_difference("logits", model.logits(hidden), find(expected, "logits")), logit_limit});
+  deviations.push_back({"loss", largest_difference("loss", loss.loss.view({1}), find(expected, "loss")), loss_limit});
   compare_retrievals(expected, retrievals, deviations);
   for (const auto& [name, tensor] : expected) {
     if (!name.starts_with("grad.")) continue;
     const at::Tensor gradient = model.parameters().get(name.substr(5)).grad();
     require(gradient.defined(), "golden: {} got no gradient", name.substr(5));
     deviations.push_back(
-        {name, largest_difference(gradient, tensor) / tensor.abs().max().item<double>(), gradient_limit});
+        {name, largest_difference(name, gradient, tensor) / tensor.abs().max().item<double>(), gradient_limit});
   }
   return deviations;
 }
@@ -154,7 +170,7 @@ std::vector<Deviation> compare_landmark_attention(const NamedTensors& expected) 
   output.backward(positions_first("grad_output"));
   std::vector<Deviation> deviations;
   const auto add = [&](const char* name, const at::Tensor& found) {
-    deviations.push_back({name, largest_difference(found, positions_first(name)), attention_limit});
+    deviations.push_back({name, largest_difference(name, found, positions_first(name)), attention_limit});
   };
   add("output", output);
   add("grad_query", query.grad());

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json.h"
 #include "models/small_models.h"
 #include "nn/safetensors.h"
 
@@ -82,6 +83,81 @@ TEST(ModelFolder, ListsEveryTensorThatDoesNotFit) {
   EXPECT_NE(message.find("model.norm.weight: missing"), std::string::npos) << message;
   EXPECT_NE(message.find("model.chunk_k_proj.weight: expected [32, 32], found [5, 32]"), std::string::npos) << message;
   EXPECT_NE(message.find("lm_head.weight: differs from model.embed_tokens.weight"), std::string::npos) << message;
+}
+
+// A folder with the weights of drt-grouped-query in two parts.
+class WeightParts : public testing::Test {
+ protected:
+  void SetUp() override {
+    fs::copy(fixtures / "published/config.json", folder_);
+    const NamedTensors whole = read_safetensors(fixtures / "golden/drt-grouped-query/model.safetensors");
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+      first_.push_back(whole[i]);
+      map_[whole[i].first] = "a.safetensors";
+      if (i % 2 == 0) continue;
+      second_.push_back(whole[i]);
+      first_.pop_back();
+      map_[whole[i].first] = "b.safetensors";
+    }
+    write();
+  }
+  void write() const {
+    write_safetensors(folder_ / "a.safetensors", first_);
+    write_safetensors(folder_ / "b.safetensors", second_);
+    write_json_file(folder_ / "model.safetensors.index.json", {{"metadata", {{"total_size", 1}}}, {"weight_map", map_}});
+  }
+  void expect_error(const std::string& part) const {
+    const std::string message = error_of_loading(folder_);
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+    EXPECT_NE(message.find("model.safetensors.index.json"), std::string::npos) << message;
+  }
+
+  const fs::path folder_ = scratch("parts");
+  NamedTensors first_, second_;
+  Json map_ = Json::object();
+};
+
+TEST_F(WeightParts, LoadLikeTheWhole) {
+  const auto whole = load_model(fixtures / "golden/drt-grouped-query", at::kCPU);
+  const auto parts = load_model(folder_, at::kCPU);
+  for (const auto& [name, tensor] : whole->parameters().named()) {
+    EXPECT_TRUE(at::equal(tensor, parts->parameters().get(name))) << name;
+  }
+  // Pickled ones by the same index.
+  fs::remove(folder_ / "model.safetensors.index.json");
+  fs::copy(fixtures / "published/model.bin", folder_ / "pytorch_model-00001-of-00001.bin");
+  for (auto& [name, part] : map_.items()) part = "pytorch_model-00001-of-00001.bin";
+  write_json_file(folder_ / "pytorch_model.bin.index.json", {{"weight_map", map_}});
+  EXPECT_EQ(error_of_loading(folder_), "none");
+}
+
+TEST_F(WeightParts, WhatIsWrongIsNamed) {
+  const std::string name = second_[0].first;
+  first_.push_back(second_[0]);
+  write();
+  expect_error("tensor \"" + name + "\" is in two parts, a.safetensors and b.safetensors");
+  second_.erase(second_.begin());
+  write();
+  expect_error("\"" + name + "\" is not in b.safetensors, where it should be, but in a.safetensors");
+  first_.pop_back();
+  write();
+  expect_error("\"" + name + "\" is not in b.safetensors, where it should be");
+  for (const char* outside : {"../a.safetensors", "/etc/passwd", "..", "", "sub/a.safetensors"}) {
+    map_[name] = outside;
+    write();
+    expect_error("is no name of a file in the same folder");
+  }
+  map_[name] = "c.safetensors";
+  write();
+  expect_error("its part c.safetensors is not there");
+  map_[name] = 3;
+  write();
+  expect_error("expected the name of a file, found 3");
+  map_ = Json::array();
+  write();
+  expect_error("weight_map");
+  fs::resize_file(folder_ / "model.safetensors.index.json", 9);
+  expect_error("not valid JSON");
 }
 
 TEST(ModelFolder, SaysWhatIsMissing) {

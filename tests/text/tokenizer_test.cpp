@@ -161,6 +161,22 @@ TEST_P(SentencePiece, MayBeCutAtItsSafePrefixes) {
   EXPECT_GT(num_cuts, 30U);
 }
 
+// Whatever comes first, the two decode to what the whole decodes to: no blank is put between them, none is lost.
+TEST_P(SentencePiece, ContinuesATextAnywhere) {
+  const auto tokenizer = load_tokenizer((fixtures / (std::string(GetParam()) + ".model")).string());
+  const std::string text = "The wonder of 12 caf\xC3\xA9s, un-\nbroken: the\ttree. A";
+  const std::string whole = tokenizer->decode(tokenizer->encode(text));
+  for (std::size_t cut = 1; cut < text.size(); ++cut) {
+    const bool inside_a_character = (static_cast<unsigned char>(text[cut]) & 0xC0U) == 0x80U;
+    // At the end of a text this model drops blanks.
+    const bool behind_a_blank = std::isspace(static_cast<unsigned char>(text[cut - 1])) != 0;
+    if (inside_a_character || behind_a_blank) continue;
+    std::vector<std::int32_t> ids = tokenizer->encode(text.substr(0, cut));
+    tokenizer->encode_continuation(std::string_view(text).substr(cut), ids);
+    EXPECT_EQ(tokenizer->decode(ids), whole) << "cut before " << text.substr(cut);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, SentencePiece, testing::Values("unigram", "bpe"));
 
 }  // namespace

@@ -100,6 +100,16 @@ TEST(RunConfig, NamesTheChangesThatAlterTheCourse) {
   Json with_embeddings = before;
   with_embeddings["train"]["retriever_embeddings"] = "vectors.safetensors";
   EXPECT_THAT(altering_differences(old, with_embeddings), ElementsAre("train.retriever_embeddings"));
+  Json longer = overlay(before, {{"train", {{"steps", before["train"]["steps"].get<int>() + 10}}}});
+  EXPECT_THAT(altering_differences(before, longer), ElementsAre("train.steps"));
+  keep_schedule(before, longer);
+  EXPECT_TRUE(altering_differences(before, longer).empty());
+  EXPECT_EQ(longer["train"]["schedule_steps"], before["train"]["steps"]);
+  Json still_longer = overlay(longer, {{"train", {{"steps", longer["train"]["steps"].get<int>() + 10}}}});
+  keep_schedule(longer, still_longer);
+  EXPECT_EQ(still_longer["train"]["schedule_steps"], before["train"]["steps"]);
+  EXPECT_TRUE(altering_differences(longer, still_longer).empty());
+  EXPECT_THAT(altering_differences(longer, before), ElementsAre("train.steps", "train.schedule_steps"));
   old["train"].erase("lr");
   EXPECT_THAT(altering_differences(old, before), ElementsAre("train.lr"));
 }

@@ -183,6 +183,102 @@ TEST(Train, BrokenCheckpointsAreNamed) {
   EXPECT_EQ(SmallRun().go(folder.path(), config, true).steps, 2) << "a finished run is left as it is";
 }
 
+TEST(Train, TheTrainingLossIsTheMeanOfTheLastSteps) {
+  const TemporaryFolder folder;
+  SmallRun run;
+  TrainConfig config = short_run();
+  config.steps = 30;
+  TrainIo io;
+  io.run_folder = folder.path();
+  io.quiet = true;  // no validation: the recent loss chooses the best
+  const TrainResult result = train(*run.model, run.source, config, io);
+  const auto lines = metrics_of(folder.path());
+  double best = INFINITY;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const std::size_t first = i + 1 < recent_loss_steps ? 0 : i + 1 - recent_loss_steps;
+    double sum = 0;
+    for (std::size_t k = first; k <= i; ++k) sum += lines[k].at("loss").get<double>();
+    const double mean = sum / static_cast<double>(i + 1 - first);
+    EXPECT_NEAR(lines[i].at("recent_loss").get<double>(), mean, 1e-12) << i;
+    if ((i + 1) % 2 == 0) best = std::min(best, lines[i].at("recent_loss").get<double>());
+  }
+  EXPECT_EQ(result.loss, lines.back().at("recent_loss"));
+  EXPECT_EQ(result.best_loss, best);
+}
+
+TEST(Train, GoesOnFromACheckpointBeforeABrokenOne) {
+  const TemporaryFolder whole;
+  SmallRun().go(whole.path(), short_run(), false);
+  const TemporaryFolder folder;
+  TrainConfig config = short_run();
+  config.steps = 20;
+  config.schedule_steps = 40;
+  SmallRun().go(folder.path(), config, false);
+  write_file_atomic(folder.path() / "last/model.safetensors", "torn");
+  config.steps = 40;
+  const std::string message = error_of([&] { SmallRun().go(folder.path(), config, true); });
+  EXPECT_THAT(message, HasSubstr("step-00000020/model.safetensors"));
+  EXPECT_THAT(message, HasSubstr("--from-step 18"));
+  SmallRun run;
+  TrainIo io;
+  io.run_folder = folder.path();
+  io.resume = true;
+  io.quiet = true;
+  io.validate = [&run] {
+    return ValidationResult{run.model->embedding().detach().abs().sum().item<double>(), 1};
+  };
+  io.from_step = 17;
+  EXPECT_THAT(error_of([&] { train(*run.model, run.source, config, io); }), HasSubstr("no checkpoint of step 17"));
+  io.from_step = 18;
+  EXPECT_EQ(train(*run.model, run.source, config, io).steps, 40);
+  EXPECT_EQ(read_file(folder.path() / "checkpoints/aside-step-00000020/model.safetensors"), "torn");
+  for (const char* file : {"model.safetensors", "optimizer.safetensors"}) {
+    EXPECT_TRUE(read_file(folder.path() / "last" / file) == read_file(whole.path() / "last" / file)) << file;
+  }
+  EXPECT_TRUE(fs::exists(folder.path() / "best"));
+}
+
+TEST(Train, SaysWhenNoCheckpointIsWhole) {
+  const TemporaryFolder folder;
+  TrainConfig config = short_run();
+  config.steps = 2;
+  SmallRun().go(folder.path(), config, false);
+  for (const auto& entry : fs::directory_iterator(folder.path() / "checkpoints")) {
+    write_file_atomic(entry.path() / "trainer.json", "{");
+  }
+  EXPECT_THAT(error_of([&] { SmallRun().go(folder.path(), config, true); }), HasSubstr("begin a new one"));
+}
+
+TEST(Train, GoesOnFromCheckpointsOfTheFirstProgram) {
+  const TemporaryFolder folder;
+  TrainConfig config = short_run();
+  config.steps = 2;
+  config.schedule_steps = 40;
+  SmallRun().go(folder.path(), config, false);
+  Json trainer = read_json_file(folder.path() / "last/trainer.json");
+  trainer.erase("recent_losses");
+  trainer["running_loss"] = 3.5;
+  write_json_file(folder.path() / "last/trainer.json", trainer);
+  config.steps = 4;
+  EXPECT_EQ(SmallRun().go(folder.path(), config, true).steps, 4);
+}
+
+TEST(Train, MoreStepsLeaveTheFirstOnesAsTheyWere) {
+  const TemporaryFolder folder;
+  TrainConfig config = short_run();
+  config.steps = 8;
+  config.min_lr = 1e-5;
+  SmallRun().go(folder.path(), config, false);
+  const auto before = metrics_of(folder.path());
+  config.steps = 12;
+  config.schedule_steps = 8;
+  EXPECT_EQ(SmallRun().go(folder.path(), config, true).steps, 12);
+  const auto after = metrics_of(folder.path());
+  ASSERT_EQ(after.size(), 12U);
+  for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(after[i], before[i]);
+  for (std::size_t i = 8; i < 12; ++i) EXPECT_EQ(after[i].at("lr"), 1e-5);
+}
+
 // In its environment the next test finds where it is to train, as a child process of itself.
 constexpr const char* child_folder = "LOOKBACK_TEST_RUN";
 
