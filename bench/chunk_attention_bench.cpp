@@ -68,9 +68,10 @@ at::Tensor run_sdpa(const Inputs& in) {
                                .flatten(0, 2);
   const at::Tensor outputs =
       at::scaled_dot_product_attention(query, gather(in.key, in.indices), gather(in.value, in.indices));
-  const at::Tensor weighted = outputs.view({in.query.size(0), in.query.size(1), in.indices.size(2), in.query.size(3),
-                                            in.query.size(2), in.query.size(4)}) *
-                              in.weights.to(outputs.scalar_type()).view({in.weights.size(0), in.weights.size(1), -1, 1, 1, 1});
+  const at::Tensor weighted =
+      outputs.view({in.query.size(0), in.query.size(1), in.indices.size(2), in.query.size(3), in.query.size(2),
+                    in.query.size(4)}) *
+      in.weights.to(outputs.scalar_type()).view({in.weights.size(0), in.weights.size(1), -1, 1, 1, 1});
   return weighted.sum(2).transpose(2, 3);
 }
 
@@ -111,7 +112,10 @@ BENCHMARK_CAPTURE(BM_ChunkAttentionForward, paper, paper, at::kFloat)
     ->Iterations(5)
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(BM_ChunkAttentionForward, demo, demo, at::kFloat)->Iterations(50)->UseManualTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_ChunkAttentionForward, demo, demo, at::kFloat)
+    ->Iterations(50)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
 
 // Backward is five products: scores again, gains, and three gradients.
 void BM_ChunkAttentionTraining(benchmark::State& state, const Shape& shape, const at::TensorOptions& tensors) {

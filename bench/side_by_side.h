@@ -22,10 +22,10 @@ struct Contest {
   std::function<void()> ours;
   std::vector<Rival> rivals;
   at::TensorOptions tensors = at::kFloat;  // where and of which type they work: the machine is measured with the same
-  double flops = 0;               // if not 0: of ours, 2 a multiply-add, what is recomputed not counted
-  std::int64_t result_bytes = 0;  // outputs and gradients, which are not extra memory
-  std::int64_t gather_bytes = 0;  // if not 0: retrieved or windowed keys and values, copied
-  double bytes_read = 0;          // if not 0: what ours has to read, compared with the memory's bandwidth
+  double flops = 0;                        // if not 0: of ours, 2 a multiply-add, what is recomputed not counted
+  std::int64_t result_bytes = 0;           // outputs and gradients, which are not extra memory
+  std::int64_t gather_bytes = 0;           // if not 0: retrieved or windowed keys and values, copied
+  double bytes_read = 0;                   // if not 0: what ours has to read, compared with the memory's bandwidth
 };
 
 // Runs the contest and sets the counters
@@ -35,8 +35,8 @@ struct Contest {
 //   extra_memory_ratio  (with gather_bytes) peak bytes of tensors beyond the results / gather_bytes,
 //   bandwidth_time_ratio (with bytes_read) ours' time / that of reading as many bytes from front to back (on a GPU: of
 //                       moving as many in a large copy, read and written ones counted).
-// Each time is the best of its turns. On a GPU a turn is queue_length runs that are queued one behind the other, and the
-// time is that of each; the machine's own rates come as peak_tflops and copy_gb.
+// Each time is the best of its turns. On a GPU a turn is queue_length runs that are queued one behind the other, and
+// the time is that of each; the machine's own rates come as peak_tflops and copy_gb.
 constexpr int queue_length = 10;
 void run_contest(benchmark::State& state, const Contest& contest);
 

@@ -110,7 +110,10 @@ BENCHMARK_CAPTURE(BM_SlidingWindowForward, paper, paper, at::kFloat)
     ->Iterations(10)
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(BM_SlidingWindowForward, demo, demo, at::kFloat)->Iterations(50)->UseManualTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_SlidingWindowForward, demo, demo, at::kFloat)
+    ->Iterations(50)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(BM_SlidingWindowForward, decode, decode, at::kFloat)
     ->Iterations(200)
     ->UseManualTime()
@@ -136,7 +139,10 @@ BENCHMARK_CAPTURE(BM_SlidingWindowTraining, paper, paper, at::kFloat)
     ->Iterations(5)
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(BM_SlidingWindowTraining, demo, demo, at::kFloat)->Iterations(50)->UseManualTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_SlidingWindowTraining, demo, demo, at::kFloat)
+    ->Iterations(50)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
 
 // The same on a GPU, in bfloat16.
 void add(const char* name, void (*contest)(benchmark::State&, const Shape&, const at::TensorOptions&),

@@ -18,7 +18,8 @@ struct Settings {
   bool softmax_plus_one;
 };
 
-// Chunks of queries that are computed together, so that the keys and values that they gather stay below intermediate_bytes().
+// Chunks of queries that are computed together, so that the keys and values that they gather stay below
+// intermediate_bytes().
 std::int64_t chunks_a_time(const at::Tensor& key, const at::Tensor& indices) {
   const std::int64_t chunk_bytes = 2 * key.size(2) * key.size(3) * key.size(4) * key.element_size();
   const std::int64_t per_chunk = std::max<std::int64_t>(1, key.size(0) * indices.size(2) * chunk_bytes);

@@ -41,8 +41,8 @@ Blocking make_blocking(const at::Tensor& query, const at::Tensor& key, std::int6
   blocking.left_padding = std::max<std::int64_t>(0, window - past);
   const std::int64_t score_bytes =
       query.size(0) * query.size(2) * blocking.block * blocking.keys() * static_cast<std::int64_t>(sizeof(float));
-  blocking.blocks_a_time =
-      std::clamp<std::int64_t>(intermediate_bytes(query) / std::max<std::int64_t>(score_bytes, 1), 1, blocking.num_blocks);
+  blocking.blocks_a_time = std::clamp<std::int64_t>(intermediate_bytes(query) / std::max<std::int64_t>(score_bytes, 1),
+                                                    1, blocking.num_blocks);
   return blocking;
 }
 

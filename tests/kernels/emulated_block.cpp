@@ -222,7 +222,8 @@ void EmulatedLane::store_pair(std::uint16_t* place, std::uint32_t pair) const {
 
 void EmulatedLane::copy_16_bytes(std::uint16_t* shared, const std::uint16_t* global, bool is_there) const {
   const auto misplaced = [](const std::uint16_t* place) { return reinterpret_cast<std::uintptr_t>(place) % 16 != 0; };
-  if (misplaced(shared) || (is_there && misplaced(global))) throw std::logic_error("copy_16_bytes: not aligned to 16 bytes");
+  if (misplaced(shared) || (is_there && misplaced(global)))
+    throw std::logic_error("copy_16_bytes: not aligned to 16 bytes");
   block_->begin_copy(shared);
   block_->copies(thread_).back().push_back({shared, is_there ? global : nullptr});
 }

@@ -87,7 +87,7 @@ TEST(EmulatedBlock, FindsABarrierThatSomeThreadsMiss) {
 
 TEST(EmulatedBlock, FindsAMisalignedCopy) {
   const HalfArray global(64);
-  const auto kernel = [&](EmulatedLane lane, std::uint16_t* shared) { 
+  const auto kernel = [&](EmulatedLane lane, std::uint16_t* shared) {
     lane.copy_16_bytes(shared, global.data() + 4, true);
   };
   EXPECT_THROW(run_emulated_block(16, TurnOrder::ascending, kernel), std::logic_error);

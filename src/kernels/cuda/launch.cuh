@@ -29,8 +29,8 @@ cudaError_t launch(std::int64_t num_items, cudaStream_t stream, const Arguments&
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Kernel::shared_bytes);
   if (allowed != cudaSuccess) return allowed;
   // As many blocks side by side as registers allow: the driver would keep shared memory for fewer.
-  const cudaError_t carved = cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout,
-                                                  cudaSharedmemCarveoutMaxShared);
+  const cudaError_t carved =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
   if (carved != cudaSuccess) return carved;
   kernel<<<static_cast<unsigned>(num_blocks), block_threads, Kernel::shared_bytes, stream>>>(arguments...);
   return cudaGetLastError();

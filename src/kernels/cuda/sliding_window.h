@@ -302,9 +302,8 @@ struct SlidingWindowBackwardKeysKernel {
           const int distance = params.num_past + visit.first - first_key;
           add_queries<Half, Dim>(
               lane, key, value, query(stage), grad_output(stage), statistics(stage), 1.0F, params.softmax_scale,
-              first_column,
-              [&](Product& scores) { window_score.template apply<-1>(lane, scores, distance); },
-              grad_key, grad_value);
+              first_column, [&](Product& scores) { window_score.template apply<-1>(lane, scores, distance); }, grad_key,
+              grad_value);
         });
     const auto store = [&](const float(&sum)[slice_dim<Dim> / 8][4], std::uint16_t* gradient) {
       store_rows<Half, slice_dim<Dim>>(lane, sum, num_keys, params.head_dim - first_column, [&](int i) {
