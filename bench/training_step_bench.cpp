@@ -1,6 +1,5 @@
 // A training step (forward, backward, clipping, AdamW) with the kernels against the same step composed of tensor
 // operations.
-#include <ATen/CPUGeneratorImpl.h>
 #include <benchmark/benchmark.h>
 
 #include <random>
@@ -12,6 +11,7 @@
 #include "side_by_side.h"
 #include "train/clipping.h"
 #include "train/flops.h"
+#include "train/generator.h"
 #include "train/optimizer.h"
 #include "train/training_step.h"
 
@@ -33,13 +33,14 @@ TokenBatch random_batch(const ModelConfig& config, std::int64_t num_sequences, s
 }
 
 void BM_TrainingStep(benchmark::State& state, const ModelConfig& config, std::int64_t num_sequences,
-                     std::int64_t length) {
-  const std::unique_ptr<Model> model = make_model(config, at::kCPU, 1);
+                     std::int64_t length, const at::TensorOptions& tensors) {
+  const std::unique_ptr<Model> model = make_model(config, tensors.device(), 1);
   AdamW optimizer(model->parameters(), TrainConfig{});
   const TokenBatch batch = random_batch(config, num_sequences, length, 1);
   ForwardOptions options;
   options.training = true;
-  options.generator = at::detail::createCPUGenerator(1);
+  options.generator = make_generator(tensors.device(), 1);
+  options.dtype = c10::typeMetaToScalarType(tensors.dtype());
   const auto step = [&] {
     benchmark::DoNotOptimize(accumulate_gradients(*model, {&batch, 1}, options));
     clip_gradients(model->parameters(), 1);
@@ -52,17 +53,45 @@ void BM_TrainingStep(benchmark::State& state, const ModelConfig& config, std::in
                                     const ComposedOperators composed;
                                     step();
                                   }}},
+                      .tensors = tensors,
                       .flops = static_cast<double>(num_sequences) * training_flops(config, length)});
 }
 // `lookback demo`'s model, at the last stage of its curriculum.
-BENCHMARK_CAPTURE(BM_TrainingStep, demo, make_demo_plan(256, 0, demo_default_steps, false).drt, 6, 496)
+BENCHMARK_CAPTURE(BM_TrainingStep, demo, make_demo_plan(256, 0, demo_default_steps, false).drt, 6, 496, at::kFloat)
     ->Iterations(20)
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(BM_TrainingStep, seven_million, seven_million(), 1, 4032)
+BENCHMARK_CAPTURE(BM_TrainingStep, seven_million, seven_million(), 1, 4032, at::kFloat)
     ->Iterations(3)
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
+
+// configs/drt-128m.toml's.
+ModelConfig one_hundred_twenty_eight_million() {
+  ModelConfig config = seven_million();
+  config.vocab_size = 50'258;
+  config.landmark_id = 50'257;
+  config.hidden_size = 768;
+  config.intermediate_size = 2048;
+  config.num_heads = config.num_kv_heads = 12;
+  config.decoder_layers = {6, 6};
+  return config;
+}
+
+// On a GPU, in bfloat16.
+void add(const char* name, const ModelConfig& config, std::int64_t num_sequences, std::int64_t length) {
+  benchmark::RegisterBenchmark(name, BM_TrainingStep, config, num_sequences, length, on_gpu(at::kBFloat16))
+      ->Iterations(2)
+      ->UseManualTime()
+      ->Unit(benchmark::kMillisecond);
+}
+
+const bool added = [] {
+  if (!at::hasCUDA()) return false;
+  add("BM_TrainingStep/gpu_seven_million", seven_million(), 1, 4032);
+  add("BM_TrainingStep/gpu_128m", one_hundred_twenty_eight_million(), 1, 16'380);
+  return true;
+}();
 
 }  // namespace
 }  // namespace lookback

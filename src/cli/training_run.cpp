@@ -16,6 +16,7 @@
 #include "models/device.h"
 #include "models/fixed_retriever.h"
 #include "models/model_folder.h"
+#include "ops/cuda_attention.h"
 #include "train/flops.h"
 #include "train/machine_peak.h"
 #include "train/run_folder.h"
@@ -166,6 +167,12 @@ void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingD
     fmt::print(stderr, "{}: {} parameters, {} text tokens, {} threads, matrix-multiply peak {:.0f} GFLOP/s\n",
                config.model.kind, format_count(static_cast<double>(count_parameters(config.model))),
                format_count(static_cast<double>(config.num_tokens)), config.threads, io.machine_peak_flops / 1e9);
+    if (device.is_cuda() &&
+        !has_cuda_kernel(at::empty({config.model.head_dim()}, at::TensorOptions(device).dtype(config.train.dtype)))) {
+      fmt::print(stderr,
+                 "attention runs without kernels of its own here, slower and with more memory: they take "
+                 "--dtype bfloat16, heads of a multiple of 8 up to 256, and a build with the CUDA compiler\n");
+    }
   }
   const TrainResult result = train(*model, *data.batches, config.train, io);
   report_training(result, flags);

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ops/head_groups.h"
+#include "ops/kernel_tensors.h"
 
 namespace lookback {
 namespace {
@@ -12,19 +13,17 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Gathered keys plus values held at one time.
-constexpr std::int64_t max_gather_bytes = std::int64_t{32} << 20;
-
 struct Settings {
   double softmax_scale;
   bool softmax_plus_one;
 };
 
-// Chunks of queries that are computed together, so that what they gather stays below max_gather_bytes.
+// Chunks of queries that are computed together, so that the keys and values that they gather stay below
+// intermediate_bytes().
 std::int64_t chunks_a_time(const at::Tensor& key, const at::Tensor& indices) {
   const std::int64_t chunk_bytes = 2 * key.size(2) * key.size(3) * key.size(4) * key.element_size();
   const std::int64_t per_chunk = std::max<std::int64_t>(1, key.size(0) * indices.size(2) * chunk_bytes);
-  return std::clamp<std::int64_t>(max_gather_bytes / per_chunk, 1, std::max<std::int64_t>(1, indices.size(1)));
+  return std::clamp<std::int64_t>(intermediate_bytes(key) / per_chunk, 1, std::max<std::int64_t>(1, indices.size(1)));
 }
 
 // Softmax over the last dimension; plus_one: with 1 (that is, exp(0 - max)) added to the denominator.

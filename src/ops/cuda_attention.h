@@ -1,5 +1,4 @@
-// The attention operators on a GPU, through the kernels of kernels/cuda, in bfloat16 and float16. Never run yet: no
-// card was at hand; the kernels' arithmetic is tested in an emulated block of threads.
+// The attention operators on a GPU, through the kernels of kernels/cuda, in bfloat16 and float16.
 #pragma once
 
 #include <ATen/ATen.h>

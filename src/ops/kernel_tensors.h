@@ -24,6 +24,12 @@ inline bool has_kernel(const at::Tensor& query) {
   return has_row_kernel(query) && query.size(-1) % 8 == 0 && query.size(-1) <= 256;
 }
 
+// What an operator that works piece by piece holds of intermediate results at one time: a GPU needs larger pieces to be
+// busy, and has the memory.
+inline std::int64_t intermediate_bytes(const at::Tensor& tensor) {
+  return std::int64_t{tensor.is_cuda() ? 256 : 32} << 20;
+}
+
 // The tensor itself where its last dimension is contiguous, else a copy.
 inline at::Tensor with_contiguous_rows(const at::Tensor& tensor) {
   return tensor.stride(-1) == 1 ? tensor : tensor.contiguous();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ops/head_groups.h"
+#include "ops/kernel_tensors.h"
 
 namespace lookback {
 namespace {
@@ -14,16 +15,13 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Scores held at one time; blocks of queries are taken together up to this much.
-constexpr std::int64_t max_score_bytes = std::int64_t{32} << 20;
-
 // How queries are cut into blocks: a block of B queries reads W + B keys, those of its own positions and the W
 // before. Keys are padded so that block b's keys are rows [b B, b B + W + B).
 struct Blocking {
   std::int64_t window;         // W
   std::int64_t block;          // B
   std::int64_t num_blocks;     // ceil(L / B)
-  std::int64_t blocks_a_time;  // so that scores stay below max_score_bytes
+  std::int64_t blocks_a_time;  // so that scores stay below intermediate_bytes()
   std::int64_t skipped;        // key rows that no query sees
   std::int64_t left_padding;   // rows missing before the first key
   std::int64_t keys() const { return window + block; }
@@ -43,8 +41,8 @@ Blocking make_blocking(const at::Tensor& query, const at::Tensor& key, std::int6
   blocking.left_padding = std::max<std::int64_t>(0, window - past);
   const std::int64_t score_bytes =
       query.size(0) * query.size(2) * blocking.block * blocking.keys() * static_cast<std::int64_t>(sizeof(float));
-  blocking.blocks_a_time =
-      std::clamp<std::int64_t>(max_score_bytes / std::max<std::int64_t>(score_bytes, 1), 1, blocking.num_blocks);
+  blocking.blocks_a_time = std::clamp<std::int64_t>(intermediate_bytes(query) / std::max<std::int64_t>(score_bytes, 1),
+                                                    1, blocking.num_blocks);
   return blocking;
 }
 

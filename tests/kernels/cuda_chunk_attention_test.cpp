@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <random>
+#include <stdexcept>
 
 #include "kernels/chunk_attention_twin.h"
 #include "kernels/chunk_readers.h"
@@ -163,6 +164,18 @@ TEST(CudaChunkAttention, NothingRetrieved) {
   run<cuda::Bfloat16, 32>(call, TurnOrder::ascending);
   for (const HalfArray* zeros : {&call.output, &call.grad_query, &call.grad_key, &call.grad_value}) {
     for (std::size_t i = 0; i < zeros->size(); ++i) ASSERT_EQ(zeros->data()[i], 0) << i;
+  }
+}
+
+// On a card this ends the kernel: nothing is read where no chunk is.
+TEST(CudaChunkAttention, AnIndexOfNoStoredChunk) {
+  const Sizes sizes{1, 1, 3, 1, 1, 32, 2, 5, 2, false};
+  for (const std::int64_t index : {-2, 2}) {
+    Inputs in = make_inputs(sizes, 15);
+    in.indices = {0, 1};
+    Call<cuda::Float16> call(sizes, in);
+    call.in.indices[1] = index;
+    EXPECT_THROW((run<cuda::Float16, 32>(call, TurnOrder::ascending)), std::logic_error) << index;
   }
 }
 

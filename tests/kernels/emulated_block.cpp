@@ -19,7 +19,7 @@ constexpr std::size_t stack_bytes = std::size_t{128} << 10;
 
 struct Copy {
   std::uint16_t* to;
-  const std::uint16_t* from;
+  const std::uint16_t* from;  // null: zeros
 };
 
 // What a lane shows the others of its warp.
@@ -98,7 +98,11 @@ class EmulatedBlock {
   }
   void end_copy(const Copy& copy) {
     under_way_.erase(copy.to);
-    std::memcpy(copy.to, copy.from, 16);
+    if (copy.from == nullptr) {
+      std::memset(copy.to, 0, 16);
+    } else {
+      std::memcpy(copy.to, copy.from, 16);
+    }
   }
 
  private:
@@ -216,13 +220,12 @@ void EmulatedLane::store_pair(std::uint16_t* place, std::uint32_t pair) const {
   std::memcpy(place, &pair, sizeof(pair));
 }
 
-void EmulatedLane::zero_16_bytes(std::uint16_t* shared) const { std::memset(shared, 0, 16); }
-
-void EmulatedLane::copy_16_bytes(std::uint16_t* shared, const std::uint16_t* global) const {
+void EmulatedLane::copy_16_bytes(std::uint16_t* shared, const std::uint16_t* global, bool is_there) const {
   const auto misplaced = [](const std::uint16_t* place) { return reinterpret_cast<std::uintptr_t>(place) % 16 != 0; };
-  if (misplaced(shared) || misplaced(global)) throw std::logic_error("copy_16_bytes: not aligned to 16 bytes");
+  if (misplaced(shared) || (is_there && misplaced(global)))
+    throw std::logic_error("copy_16_bytes: not aligned to 16 bytes");
   block_->begin_copy(shared);
-  block_->copies(thread_).back().push_back({shared, global});
+  block_->copies(thread_).back().push_back({shared, is_there ? global : nullptr});
 }
 
 void EmulatedLane::commit_copies() const { block_->copies(thread_).emplace_back(); }

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <vector>
 
 #include "kernels/cuda/tile.h"
@@ -33,6 +34,10 @@ class EmulatedLane {
   float log2(float x) const { return std::log2(x); }
   float shuffle_xor(float value, int mask) const;
 
+  void require(bool holds, const char* message) const {
+    if (!holds) throw std::logic_error(message);
+  }
+
   template <class Half>
   float to_float(std::uint16_t bits) const {
     return HalfNumbers<Half>::to_float(bits);
@@ -44,8 +49,7 @@ class EmulatedLane {
   }
 
   void store_pair(std::uint16_t* place, std::uint32_t pair) const;
-  void zero_16_bytes(std::uint16_t* shared) const;
-  void copy_16_bytes(std::uint16_t* shared, const std::uint16_t* global) const;
+  void copy_16_bytes(std::uint16_t* shared, const std::uint16_t* global, bool is_there) const;
   void commit_copies() const;
   template <int Pending>
   void wait_for_copies() const {

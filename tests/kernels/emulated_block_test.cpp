@@ -87,7 +87,9 @@ TEST(EmulatedBlock, FindsABarrierThatSomeThreadsMiss) {
 
 TEST(EmulatedBlock, FindsAMisalignedCopy) {
   const HalfArray global(64);
-  const auto kernel = [&](EmulatedLane lane, std::uint16_t* shared) { lane.copy_16_bytes(shared, global.data() + 4); };
+  const auto kernel = [&](EmulatedLane lane, std::uint16_t* shared) {
+    lane.copy_16_bytes(shared, global.data() + 4, true);
+  };
   EXPECT_THROW(run_emulated_block(16, TurnOrder::ascending, kernel), std::logic_error);
 }
 
@@ -97,7 +99,7 @@ TEST(EmulatedBlock, FindsTwoCopiesUnderWayToOnePlace) {
     return [&global, wait_between](EmulatedLane lane, std::uint16_t* shared) {
       if (lane.thread() != 0) return;
       for (int copy = 0; copy < 2; ++copy) {
-        lane.copy_16_bytes(shared, global.data());
+        lane.copy_16_bytes(shared, global.data(), true);
         lane.commit_copies();
         if (wait_between) lane.wait_for_copies<0>();
       }
@@ -111,8 +113,8 @@ TEST(EmulatedBlock, ACopyUnderWayMayHaveOverwrittenWhatWasThere) {
   const HalfArray global(8);
   run_emulated_block(16, TurnOrder::ascending, [&](EmulatedLane lane, std::uint16_t* shared) {
     if (lane.thread() != 0) return;
-    lane.zero_16_bytes(shared);
-    lane.copy_16_bytes(shared, global.data());
+    std::fill_n(shared, 8, std::uint16_t{0});
+    lane.copy_16_bytes(shared, global.data(), true);
     EXPECT_EQ(shared[0], 0xffff);  // NaN in either type
   });
 }
@@ -122,13 +124,24 @@ TEST(EmulatedBlock, CopiesArriveWhenTheyAreWaitedFor) {
   std::fill_n(global.data(), 8, std::uint16_t{7});
   run_emulated_block(16, TurnOrder::ascending, [&](EmulatedLane lane, std::uint16_t* shared) {
     if (lane.thread() != 0) return;
-    lane.copy_16_bytes(shared, global.data());
+    lane.copy_16_bytes(shared, global.data(), true);
     lane.commit_copies();
     EXPECT_EQ(shared[0], 0xffff);
     lane.wait_for_copies<1>();
     EXPECT_EQ(shared[0], 0xffff);
     lane.wait_for_copies<0>();
     EXPECT_EQ(shared[0], 7);
+  });
+}
+
+TEST(EmulatedBlock, ACopyOfWhatIsNotThereReadsNothingAndLeavesZeros) {
+  run_emulated_block(16, TurnOrder::ascending, [&](EmulatedLane lane, std::uint16_t* shared) {
+    if (lane.thread() != 0) return;
+    lane.copy_16_bytes(shared, nullptr, false);
+    lane.commit_copies();
+    EXPECT_EQ(shared[7], 0xffff);
+    lane.wait_for_copies<0>();
+    EXPECT_EQ(shared[7], 0);
   });
 }
 

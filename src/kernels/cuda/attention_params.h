@@ -28,7 +28,7 @@ struct ChunkAttentionParams {
   int head_dim = 0;         // D, a multiple of 8
   int stored_chunks = 0;    // E
   int chunk_size = 0;       // S
-  int top_k = 0;            // K
+  int top_k = 0;            // K; C K < 2^31
   float softmax_scale = 1;
   bool softmax_plus_one = false;
   Rows query;                             // [N, C, P, H, D]

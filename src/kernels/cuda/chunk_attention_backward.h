@@ -15,6 +15,7 @@ template <class Half, int Dim>
 struct ChunkAttentionBackwardQueriesKernel {
   static constexpr int shared_bytes = SharedTiles<Dim, 2>::bytes + block_threads / 32 * static_cast<int>(sizeof(float));
   static constexpr int slices = 1;
+  static constexpr int blocks_side_by_side = backward_blocks<Dim>;
 
   template <class Lane>
   LOOKBACK_DEVICE static void run(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients,
@@ -40,6 +41,7 @@ struct ChunkAttentionBackwardQueriesKernel {
         return QueryPlace(params, block.kv_head, block.tile, i).in(rows, block.batch, block.chunk);
       });
     };
+    check_indices(lane, params, tiles.indices);
     fetch_queries(query, params.query);
     fetch_queries(grad_output, gradients.grad_output);
     float sum[Dim / 8][4] = {};
@@ -61,11 +63,10 @@ struct ChunkAttentionBackwardQueriesKernel {
       }
       Product gains;
       multiply_transposed<Half, Dim>(lane, grad_output, value(stage), gains);
-      for (int j = 0; j < tile_rows / 8; ++j) {
-        for (int i = 0; i < 4; ++i) {
-          const float power = one_tile ? scores[j][i] : lane.exp2(scores[j][i] - softmax.largest[i / 2]);
-          scores[j][i] = power / softmax.sum[i / 2];
-        }
+      if (!one_tile) exponentials(lane, scores, softmax);
+      const float inverse[2] = {1 / softmax.sum[0], 1 / softmax.sum[1]};
+      for (auto& columns : scores) {
+        for (int i = 0; i < 4; ++i) columns[i] *= inverse[i / 2];
       }
       if (one_tile || visit.pass == 1) {
         for (int r = 0; r < 2; ++r) {
@@ -151,23 +152,24 @@ template <int Dim>
 constexpr int backward_keys_shared_bytes =
     SharedTiles<Dim, 2>::bytes + num_stages<Dim> * tile_rows * static_cast<int>(sizeof(RowStatistics));
 
-// The sums over a tile of queries for a block's 64 keys: scores [key, query] become probabilities through
-// probability(score, j, i), and grad_value += factor p (grad_output), grad_key += factor scale p (g - mean gain)
-// (query).
-template <class Half, int Dim, class Lane, class Probability>
+// The sums over a tile of queries for a block's 64 keys: scale(products) makes scores to base 2 of the products
+// [key, query], exp2(score - lse) is the probability p, and grad_value += factor p (grad_output), grad_key +=
+// factor scale p (g - mean gain) (query).
+template <class Half, int Dim, class Lane, class Scale>
 LOOKBACK_DEVICE void add_queries(Lane lane, const std::uint16_t* key, const std::uint16_t* value,
                                  const std::uint16_t* query, const std::uint16_t* grad_output,
                                  const RowStatistics* statistics, float factor, float softmax_scale, int first_column,
-                                 Probability probability, float (&grad_key)[slice_dim<Dim> / 8][4],
+                                 Scale scale, float (&grad_key)[slice_dim<Dim> / 8][4],
                                  float (&grad_value)[slice_dim<Dim> / 8][4]) {
   Product scores;
   Product gains;
   multiply_transposed<Half, Dim>(lane, key, query, scores);
   multiply_transposed<Half, Dim>(lane, value, grad_output, gains);
+  scale(scores);
   for (int j = 0; j < tile_rows / 8; ++j) {
     for (int i = 0; i < 4; ++i) {
       const RowStatistics& row = statistics[product_column(lane, j, i)];
-      const float share = factor * probability(scores[j][i], row.lse, j, i);
+      const float share = factor * lane.exp2(scores[j][i] - row.lse);
       gains[j][i] = softmax_scale * share * (gains[j][i] - row.mean_gain);
       scores[j][i] = share;
     }
@@ -181,6 +183,7 @@ template <class Half, int Dim>
 struct ChunkAttentionBackwardChunksKernel {
   static constexpr int shared_bytes = backward_keys_shared_bytes<Dim>;
   static constexpr int slices = num_slices<Dim>;
+  static constexpr int blocks_side_by_side = backward_blocks<Dim>;
 
   template <class Lane>
   LOOKBACK_DEVICE static void run(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients,
@@ -216,7 +219,7 @@ struct ChunkAttentionBackwardChunksKernel {
         lane, tiles,
         [&](const ReaderTiles::Visit& visit, int stage) {
           const std::int64_t read = tiles.reads[visit.read];
-          const int reader = static_cast<int>(read / params.top_k);
+          const int reader = static_cast<int>(read) / params.top_k;
           const int num_rows = smaller(tile_rows, query_rows(params) - visit.tile * tile_rows);
           const auto fetch_queries = [&](std::uint16_t* tile, const Rows& rows) {
             fetch_tile<Dim>(lane, tile, num_rows, params.head_dim,
@@ -239,7 +242,12 @@ struct ChunkAttentionBackwardChunksKernel {
           const float weight = params.weights[retrievals + tiles.reads[visit.read]];
           add_queries<Half, Dim>(
               lane, key, value, query(stage), grad_output(stage), statistics(stage), weight, params.softmax_scale,
-              slice * slice_dim<Dim>, [&](float score, float lse, int, int) { return lane.exp2(score * scale - lse); },
+              slice * slice_dim<Dim>,
+              [scale](Product& scores) {
+                for (auto& columns : scores) {
+                  for (float& score : columns) score *= scale;
+                }
+              },
               grad_key, grad_value);
         });
     const auto store = [&](const float(&sum)[slice_dim<Dim> / 8][4], std::uint16_t* gradient) {

@@ -32,6 +32,9 @@ struct QueryPlace {
 
   LOOKBACK_DEVICE QueryPlace(const ChunkAttentionParams& params, int kv_head, int tile, int i) {
     const int row = tile * tile_rows + i;
+    head = kv_head;
+    position = row;
+    if (params.num_heads == params.num_kv_heads) return;  // spares most models the divisions
     head = kv_head * (params.num_heads / params.num_kv_heads) + row / params.chunk_positions;
     position = row % params.chunk_positions;
   }
@@ -91,10 +94,31 @@ struct RetrievedTiles {
 // Scores to base 2; keys beyond the chunk's last get none.
 template <class Lane>
 LOOKBACK_DEVICE void scale_scores(Lane lane, Product& scores, float scale, int num_keys) {
+  for (auto& columns : scores) {
+    for (float& score : columns) score *= scale;
+  }
+  if (num_keys >= tile_rows) return;
   for (int j = 0; j < tile_rows / 8; ++j) {
     for (int i = 0; i < 4; ++i) {
-      scores[j][i] = product_column(lane, j, i) < num_keys ? scores[j][i] * scale : -lane.infinity();
+      if (product_column(lane, j, i) >= num_keys) scores[j][i] = -lane.infinity();
     }
+  }
+}
+
+// What the passes after the first make of a chunk's scores: exp2(score - largest), as the first one leaves them.
+template <class Lane>
+LOOKBACK_DEVICE void exponentials(Lane lane, Product& scores, const RunningSoftmax& softmax) {
+  for (auto& columns : scores) {
+    for (int i = 0; i < 4; ++i) columns[i] = lane.exp2(columns[i] - softmax.largest[i / 2]);
+  }
+}
+
+// Every index names a stored chunk, or none.
+template <class Lane>
+LOOKBACK_DEVICE void check_indices(Lane lane, const ChunkAttentionParams& params, const std::int64_t* indices) {
+  for (int k = lane.thread(); k < params.top_k; k += block_threads) {
+    lane.require(indices[k] >= -1 && indices[k] < params.stored_chunks,
+                 "indices: expected -1 to the number of stored chunks - 1");
   }
 }
 
@@ -102,6 +126,7 @@ template <class Half, int Dim>
 struct ChunkAttentionForwardKernel {
   static constexpr int shared_bytes = SharedTiles<Dim, 1>::bytes;
   static constexpr int slices = 1;
+  static constexpr int blocks_side_by_side = forward_blocks<Dim>;
 
   template <class Lane>
   LOOKBACK_DEVICE static void run(const ChunkAttentionParams& params, std::int64_t item, Lane lane,
@@ -119,6 +144,7 @@ struct ChunkAttentionForwardKernel {
     const RetrievedTiles tiles{params.indices + retrieval, params.top_k, num_tiles, one_tile ? 1 : 2};
     const float scale = params.softmax_scale * log2_e;
 
+    check_indices(lane, params, tiles.indices);
     fetch_tile<Dim>(lane, query, num_rows, params.head_dim, [&](int i) {
       return QueryPlace(params, block.kv_head, block.tile, i).in(params.query, block.batch, block.chunk);
     });
@@ -141,12 +167,11 @@ struct ChunkAttentionForwardKernel {
             softmax.add(lane, scores, rescale);
             if (!one_tile) return;
           }
+          if (!one_tile) exponentials(lane, scores, softmax);
           const float weight = params.weights[retrieval + visit.slot];
-          for (int j = 0; j < tile_rows / 8; ++j) {
-            for (int i = 0; i < 4; ++i) {
-              const float power = one_tile ? scores[j][i] : lane.exp2(scores[j][i] - softmax.largest[i / 2]);
-              scores[j][i] = power * (weight / softmax.sum[i / 2]);
-            }
+          const float factor[2] = {weight / softmax.sum[0], weight / softmax.sum[1]};
+          for (auto& columns : scores) {
+            for (int i = 0; i < 4; ++i) columns[i] *= factor[i / 2];
           }
           multiply_accumulate<Half, Dim, Dim>(lane, scores, value(stage), sum);
         });

@@ -10,10 +10,11 @@
 
 namespace lookback::cuda {
 
-// Kernel: a type with static constexpr int shared_bytes, slices (blocks an item), and
-// run(arguments..., block, lane, shared), for one block of threads.
+// Kernel: a type with static constexpr int shared_bytes, slices (blocks an item), blocks_side_by_side (on a
+// multiprocessor, at least: limits the registers of each), and run(arguments..., block, lane, shared), for one block of
+// threads.
 template <class Kernel, class... Arguments>
-__global__ void __launch_bounds__(block_threads) run_block(Arguments... arguments) {
+__global__ void __launch_bounds__(block_threads, Kernel::blocks_side_by_side) run_block(Arguments... arguments) {
   extern __shared__ uint4 shared[];
   Kernel::run(arguments..., blockIdx.x, CudaLane{}, reinterpret_cast<std::uint16_t*>(shared));
 }
@@ -27,6 +28,10 @@ cudaError_t launch(std::int64_t num_items, cudaStream_t stream, const Arguments&
   const cudaError_t allowed =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, Kernel::shared_bytes);
   if (allowed != cudaSuccess) return allowed;
+  // As many blocks side by side as registers allow: the driver would keep shared memory for fewer.
+  const cudaError_t carved =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributePreferredSharedMemoryCarveout, cudaSharedmemCarveoutMaxShared);
+  if (carved != cudaSuccess) return carved;
   kernel<<<static_cast<unsigned>(num_blocks), block_threads, Kernel::shared_bytes, stream>>>(arguments...);
   return cudaGetLastError();
 }

@@ -25,7 +25,7 @@ LOOKBACK_DEVICE std::int64_t statistics_offset(const SlidingWindowParams& params
   return (static_cast<std::int64_t>(batch) * params.num_heads + head) * params.num_queries;
 }
 
-// A head's scores to base 2: score(q . k, distance), minus infinity outside the window.
+// Makes a head's scores to base 2 of products, minus infinity outside the window.
 struct WindowScore {
   float scale, slope;
   int window_size;
@@ -36,10 +36,28 @@ struct WindowScore {
         slope(lane.exp2(-8.0F * static_cast<float>(head + 1) / static_cast<float>(params.num_heads)) * log2_e),
         window_size(params.window_size) {}
 
-  template <class Lane>
-  LOOKBACK_DEVICE float operator()(Lane lane, float product, int distance) const {
-    if (distance < 0 || distance > window_size) return -lane.infinity();
-    return product * scale - slope * static_cast<float>(distance);
+  // distance: between the queries' and the keys' first positions. RowStep: 1 where rows are queries and columns keys,
+  // -1 where it is the other way round.
+  template <int RowStep, class Lane>
+  LOOKBACK_DEVICE void apply(Lane lane, Product& scores, int distance) const {
+    const int column = product_column(lane, 0, 0);
+    for (int r = 0; r < 2; ++r) {
+      const int between = distance + RowStep * (product_row(lane, 2 * r) - column);  // at this lane's first column
+      const float bias = -slope * static_cast<float>(between);
+      for (int j = 0; j < tile_rows / 8; ++j) {
+        for (int i = 0; i < 2; ++i) {
+          float& score = scores[j][2 * r + i];
+          score = score * scale + (bias + slope * static_cast<float>(RowStep * (8 * j + i)));
+        }
+      }
+    }
+    if (distance >= tile_rows - 1 && distance + tile_rows - 1 <= window_size) return;  // all of the tile is inside
+    for (int j = 0; j < tile_rows / 8; ++j) {
+      for (int i = 0; i < 4; ++i) {
+        const int between = distance + RowStep * (product_row(lane, i) - product_column(lane, j, i));
+        if (between < 0 || between > window_size) scores[j][i] = -lane.infinity();
+      }
+    }
   }
 };
 
@@ -103,6 +121,7 @@ template <class Half, int Dim>
 struct SlidingWindowForwardKernel {
   static constexpr int shared_bytes = SharedTiles<Dim, 1>::bytes;
   static constexpr int slices = 1;
+  static constexpr int blocks_side_by_side = forward_blocks<Dim>;
 
   template <class Lane>
   LOOKBACK_DEVICE static void run(const SlidingWindowParams& params, std::int64_t item, Lane lane,
@@ -128,13 +147,7 @@ struct SlidingWindowForwardKernel {
           if (!warp_has_rows(lane, block.num_rows)) return;
           Product scores;
           multiply_transposed<Half, Dim>(lane, query, key(stage), scores);
-          const int distance = params.num_past + block.first - visit.first;
-          for (int j = 0; j < tile_rows / 8; ++j) {
-            for (int i = 0; i < 4; ++i) {
-              scores[j][i] =
-                  window_score(lane, scores[j][i], distance + product_row(lane, i) - product_column(lane, j, i));
-            }
-          }
+          window_score.template apply<1>(lane, scores, params.num_past + block.first - visit.first);
           float rescale[2];
           softmax.add(lane, scores, rescale);
           for (auto& columns : sum) {
@@ -161,6 +174,7 @@ template <class Half, int Dim>
 struct SlidingWindowBackwardQueriesKernel {
   static constexpr int shared_bytes = SharedTiles<Dim, 2>::bytes + tile_rows * static_cast<int>(sizeof(RowStatistics));
   static constexpr int slices = 1;
+  static constexpr int blocks_side_by_side = backward_blocks<Dim>;
 
   template <class Lane>
   LOOKBACK_DEVICE static void run(const SlidingWindowParams& params, const SlidingWindowGradients& gradients,
@@ -213,13 +227,12 @@ struct SlidingWindowBackwardQueriesKernel {
           Product gains;
           multiply_transposed<Half, Dim>(lane, query, key(stage), scores);
           multiply_transposed<Half, Dim>(lane, grad_output, value(stage), gains);
-          const int distance = params.num_past + block.first - visit.first;
+          window_score.template apply<1>(lane, scores, params.num_past + block.first - visit.first);
+          const RowStatistics rows[2] = {statistics[product_row(lane, 0)], statistics[product_row(lane, 2)]};
           for (int j = 0; j < tile_rows / 8; ++j) {
             for (int i = 0; i < 4; ++i) {
-              const RowStatistics& row = statistics[product_row(lane, i)];
-              const float score =
-                  window_score(lane, scores[j][i], distance + product_row(lane, i) - product_column(lane, j, i));
-              scores[j][i] = params.softmax_scale * lane.exp2(score - row.lse) * (gains[j][i] - row.mean_gain);
+              const RowStatistics& row = rows[i / 2];
+              scores[j][i] = params.softmax_scale * lane.exp2(scores[j][i] - row.lse) * (gains[j][i] - row.mean_gain);
             }
           }
           multiply_accumulate<Half, Dim, Dim>(lane, scores, key(stage), sum);
@@ -235,6 +248,7 @@ template <class Half, int Dim>
 struct SlidingWindowBackwardKeysKernel {
   static constexpr int shared_bytes = backward_keys_shared_bytes<Dim>;
   static constexpr int slices = num_slices<Dim>;
+  static constexpr int blocks_side_by_side = backward_blocks<Dim>;
 
   template <class Lane>
   LOOKBACK_DEVICE static void run(const SlidingWindowParams& params, const SlidingWindowGradients& gradients,
@@ -288,12 +302,8 @@ struct SlidingWindowBackwardKeysKernel {
           const int distance = params.num_past + visit.first - first_key;
           add_queries<Half, Dim>(
               lane, key, value, query(stage), grad_output(stage), statistics(stage), 1.0F, params.softmax_scale,
-              first_column,
-              [&](float product, float lse, int j, int i) {
-                const int between = distance + product_column(lane, j, i) - product_row(lane, i);
-                return lane.exp2(window_score(lane, product, between) - lse);
-              },
-              grad_key, grad_value);
+              first_column, [&](Product& scores) { window_score.template apply<-1>(lane, scores, distance); }, grad_key,
+              grad_value);
         });
     const auto store = [&](const float(&sum)[slice_dim<Dim> / 8][4], std::uint16_t* gradient) {
       store_rows<Half, slice_dim<Dim>>(lane, sum, num_keys, params.head_dim - first_column, [&](int i) {

@@ -30,6 +30,13 @@ constexpr int tile_size = tile_rows * tile_stride<Dim>;
 template <int Dim>
 constexpr int num_stages = Dim <= 128 ? 2 : 1;
 
+// Blocks that share a multiprocessor, so that one computes while another waits: as many as fit without its registers
+// going to memory. Wide heads need all that there are.
+template <int Dim>
+constexpr int forward_blocks = Dim <= 64 ? 4 : 1;
+template <int Dim>
+constexpr int backward_blocks = Dim <= 64 ? 3 : 1;
+
 // A block's shared memory: NumFixed tiles that stay, a pair of tiles a stage that come and go (keys and values, or
 // queries and gradients of the output), then what else a kernel keeps.
 template <int Dim, int NumFixed>
@@ -63,15 +70,13 @@ template <int Dim, class Lane, class RowOf>
 LOOKBACK_DEVICE void fetch_tile(Lane lane, std::uint16_t* tile, int num_rows, int head_dim, RowOf row_of) {
   constexpr int unit = 8;  // 16 bytes, the widest copy
   constexpr int row_units = Dim / unit;
-  for (int i = lane.thread(); i < tile_rows * row_units; i += block_threads) {
-    const int row = i / row_units;
-    const int column = i % row_units * unit;
-    std::uint16_t* const place = tile + row * tile_stride<Dim> + column;
-    if (row < num_rows && column < head_dim) {
-      lane.copy_16_bytes(place, row_of(row) + column);
-    } else {
-      lane.zero_16_bytes(place);
-    }
+  constexpr int rows_a_round = block_threads / row_units;
+  const int first_row = lane.thread() / row_units;
+  const int column = lane.thread() % row_units * unit;
+  for (int round = 0; round < tile_rows / rows_a_round; ++round) {
+    const int row = first_row + round * rows_a_round;
+    lane.copy_16_bytes(tile + row * tile_stride<Dim> + column, row_of(smaller(row, num_rows - 1)) + column,
+                       row < num_rows && column < head_dim);
   }
 }
 

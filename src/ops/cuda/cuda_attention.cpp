@@ -18,6 +18,7 @@ void require_started(cudaError_t error, const char* kernel) {
   require(error == cudaSuccess, "{}: the GPU refused to start it: {}", kernel, cudaGetErrorString(error));
 }
 
+// A size or a product of sizes.
 int to_int(std::int64_t size, const char* name) {
   require(size <= std::numeric_limits<int>::max(), "{}: the GPU's kernels take sizes below 2^31, found {}", name, size);
   return static_cast<int>(size);
@@ -57,6 +58,7 @@ struct ChunkArguments {
   bool softmax_plus_one;
 
   cuda::ChunkAttentionParams params() const {
+    to_int(indices.size(1) * indices.size(2), "indices");
     return {.batch_size = to_int(query.size(0), "query"),
             .num_chunks = to_int(query.size(1), "query"),
             .chunk_positions = to_int(query.size(2), "query"),
