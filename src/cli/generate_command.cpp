@@ -1,7 +1,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -17,6 +16,7 @@
 #include "core/interrupt.h"
 #include "core/json.h"
 #include "core/progress.h"
+#include "core/standard_streams.h"
 #include "generate/generator.h"
 #include "generate/session_file.h"
 #include "generate/token_ids.h"
@@ -89,8 +89,8 @@ std::vector<std::vector<std::int64_t>> read_prompts(const GenerateFlags& flags, 
 }
 
 void print_now(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  std::fflush(stdout);
+  write_output(text);
+  flush_output();
 }
 
 SessionOwner owner_of(const InferenceModel& opened) {
