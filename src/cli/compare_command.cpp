@@ -18,6 +18,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/interrupt.h"
+#include "core/standard_streams.h"
 #include "core/version.h"
 #include "data/token_dataset.h"
 #include "eval/compare_run.h"
@@ -44,7 +45,7 @@ void print_plan(const ComparePlan& plan) {
   for (const CompareModel& model : plan.models) {
     rows.push_back({model.name, model.kind, group_digits(model.num_parameters), std::to_string(model.seeds.size())});
   }
-  fmt::print(stderr, "{}\n", text_table(rows, "  "));
+  print_message("{}\n", text_table(rows, "  "));
 }
 
 // The beginning of a prepared text.
@@ -105,7 +106,7 @@ void run_compare_command(const CompareFlags& flags) {
       .devices = flags.devices.empty() ? std::vector<std::string>{} : split_list(flags.devices)};
   CompareListener listener;
   listener.stop = interrupted;
-  listener.begins = [](const std::string& text) { fmt::print(stderr, "{}\n", text); };
+  listener.begins = [](const std::string& text) { print_message("{}\n", text); };
   const bool stopped = !flags.report_only && !run_compare(plan, setting, listener);
   const std::vector<CompareResult> results = read_compare_results(plan, flags.out);
   CompareReport report = make_compare_report(plan, results);
@@ -119,11 +120,11 @@ void run_compare_command(const CompareFlags& flags) {
           report.needle_lengths.empty()
               ? ""
               : fmt::format("Needles found, by length\n\n{}\n", text_table(compare_needle_table(report), indent));
-      fmt::print("\nPerplexity by context\n\n{}\nLoss by position in the document\n\n{}\n{}\n{}\n{}Report: {}\n",
-                 text_table(compare_quality_table(report), indent), text_table(compare_position_table(report), indent),
-                 text_table(compare_training_table(report), indent),
-                 text_table(compare_inference_table(report), indent), needles,
-                 (fs::path(flags.out) / "report.html").string());
+      print_output(
+          "\nPerplexity by context\n\n{}\nLoss by position in the document\n\n{}\n{}\n{}\n{}Report: {}\n",
+          text_table(compare_quality_table(report), indent), text_table(compare_position_table(report), indent),
+          text_table(compare_training_table(report), indent), text_table(compare_inference_table(report), indent),
+          needles, (fs::path(flags.out) / "report.html").string());
     }
   }
   Json all = Json::array();
@@ -138,9 +139,9 @@ void run_compare_command(const CompareFlags& flags) {
   }
   const Json json = {{"complete", is_complete(plan, results)}, {"plan", to_json(plan)}, {"results", all}};
   write_json_file(fs::path(flags.out) / "report.json", json);
-  if (flags.json) fmt::print("{}\n", dump_line(json));
+  if (flags.json) print_output("{}\n", dump_line(json));
   if (!stopped) return;
-  fmt::print(stderr, "Stopped; what is done is kept in {}. The same command goes on from there.\n", flags.out);
+  print_message("Stopped; what is done is kept in {}. The same command goes on from there.\n", flags.out);
   throw CLI::RuntimeError(exit_interrupted);
 }
 

@@ -9,6 +9,7 @@
 #include "core/files.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
+#include "core/standard_streams.h"
 #include "report/demo_report.h"
 #include "report/demo_report_json.h"
 #include "report/text_table.h"
@@ -20,33 +21,33 @@ namespace {
 constexpr int exit_not_learned = 1;
 
 void print_summary(const DemoReport& report, const std::filesystem::path& page) {
-  fmt::print("\nRight answers by length of the context (all five digits, chosen greedily)\n\n{}\n",
-             text_table(demo_accuracy_table(report), "  "));
+  print_output("\nRight answers by length of the context (all five digits, chosen greedily)\n\n{}\n",
+               text_table(demo_accuracy_table(report), "  "));
   const DemoLength& longest = report.drt.lengths.back();
   if (demo_learned(report)) {
-    fmt::print("DRT found {} of the needles in {} tokens, {} times its longest training text.\n",
-               percent_text(longest.accuracy()), group_digits(longest.length_tokens),
-               group_digits(longest.length_tokens / report.training_length));
+    print_output("DRT found {} of the needles in {} tokens, {} times its longest training text.\n",
+                 percent_text(longest.accuracy()), group_digits(longest.length_tokens),
+                 group_digits(longest.length_tokens / report.training_length));
   } else {
-    fmt::print(
+    print_output(
         "The DRT did NOT learn in this run: {} right at {} tokens, at least {} was expected. "
         "Another --seed or more --steps may do.\n",
         percent_text(longest.accuracy()), group_digits(longest.length_tokens), percent_text(demo_success_accuracy));
   }
-  fmt::print("Took {} in all, at most {} of memory.\n\nReport: {}\n\n", format_duration(report.total_seconds),
-             format_bytes(report.peak_memory_bytes), page.string());
-  fmt::print("Both models are ordinary run folders ({}, {}). To go on:\n", report.drt.folder,
-             report.sliding_window.folder);
-  fmt::print("{}\n", report.next_commands);
+  print_output("Took {} in all, at most {} of memory.\n\nReport: {}\n\n", format_duration(report.total_seconds),
+               format_bytes(report.peak_memory_bytes), page.string());
+  print_output("Both models are ordinary run folders ({}, {}). To go on:\n", report.drt.folder,
+               report.sliding_window.folder);
+  print_output("{}\n", report.next_commands);
 }
 
 int run(const DemoOptions& options, bool json) {
   catch_interrupts();
-  fmt::print(stderr, "Two models of 0.2M parameters learn from scratch to find needles; a few minutes on two cores.\n");
+  print_message("Two models of 0.2M parameters learn from scratch to find needles; a few minutes on two cores.\n");
   const std::optional<DemoReport> report = run_demo(options);
   if (!report) {
-    fmt::print(stderr, "Interrupted; all that is finished is saved in {}. The same command goes on from here.\n",
-               options.out.string());
+    print_message("Interrupted; all that is finished is saved in {}. The same command goes on from here.\n",
+                  options.out.string());
     return exit_interrupted;
   }
   const std::filesystem::path page = options.out / "report.html";
@@ -55,7 +56,7 @@ int run(const DemoOptions& options, bool json) {
   const Json results = demo_report_json(*report);
   write_json_file(options.out / "results.json", results);
   if (json) {
-    fmt::print("{}\n", dump_line(results));
+    print_output("{}\n", dump_line(results));
   } else {
     print_summary(*report, page);
   }

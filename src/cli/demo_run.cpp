@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
+#include "core/standard_streams.h"
 #include "core/worker_threads.h"
 #include "data/needle_curriculum.h"
 #include "eval/demo_evaluation.h"
@@ -57,7 +58,7 @@ class Demo {
     return folder;
   }
 
-  static void announce(int part, const std::string& text) { fmt::print(stderr, "[{}/4] {}\n", part, text); }
+  static void announce(int part, const std::string& text) { print_message("[{}/4] {}\n", part, text); }
 
   // Whether it is finished now (else: interrupted).
   bool train_model(int part, const char* folder, const char* name, const ModelConfig& config) {
@@ -81,8 +82,8 @@ class Demo {
     training.stage_starts = curriculum.stage_starts();
     state_.set_training(folder, training);
     if (training.finished) {
-      fmt::print(stderr, "      {} in {}, loss {:.3f}, answers' loss on unseen texts {:.3f}\n", name,
-                 format_duration(training.seconds), result.loss, result.best_loss);
+      print_message("      {} in {}, loss {:.3f}, answers' loss on unseen texts {:.3f}\n", name,
+                    format_duration(training.seconds), result.loss, result.best_loss);
     }
     return training.finished;
   }
@@ -143,8 +144,8 @@ class Demo {
     }
     for (const DemoLengthPlan& length : plan_.lengths) {
       const DemoLength result = demo_length_result(state_, plan_, length, folder);
-      fmt::print(stderr, "      {:>7} tokens  {:>5} right of {}\n", group_digits(result.length_tokens),
-                 percent_text(result.accuracy()), result.num_samples);
+      print_message("      {:>7} tokens  {:>5} right of {}\n", group_digits(result.length_tokens),
+                    percent_text(result.accuracy()), result.num_samples);
     }
     return true;
   }

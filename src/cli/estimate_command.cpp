@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/run_config_flags.h"
 #include "core/progress.h"
+#include "core/standard_streams.h"
 #include "text/tokenizer.h"
 #include "train/estimate.h"
 
@@ -28,7 +29,7 @@ std::optional<VocabularyHint> vocabulary_of(const Json& given) {
 }
 
 void print_estimate(const TrainingEstimate& estimate, const RunConfig& config) {
-  const auto line = [](const char* name, const std::string& value) { fmt::print("{:<34}{}\n", name, value); };
+  const auto line = [](const char* name, const std::string& value) { print_output("{:<34}{}\n", name, value); };
   const bool checkpointing = config.train.gradient_checkpointing;
   line("parameters", format_count(static_cast<double>(estimate.num_parameters)));
   line("training memory", format_bytes(estimate.total_bytes(checkpointing)));
@@ -56,7 +57,7 @@ void run_estimate(const EstimateFlags& flags) {
   if (config.threads > 0) at::set_num_threads(static_cast<int>(config.threads));
   const TrainingEstimate estimate = estimate_training(config);
   if (flags.json) {
-    fmt::print("{}\n", dump_line(to_json(estimate, config)));
+    print_output("{}\n", dump_line(to_json(estimate, config)));
   } else {
     print_estimate(estimate, config);
   }

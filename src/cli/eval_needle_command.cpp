@@ -17,6 +17,7 @@
 #include "core/files.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
+#include "core/standard_streams.h"
 #include "core/version.h"
 #include "eval/needle.h"
 #include "eval/stored_needle.h"
@@ -161,12 +162,12 @@ void show(const NeedleFlags& flags, const Measured& measured, std::int64_t top_k
   if (flags.json) {
     json["model"] = flags.inference.model;
     json["top_k"] = top_k;
-    fmt::print("{}\n", dump_line(json));
+    print_output("{}\n", dump_line(json));
     return;
   }
-  fmt::print("Task {}, seed {}\n\n{}\n{}\n", flags.task, flags.config.seed, text_table(by_length, "  "),
-             text_table(by_depth, "  "));
-  if (!costs.empty()) fmt::print("{}\n", text_table(rows_of_memories(costs), "  "));
+  print_output("Task {}, seed {}\n\n{}\n{}\n", flags.task, flags.config.seed, text_table(by_length, "  "),
+               text_table(by_depth, "  "));
+  if (!costs.empty()) print_output("{}\n", text_table(rows_of_memories(costs), "  "));
 }
 
 void run_stored(NeedleFlags& flags, const InferenceModel& opened, const std::vector<std::int64_t>& haystack) {

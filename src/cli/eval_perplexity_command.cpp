@@ -16,6 +16,7 @@
 #include "core/files.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
+#include "core/standard_streams.h"
 #include "data/token_dataset.h"
 #include "eval/perplexity.h"
 #include "report/text_table.h"
@@ -111,7 +112,7 @@ void print_tables(const std::vector<PerplexityResult>& results) {
                        group_digits(result.num_documents)});
     num_buckets = std::max(num_buckets, result.positions.size());
   }
-  fmt::print("{}\nLoss (nats a token) by position in the document\n\n", text_table(summary, "  "));
+  print_output("{}\nLoss (nats a token) by position in the document\n\n", text_table(summary, "  "));
   std::vector<std::vector<std::string>> rows(1, {"context"});
   for (const PerplexityResult& result : results) rows.push_back({context_text(result)});
   for (std::size_t i = 0; i < num_buckets; ++i) {
@@ -123,7 +124,7 @@ void print_tables(const std::vector<PerplexityResult>& results) {
       rows[r + 1].push_back(present ? fmt::format("{:.4f}", results[r].positions[i].mean_nll()) : "-");
     }
   }
-  fmt::print("{}\n", text_table(rows, "  "));
+  print_output("{}\n", text_table(rows, "  "));
 }
 
 PerplexityConfig config_of(const PerplexityFlags& flags, const std::string& context) {
@@ -175,7 +176,7 @@ void run(const PerplexityFlags& flags) {
   if (!flags.json) return print_tables(results);
   Json json = {{"model", flags.inference.model}, {"data", folder.string()}, {"results", Json::array()}};
   for (const PerplexityResult& result : results) json["results"].push_back(to_json(result));
-  fmt::print("{}\n", dump_line(json));
+  print_output("{}\n", dump_line(json));
 }
 
 }  // namespace

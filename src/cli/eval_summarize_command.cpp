@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
+#include "core/standard_streams.h"
 #include "eval/rouge.h"
 #include "eval/summaries.h"
 #include "report/text_table.h"
@@ -87,7 +88,7 @@ void run_summarize(const SummarizeFlags& flags) {
       json[rouge_names[k]] = {{"f1", summary.mean[k]},
                               {"bootstrap_95", {summary.interval[k].low, summary.interval[k].high}}};
     }
-    fmt::print("{}\n", dump_line(json));
+    print_output("{}\n", dump_line(json));
     return;
   }
   std::vector<std::vector<std::string>> rows = {{"", "F1", "95% interval"}};
@@ -96,7 +97,8 @@ void run_summarize(const SummarizeFlags& flags) {
     rows.push_back({titles[k], fmt::format("{:.4f}", summary.mean[k]),
                     fmt::format("{:.4f} to {:.4f}", summary.interval[k].low, summary.interval[k].high)});
   }
-  fmt::print("{} summaries\n\n{}", group_digits(static_cast<std::int64_t>(predictions.size())), text_table(rows, "  "));
+  print_output("{} summaries\n\n{}", group_digits(static_cast<std::int64_t>(predictions.size())),
+               text_table(rows, "  "));
 }
 
 }  // namespace

@@ -1,10 +1,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <exception>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -20,6 +16,7 @@
 #include "core/interrupt.h"
 #include "core/json.h"
 #include "core/progress.h"
+#include "core/standard_streams.h"
 #include "generate/generator.h"
 #include "generate/session_file.h"
 #include "generate/token_ids.h"
@@ -92,24 +89,8 @@ std::vector<std::vector<std::int64_t>> read_prompts(const GenerateFlags& flags, 
 }
 
 void print_now(std::string_view text) {
-  const bool written = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  require(written, "cannot write to standard output: {}", std::strerror(errno));
-}
-
-// Has `listener` show new text on standard output as it comes. When that fails, the text ends there as by Ctrl-C, and
-// what went wrong is kept in `failure` until the session is saved.
-void show_as_it_comes(bool with_text, std::exception_ptr& failure, GenerateListener& listener) {
-  const auto show = [&failure](std::string_view text) {
-    if (failure) return;
-    try {
-      print_now(text);
-    } catch (const Error&) {
-      failure = std::current_exception();
-    }
-  };
-  if (with_text) listener.on_text = show;
-  if (!with_text) listener.on_token = [show](std::int64_t id) { show(fmt::format("{} ", id)); };
-  listener.stop_asked = [&failure] { return interrupted() || failure; };
+  write_output(text);
+  flush_output();
 }
 
 SessionOwner owner_of(const InferenceModel& opened) {
@@ -156,13 +137,13 @@ void run_one(const GenerateFlags& flags, const InferenceModel& opened) {
     show_reading(progress, static_cast<double>(num_read), num_unread);
   };
   const bool with_text = opened.tokenizer != nullptr;
-  std::exception_ptr failure;
-  if (!flags.json) show_as_it_comes(with_text, failure, listener);
+  listener.stop_asked = interrupted;
+  if (!flags.json && with_text) listener.on_text = print_now;
+  if (!flags.json && !with_text) listener.on_token = [](std::int64_t id) { print_now(fmt::format("{} ", id)); };
 
   const GenerateResult result =
       generate(*opened.model, opened.tokenizer.get(), text, prompt_ids, flags.config, listener);
   if (!flags.session.empty()) save_session(flags.session, text, owner_of(opened), memories.paths);
-  if (failure) std::rethrow_exception(failure);
   Json explanation;
   if (flags.config.explain) explanation = explain(result, memories.stored, text.ids, opened);
   if (flags.json) {

@@ -16,6 +16,7 @@
 #include "core/interrupt.h"
 #include "core/json.h"
 #include "core/progress.h"
+#include "core/standard_streams.h"
 #include "ingest/build_memory.h"
 #include "memory/memory_writer.h"
 #include "memory/merge_memories.h"
@@ -83,21 +84,21 @@ int run_build(BuildFlags& flags) {
   const BuildMemoryResult result =
       build_memory(flags.config, *opened.model, opened.fingerprint, *opened.tokenizer, listener);
   line.finish();
-  if (flags.json) fmt::print("{}\n", dump_line(to_json(result, flags.out)));
+  if (flags.json) print_output("{}\n", dump_line(to_json(result, flags.out)));
   if (result.interrupted) {
-    fmt::print(stderr, "Interrupted; what was read is kept in {}. The same command goes on from there.\n", flags.out);
+    print_message("Interrupted; what was read is kept in {}. The same command goes on from there.\n", flags.out);
     return exit_interrupted;
   }
   if (flags.json) return 0;
   if (result.num_documents > 0) {
-    fmt::print("{}: {} documents added, {} tokens in {} ({} tokens/s)\n", flags.out, result.num_documents,
-               format_count(static_cast<double>(result.num_tokens)), format_duration(result.seconds),
-               format_count(static_cast<double>(result.num_tokens) / std::max(result.seconds, 1e-9)));
+    print_output("{}: {} documents added, {} tokens in {} ({} tokens/s)\n", flags.out, result.num_documents,
+                 format_count(static_cast<double>(result.num_tokens)), format_duration(result.seconds),
+                 format_count(static_cast<double>(result.num_tokens) / std::max(result.seconds, 1e-9)));
   }
-  if (result.num_known > 0) fmt::print("{}: {} documents were there already\n", flags.out, result.num_known);
-  if (result.num_skipped > 0) fmt::print("{} documents were left out as broken or empty\n", result.num_skipped);
-  fmt::print("ask it:\n  {} generate --model {} --memory {} --prompt \"...\"\n", program_path(), flags.inference.model,
-             flags.out);
+  if (result.num_known > 0) print_output("{}: {} documents were there already\n", flags.out, result.num_known);
+  if (result.num_skipped > 0) print_output("{} documents were left out as broken or empty\n", result.num_skipped);
+  print_output("ask it:\n  {} generate --model {} --memory {} --prompt \"...\"\n", program_path(),
+               flags.inference.model, flags.out);
   return 0;
 }
 
@@ -113,30 +114,30 @@ void run_info(const FileFlags& flags) {
       entry["id"] = document.id;
       documents.push_back(entry);
     }
-    fmt::print("{}\n", dump_line({{"memory", flags.path},
-                                  {"format", to_json(memory.format())},
-                                  {"num_chunks", memory.num_chunks()},
-                                  {"num_tokens", num_tokens},
-                                  {"file_bytes", file_bytes},
-                                  {"documents", documents}}));
+    print_output("{}\n", dump_line({{"memory", flags.path},
+                                    {"format", to_json(memory.format())},
+                                    {"num_chunks", memory.num_chunks()},
+                                    {"num_tokens", num_tokens},
+                                    {"file_bytes", file_bytes},
+                                    {"documents", documents}}));
     return;
   }
-  fmt::print("{}: {} documents, {} tokens in {} chunks, {} ({:.0f} bytes a token), {}\n", flags.path,
-             memory.documents().size(), format_count(static_cast<double>(num_tokens)), memory.num_chunks(),
-             format_bytes(static_cast<double>(file_bytes)),
-             static_cast<double>(file_bytes) / static_cast<double>(std::max<std::int64_t>(num_tokens, 1)),
-             memory_elements_name(memory.format().elements));
+  print_output("{}: {} documents, {} tokens in {} chunks, {} ({:.0f} bytes a token), {}\n", flags.path,
+               memory.documents().size(), format_count(static_cast<double>(num_tokens)), memory.num_chunks(),
+               format_bytes(static_cast<double>(file_bytes)),
+               static_cast<double>(file_bytes) / static_cast<double>(std::max<std::int64_t>(num_tokens, 1)),
+               memory_elements_name(memory.format().elements));
   for (const MemoryDocument& document : memory.documents()) {
-    fmt::print("  {:>6}  {:>8} tokens  {}{}\n", document.id, format_count(static_cast<double>(document.num_tokens)),
-               document.name, document.finished ? "" : "  (unfinished: `memory build` goes on)");
+    print_output("  {:>6}  {:>8} tokens  {}{}\n", document.id, format_count(static_cast<double>(document.num_tokens)),
+                 document.name, document.finished ? "" : "  (unfinished: `memory build` goes on)");
   }
 }
 
 void run_verify(const FileFlags& flags) {
   const StoredMemory memory(flags.path);
   memory.verify();
-  fmt::print("{}: {} chunks of {} documents are as they were written\n", flags.path, memory.num_chunks(),
-             memory.documents().size());
+  print_output("{}: {} chunks of {} documents are as they were written\n", flags.path, memory.num_chunks(),
+               memory.documents().size());
 }
 
 void run_remove(const FileFlags& flags) {
@@ -150,7 +151,7 @@ void run_remove(const FileFlags& flags) {
     writer.remove_document(found->id);
   }
   writer.commit();
-  fmt::print("{}: {} documents removed, {} left\n", flags.path, flags.documents.size(), writer.documents().size());
+  print_output("{}: {} documents removed, {} left\n", flags.path, flags.documents.size(), writer.documents().size());
 }
 
 struct MergeFlags {
@@ -174,10 +175,10 @@ int run_merge(const MergeFlags& flags) {
       });
   line.finish();
   if (result.interrupted) {
-    fmt::print(stderr, "Interrupted; what was copied is kept in {}. The same command goes on from there.\n", flags.out);
+    print_message("Interrupted; what was copied is kept in {}. The same command goes on from there.\n", flags.out);
     return exit_interrupted;
   }
-  fmt::print("{}: {} documents copied, {} were there already\n", flags.out, result.num_documents, result.num_known);
+  print_output("{}: {} documents copied, {} were there already\n", flags.out, result.num_documents, result.num_known);
   return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "core/interrupt.h"
 #include "core/json.h"
 #include "core/progress.h"
+#include "core/standard_streams.h"
 #include "ingest/memory_index.h"
 #include "ingest/open_memory.h"
 #include "report/text_table.h"
@@ -35,10 +36,10 @@ void print_table(const MemoryIndexReport& report, const std::string& path) {
                     time_text(search.seconds)});
   }
   rows.push_back({"exact", "100%", "100%", time_text(report.exact_seconds)});
-  fmt::print("{}: {} chunks in {} lists, {}; {} queries of the model on the memory's own text\n\n{}\n", path,
-             group_digits(report.num_chunks), group_digits(report.num_lists), format_duration(report.cluster_seconds),
-             group_digits(report.num_queries), text_table(rows, "  "));
-  fmt::print("`--search approximate` looks into {} lists; --probes N into others\n", report.num_probes);
+  print_output("{}: {} chunks in {} lists, {}; {} queries of the model on the memory's own text\n\n{}\n", path,
+               group_digits(report.num_chunks), group_digits(report.num_lists), format_duration(report.cluster_seconds),
+               group_digits(report.num_queries), text_table(rows, "  "));
+  print_output("`--search approximate` looks into {} lists; --probes N into others\n", report.num_probes);
 }
 
 void run_index(IndexFlags& flags) {
@@ -52,7 +53,7 @@ void run_index(IndexFlags& flags) {
   });
   line.finish();
   if (flags.json) {
-    fmt::print("{}\n", dump_line(to_json(report)));
+    print_output("{}\n", dump_line(to_json(report)));
   } else {
     print_table(report, memory_index_path(flags.memory).string());
   }

@@ -12,6 +12,7 @@
 #include "core/interrupt.h"
 #include "core/json.h"
 #include "core/progress.h"
+#include "core/standard_streams.h"
 #include "data/out_folder.h"
 #include "data/prepare.h"
 
@@ -51,20 +52,20 @@ Json result_json(const PrepareResult& result) {
 }
 
 void print_summary(const PrepareFlags& flags, const PrepareResult& result) {
-  if (result.already_done) fmt::print("{}: already done; --force does it again\n", flags.out);
+  if (result.already_done) print_output("{}: already done; --force does it again\n", flags.out);
   for (const PreparedDataset& dataset : result.datasets) {
     const DatasetCounts& counts = dataset.counts;
-    fmt::print("{}: {} documents, {} tokens, {} bytes of text ({:.2f} bytes a token)\n", dataset.folder.string(),
-               counts.num_documents, counts.num_tokens, counts.text_bytes,
-               static_cast<double>(counts.text_bytes) / static_cast<double>(counts.num_tokens));
+    print_output("{}: {} documents, {} tokens, {} bytes of text ({:.2f} bytes a token)\n", dataset.folder.string(),
+                 counts.num_documents, counts.num_tokens, counts.text_bytes,
+                 static_cast<double>(counts.text_bytes) / static_cast<double>(counts.num_tokens));
   }
   if (result.num_unknown_files > 0) {
-    fmt::print("{} files in the folders were passed over (neither text nor JSON lines by their names)\n",
-               result.num_unknown_files);
+    print_output("{} files in the folders were passed over (neither text nor JSON lines by their names)\n",
+                 result.num_unknown_files);
   }
   if (result.num_skipped > 0) {
-    fmt::print("{} documents were left out as broken or empty; {} names them\n", result.num_skipped,
-               (flags.config.out / skipped_log_name).string());
+    print_output("{} documents were left out as broken or empty; {} names them\n", result.num_skipped,
+                 (flags.config.out / skipped_log_name).string());
   }
 }
 
@@ -84,9 +85,9 @@ int run(PrepareFlags& flags) {
   listener.skipped = [&](const std::string& reason) { left_out.show(reason); };
   const PrepareResult result = prepare(flags.config, *tokenizer, listener);
   line.finish();
-  if (flags.json) fmt::print("{}\n", dump_line(result_json(result)));
+  if (flags.json) print_output("{}\n", dump_line(result_json(result)));
   if (result.interrupted) {
-    fmt::print(stderr, "Interrupted; what was done is kept in {}. The same command goes on from there.\n", flags.out);
+    print_message("Interrupted; what was done is kept in {}. The same command goes on from there.\n", flags.out);
     return exit_interrupted;
   }
   if (!flags.json) print_summary(flags, result);

@@ -13,6 +13,7 @@
 #include "core/interrupt.h"
 #include "core/json.h"
 #include "core/progress.h"
+#include "core/standard_streams.h"
 #include "generate/generator.h"
 #include "generate/score.h"
 #include "generate/token_ids.h"
@@ -95,11 +96,11 @@ void print_json(const ScoreFlags& flags, const ScoreInput& input, const OpenedMe
   json["incremental"] = flags.options.incremental;
   json["tokens_per_second"] = number_or_null(static_cast<double>(logprobs.numel()) / seconds);
   if (!memories.qualities.empty()) json["search"] = search_json(memories);
-  fmt::print("{}\n", dump_line(json));
+  print_output("{}\n", dump_line(json));
 }
 
 void print_tokens(const ScoreInput& input, const at::Tensor& logprobs, const Tokenizer* tokenizer) {
-  fmt::print("{:>9} {:>7} {:>10}  {}\n", "position", "id", "log-prob", tokenizer == nullptr ? "" : "text");
+  print_output("{:>9} {:>7} {:>10}  {}\n", "position", "id", "log-prob", tokenizer == nullptr ? "" : "text");
   for (std::size_t n = 0; n < input.sequences.size(); ++n) {
     const at::Tensor row = logprobs[static_cast<std::int64_t>(n)];
     for (std::size_t i = 0; i < input.sequences[n].size(); ++i) {
@@ -107,22 +108,22 @@ void print_tokens(const ScoreInput& input, const at::Tensor& logprobs, const Tok
       // A JSON string: control characters and spaces at the ends can be seen, broken UTF-8 does no harm.
       const std::string shown = tokenizer == nullptr ? "" : dump_line(Json(token_text(tokenizer, id)));
       const std::string value = i == 0 ? "-" : fmt::format("{:.4f}", row.const_data_ptr<float>()[i]);
-      fmt::print("{:>9} {:>7} {:>10}  {}\n", i, id, value, shown);
+      print_output("{:>9} {:>7} {:>10}  {}\n", i, id, value, shown);
     }
   }
 }
 
 void print_summary(const ScoreInput& input, const at::Tensor& logprobs, double seconds) {
   const ScoreSummary summary = summarize_scores(logprobs);
-  fmt::print("tokens         {} in {} sequence{}, {} scored\n", logprobs.numel(), logprobs.size(0),
-             logprobs.size(0) == 1 ? "" : "s", summary.num_scored);
+  print_output("tokens         {} in {} sequence{}, {} scored\n", logprobs.numel(), logprobs.size(0),
+               logprobs.size(0) == 1 ? "" : "s", summary.num_scored);
   if (summary.num_scored > 0) {
-    fmt::print("mean nll       {:.4f} nats a token\n", summary.mean_nll);
-    fmt::print("perplexity     {:.3f}\n", summary.perplexity);
+    print_output("mean nll       {:.4f} nats a token\n", summary.mean_nll);
+    print_output("perplexity     {:.3f}\n", summary.perplexity);
   }
   const double bits = bits_per_byte(summary, input.num_bytes);
-  if (std::isfinite(bits)) fmt::print("bits per byte  {:.4f}\n", bits);
-  fmt::print("speed          {} tokens/s\n", format_count(static_cast<double>(logprobs.numel()) / seconds));
+  if (std::isfinite(bits)) print_output("bits per byte  {:.4f}\n", bits);
+  print_output("speed          {} tokens/s\n", format_count(static_cast<double>(logprobs.numel()) / seconds));
 }
 
 void run_score(ScoreFlags& flags) {
@@ -152,7 +153,7 @@ void run_score(ScoreFlags& flags) {
   }
   if (flags.per_token) print_tokens(input, logprobs, opened.tokenizer.get());
   print_summary(input, logprobs, seconds);
-  fmt::print("{}", search_text(memories));
+  print_output("{}", search_text(memories));
 }
 
 }  // namespace

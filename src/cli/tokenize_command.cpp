@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "core/progress.h"
+#include "core/standard_streams.h"
 #include "text/token_streams.h"
 
 namespace lookback {
@@ -25,7 +26,9 @@ void run(const TokenizeFlags& flags, Convert convert) {
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(flags.tokenizer);
   // Ids that run over a terminal leave no place for a live line.
   ProgressLine progress(flags.quiet || ::isatty(STDOUT_FILENO) == 1);
-  convert(*tokenizer, std::cin, std::cout, [&](std::uint64_t num_bytes) {
+  // Endless input ends with its output; main() knows why.
+  output_stream().exceptions(std::ios::badbit);
+  convert(*tokenizer, std::cin, output_stream(), [&](std::uint64_t num_bytes) {
     if (!progress.due()) return;
     const auto done = static_cast<double>(num_bytes);
     progress.show(fmt::format("{} read, {}/s", format_bytes(done), format_bytes(done / progress.elapsed_seconds())));

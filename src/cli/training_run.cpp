@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/progress.h"
+#include "core/standard_streams.h"
 #include "models/device.h"
 #include "models/fixed_retriever.h"
 #include "models/model_folder.h"
@@ -50,22 +51,22 @@ Json training_summary(const TrainResult& result, const TrainingFlags& flags) {
 
 void report_training(const TrainResult& result, const TrainingFlags& flags) {
   if (flags.json) {
-    fmt::print("{}\n", dump_line(training_summary(result, flags)));
+    print_output("{}\n", dump_line(training_summary(result, flags)));
   } else if (!flags.quiet) {
-    fmt::print("step {}: loss {:.4f}, perplexity {:.4g}", result.steps, result.loss, std::exp(result.loss));
+    print_output("step {}: loss {:.4f}, perplexity {:.4g}", result.steps, result.loss, std::exp(result.loss));
     if (result.validation_loss) {
-      fmt::print("; validation loss {:.4f}, perplexity {:.4g}", *result.validation_loss,
-                 std::exp(*result.validation_loss));
+      print_output("; validation loss {:.4f}, perplexity {:.4g}", *result.validation_loss,
+                   std::exp(*result.validation_loss));
     }
-    fmt::print("\n{} tokens in all; this time {} ({:.0f} tokens/s, {:.0f}% of the matrix-multiply peak)\n",
-               format_count(static_cast<double>(result.tokens)), format_duration(result.seconds),
-               result.tokens_per_second, 100 * result.peak_fraction);
+    print_output("\n{} tokens in all; this time {} ({:.0f} tokens/s, {:.0f}% of the matrix-multiply peak)\n",
+                 format_count(static_cast<double>(result.tokens)), format_duration(result.seconds),
+                 result.tokens_per_second, 100 * result.peak_fraction);
     if (result.best_step > 0)
-      fmt::print("best: step {} (loss {:.4f}) in {}/best\n", result.best_step, result.best_loss, flags.out);
+      print_output("best: step {} (loss {:.4f}) in {}/best\n", result.best_step, result.best_loss, flags.out);
   }
   if (result.interrupted) {
-    fmt::print(stderr, "stopped after step {}; go on with:\n  {} {} --out {} --resume\n", result.steps, program_path(),
-               flags.command, flags.out);
+    print_message("stopped after step {}; go on with:\n  {} {} --out {} --resume\n", result.steps, program_path(),
+                  flags.command, flags.out);
   }
 }
 
@@ -160,16 +161,16 @@ void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingD
   write_file_atomic(flags.config_path(), dump_toml(to_json(config)));
   io.machine_peak_flops = measure_machine_peak(device, config.train.dtype);
   if (!io.quiet && config.train.schedule_steps > 0 && config.train.schedule_steps < config.train.steps) {
-    fmt::print(stderr, "the learning rate falls over {} steps; from there to step {} it stays at {:g}\n",
+    print_message("the learning rate falls over {} steps; from there to step {} it stays at {:g}\n",
                config.train.schedule_steps, config.train.steps, config.train.min_lr);
   }
   if (!io.quiet) {
-    fmt::print(stderr, "{}: {} parameters, {} text tokens, {} threads, matrix-multiply peak {:.0f} GFLOP/s\n",
+    print_message("{}: {} parameters, {} text tokens, {} threads, matrix-multiply peak {:.0f} GFLOP/s\n",
                config.model.kind, format_count(static_cast<double>(count_parameters(config.model))),
                format_count(static_cast<double>(config.num_tokens)), config.threads, io.machine_peak_flops / 1e9);
     if (device.is_cuda() &&
         !has_cuda_kernel(at::empty({config.model.head_dim()}, at::TensorOptions(device).dtype(config.train.dtype)))) {
-      fmt::print(stderr,
+      print_message(
                  "attention runs without kernels of its own here, slower and with more memory: they take "
                  "--dtype bfloat16, heads of a multiple of 8 up to 256, and a build with the CUDA compiler\n");
     }

@@ -9,6 +9,8 @@ namespace lookback {
 namespace {
 
 std::atomic<bool> signal_came{false};
+// Apart, so that the first signal after it does not count as the second.
+std::atomic<bool> requested{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "the handler may only touch lock-free atomics");
 
 void on_signal(int) {
@@ -27,6 +29,8 @@ void catch_interrupts() {
   sigaction(SIGTERM, &action, nullptr);
 }
 
-bool interrupted() { return signal_came.load(); }
+void request_interrupt() { requested.store(true); }
+
+bool interrupted() { return signal_came.load() || requested.load(); }
 
 }  // namespace lookback

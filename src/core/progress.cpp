@@ -10,6 +10,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include "core/standard_streams.h"
+
 namespace lookback {
 namespace {
 
@@ -73,18 +75,18 @@ void ProgressLine::show(const std::string& text) {
   if (!due()) return;
   last_shown_ = Clock::now();
   if (!on_terminal_) {
-    fmt::print(stderr, "{}\n", text);
+    print_message("{}\n", text);
     return;
   }
-  fmt::print(stderr, "\r\033[K{}", cut_to_columns(text, terminal_width() - 1));
+  print_message("\r\033[K{}", cut_to_columns(text, terminal_width() - 1));
   std::fflush(stderr);
   line_open_ = true;
 }
 
 void ProgressLine::finish(const std::string& text) {
-  if (line_open_) fmt::print(stderr, "\r\033[K");
+  if (line_open_) print_message("\r\033[K");
   line_open_ = false;
-  if (!text.empty() && !quiet_) fmt::print(stderr, "{}\n", text);
+  if (!text.empty() && !quiet_) print_message("{}\n", text);
   std::fflush(stderr);
 }
 

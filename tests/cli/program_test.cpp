@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -21,6 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::HasSubstr;
+using testing::Not;
 
 constexpr int exit_failed = 1;
 constexpr int exit_misuse = 2;
@@ -111,6 +113,16 @@ class ProgramTest : public testing::Test {
                     output)
             .c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(folder / "out"), read_file(folder / "err")};
+  }
+
+  // The same with standard output where the shell's `target` says: "/dev/full", "&9".
+  static Outcome lookback_to(const std::string& target, const std::string& arguments, const std::string& input = "") {
+    write_file_atomic(folder / "in", input);
+    const int status = std::system(  // NOLINT(bugprone-command-processor): as users start it
+        fmt::format("cd '{}' && '{}/lookback' {} <in >{} 2>err", folder.string(), LOOKBACK_BINARY_DIR, arguments,
+                    target)
+            .c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, "", read_file(folder / "err")};
   }
 
   static Json json_of(const std::string& arguments, const std::string& input = "") {
@@ -370,6 +382,71 @@ TEST_F(ProgramTest, FinetunesOnSummariesAndScoresThem) {
   EXPECT_EQ(table.code, 0) << table.err;
   EXPECT_THAT(table.out, HasSubstr("ROUGE-1  0.6667"));
   EXPECT_THAT(table.out, HasSubstr("ROUGE-2  0.5000"));
+}
+
+TEST_F(ProgramTest, OutputThatCannotBeWrittenFailsEveryCommand) {
+  make_run();
+  ASSERT_EQ(lookback("memory build --model run texts/short.md --out full.memory").code, 0);
+  write_file_atomic(folder / "full.jsonl", "{\"summary\": \"The skies\", \"prediction\": \"the sky\"}\n");
+  const std::string eval_needle =
+      "eval needle --model run --haystack data/train --task single --lengths 512 --depths 0 --samples 1";
+  for (const std::string& command :
+       {std::string("--help"),
+        std::string("--version"),
+        std::string("tokenize --tokenizer bytes"),
+        std::string("tokenize --tokenizer bytes --jsonl"),
+        std::string("prepare texts --tokenizer bytes --out data-full"),
+        std::string("prepare texts --tokenizer bytes --out data-full --json"),
+        std::string("estimate --config run.toml --data data"),
+        std::string("estimate --config run.toml --data data --json"),
+        std::string("train --config run.toml --data data --out run-full --threads 1"),
+        std::string("train --config run.toml --data data --out run-full-json --threads 1 --json"),
+        std::string("score --model run --ids ids.json"),
+        std::string("score --model run --ids ids.json --json"),
+        std::string("generate --model run --prompt a --max-new-tokens 2"),
+        std::string("generate --model run --prompt a --max-new-tokens 2 --json"),
+        std::string("eval perplexity --model run --data data/valid --context 64"),
+        std::string("eval perplexity --model run --data data/valid --context 64 --json"),
+        eval_needle,
+        eval_needle + " --json",
+        std::string("eval summarize --predictions full.jsonl"),
+        std::string("eval summarize --predictions full.jsonl --json"),
+        std::string("memory info full.memory"),
+        std::string("memory info full.memory --json"),
+        std::string("memory verify full.memory"),
+        std::string("memory merge full.memory --out merged.memory"),
+        std::string("memory build --model run texts/short.md --out full.memory"),
+        std::string("memory build --model run texts/short.md --out full.memory --json"),
+        std::string("memory remove full.memory texts/short.md")}) {
+    const Outcome outcome = lookback_to("/dev/full", command, "{\"text\": \"ab\"}\n");
+    EXPECT_EQ(outcome.code, exit_failed) << command;
+    EXPECT_THAT(outcome.err, HasSubstr("cannot write standard output: No space left on device")) << command;
+  }
+  EXPECT_EQ(lookback_to("/dev/full", "detokenize --tokenizer bytes", "97 98").code, exit_failed);
+  EXPECT_EQ(lookback_to("&-", "score --model run --ids ids.json --json").code, exit_failed);
+}
+
+// Nobody reads what is printed, as behind `| head -1`: ends quietly, and what was generated is kept.
+TEST_F(ProgramTest, ASessionIsSavedWhenItsReaderIsGone) {
+  make_run();
+  constexpr int exit_reader_gone = 141;
+  constexpr int writer = 9;  // one digit: all that some shells can redirect to
+  std::array<int, 2> pipe{};
+  ASSERT_EQ(::pipe(pipe.data()), 0);
+  ASSERT_EQ(::dup2(pipe[1], writer), writer);
+  ::close(pipe[0]);
+  ::close(pipe[1]);
+  const std::string session = "generate --model run --session gone.session --seed 3 --ignore-end-of-text ";
+  const Outcome outcome = lookback_to("&9", session + "--prompt 'Line 4' --max-new-tokens 500 --quiet");
+  const Outcome endless = lookback_to("&9", "tokenize --tokenizer bytes", std::string(4'000'000, 'a'));
+  ::close(writer);
+  EXPECT_EQ(outcome.code, exit_reader_gone) << outcome.err;
+  EXPECT_THAT(outcome.err, Not(HasSubstr("error"))) << outcome.err;
+  EXPECT_EQ(endless.code, exit_reader_gone) << endless.err;
+  EXPECT_EQ(endless.err, "");
+  const Json next = json_of(session + "--prompt ' and' --max-new-tokens 1 --json");
+  EXPECT_GT(next.at("session_tokens"), 6 + 4 + 1);
+  EXPECT_LT(next.at("session_tokens"), 500);
 }
 
 TEST_F(ProgramTest, MistakesAreNamedInOneLine) {
