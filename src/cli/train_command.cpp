@@ -35,8 +35,10 @@ OpenedData open_data(Json& merged, const Json& before, bool moved) {
     folders.valid.clear();  // a run that began without validation goes on without
     const auto data_before = json_field_or<std::string>(before["data"], "train", "", "[data]");
     if (moved) valid = moved_validation(valid, data_before, fs::absolute(folders.train).lexically_normal().string());
-    require(valid.empty() || fs::exists(valid), "{}: the run's validation data is not there; if it has moved, give "
-            "--valid DIR", valid);
+    require(valid.empty() || fs::exists(valid),
+            "{}: the run's validation data is not there; if it has moved, give "
+            "--valid DIR",
+            valid);
   }
   OpenedData data;
   data.train = std::make_shared<TokenDataset>(folders.train);

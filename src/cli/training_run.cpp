@@ -162,17 +162,17 @@ void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingD
   io.machine_peak_flops = measure_machine_peak(device, config.train.dtype);
   if (!io.quiet && config.train.schedule_steps > 0 && config.train.schedule_steps < config.train.steps) {
     print_message("the learning rate falls over {} steps; from there to step {} it stays at {:g}\n",
-               config.train.schedule_steps, config.train.steps, config.train.min_lr);
+                  config.train.schedule_steps, config.train.steps, config.train.min_lr);
   }
   if (!io.quiet) {
     print_message("{}: {} parameters, {} text tokens, {} threads, matrix-multiply peak {:.0f} GFLOP/s\n",
-               config.model.kind, format_count(static_cast<double>(count_parameters(config.model))),
-               format_count(static_cast<double>(config.num_tokens)), config.threads, io.machine_peak_flops / 1e9);
+                  config.model.kind, format_count(static_cast<double>(count_parameters(config.model))),
+                  format_count(static_cast<double>(config.num_tokens)), config.threads, io.machine_peak_flops / 1e9);
     if (device.is_cuda() &&
         !has_cuda_kernel(at::empty({config.model.head_dim()}, at::TensorOptions(device).dtype(config.train.dtype)))) {
       print_message(
-                 "attention runs without kernels of its own here, slower and with more memory: they take "
-                 "--dtype bfloat16, heads of a multiple of 8 up to 256, and a build with the CUDA compiler\n");
+          "attention runs without kernels of its own here, slower and with more memory: they take "
+          "--dtype bfloat16, heads of a multiple of 8 up to 256, and a build with the CUDA compiler\n");
     }
   }
   const TrainResult result = train(*model, *data.batches, config.train, io);

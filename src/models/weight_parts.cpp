@@ -33,8 +33,7 @@ std::map<std::string, std::string> read_index(const fs::path& path) {
 
 }  // namespace
 
-NamedTensors read_weight_parts(const fs::path& index,
-                               const std::function<NamedTensors(const fs::path&)>& read_part) {
+NamedTensors read_weight_parts(const fs::path& index, const std::function<NamedTensors(const fs::path&)>& read_part) {
   const std::map<std::string, std::string> part_of = read_index(index);
   // Looked for before any is read: parts are gigabytes.
   std::set<std::string> parts;

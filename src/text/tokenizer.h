@@ -48,8 +48,8 @@ class Tokenizer {
     return 0;
   }
 
-  // As encode, of a text that goes on behind another (a safe_prefix, what a session has read): nothing is put before it,
-  // so that decoding both shows the texts as they were given.
+  // As encode, of a text that goes on behind another (a safe_prefix, what a session has read): nothing is put before
+  // it, so that decoding both shows the texts as they were given.
   virtual void encode_continuation(std::string_view text, std::vector<std::int32_t>& ids) const { encode(text, ids); }
 
   // Whether encode treats a text as if a blank stood before it, which decode then shows (SentencePiece).

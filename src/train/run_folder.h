@@ -35,8 +35,8 @@ class RunFolder {
   std::vector<std::int64_t> checkpoint_steps() const;
   bool has_checkpoints() const { return !checkpoint_steps().empty(); }
 
-  // Points `last` to the checkpoint of `step` and renames later ones to checkpoints/aside-step-*, which no run reads and
-  // nobody removes: for a run that goes on from before them.
+  // Points `last` to the checkpoint of `step` and renames later ones to checkpoints/aside-step-*, which no run reads
+  // and nobody removes: for a run that goes on from before them.
   void set_aside(std::int64_t step);
 
   // Clears what a crash left: unfinished folders, and checkpoints after `last_step` that `last` never came to

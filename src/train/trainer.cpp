@@ -199,8 +199,8 @@ class Trainer {
     const std::string eta = eta_text(static_cast<double>(progress_.step - first_step_),
                                      static_cast<double>(config_.steps - first_step_), line_.elapsed_seconds());
     std::string text = fmt::format("step {}/{}  ETA {}  loss {:.4f}  ppl {:.4g}  lr {:.2e}  {} tok/s", metrics.step,
-                                   config_.steps, eta, metrics.recent_loss, std::exp(metrics.recent_loss),
-                                   metrics.lr, format_count(step_tokens_ / step_seconds_));
+                                   config_.steps, eta, metrics.recent_loss, std::exp(metrics.recent_loss), metrics.lr,
+                                   format_count(step_tokens_ / step_seconds_));
     if (io_.machine_peak_flops > 0) text += fmt::format("  {:.0f}% peak", 100 * peak_fraction());
     if (std::isfinite(metrics.exact_match)) text += fmt::format("  exact {:.0f}%", 100 * metrics.exact_match);
     if (progress_.validation_loss) text += fmt::format("  valid {:.4f}", *progress_.validation_loss);

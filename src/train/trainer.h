@@ -22,8 +22,8 @@ struct ValidationResult {
 
 // One optimizer step as it is reported and written to metrics.jsonl.
 struct StepMetrics {
-  std::int64_t step = 0;  // steps done, this one included
-  double loss = 0;        // of this step's batches, before its update
+  std::int64_t step = 0;   // steps done, this one included
+  double loss = 0;         // of this step's batches, before its update
   double recent_loss = 0;  // mean of `loss` over the last recent_loss_steps steps (fewer at the beginning)
   double lr = 0;
   double gradient_norm = 0;                                       // before clipping

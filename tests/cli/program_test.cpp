@@ -230,7 +230,8 @@ TEST_F(ProgramTest, ReadsAMemoryAndAsksIt) {
 TEST_F(ProgramTest, BatchesDoNotDecideWhatAPromptGets) {
   make_run();
   std::string prompts;
-  for (int i = 0; i < 12; ++i) prompts += i % 3 == 2 ? "{\"prompt\": \"Another line\"}\n\n" : "{\"prompt\": \"Line 4\"}\n";
+  for (int i = 0; i < 12; ++i)
+    prompts += i % 3 == 2 ? "{\"prompt\": \"Another line\"}\n\n" : "{\"prompt\": \"Line 4\"}\n";
   const auto texts = [&](int batch_size) {
     const Outcome outcome = lookback(
         fmt::format("generate --model run --prompts - --batch-size {} --max-new-tokens 12 --seed 4", batch_size),
@@ -250,7 +251,8 @@ TEST_F(ProgramTest, BatchesDoNotDecideWhatAPromptGets) {
 
 TEST_F(ProgramTest, ASessionIsSavedWhereverItsTextGoes) {
   make_run();
-  const std::string ask = "generate --model run --session talk --prompt 'Line 4' --max-new-tokens 50 --ignore-end-of-text";
+  const std::string ask =
+      "generate --model run --session talk --prompt 'Line 4' --max-new-tokens 50 --ignore-end-of-text";
   const Outcome full = lookback(ask, "", "/dev/full");
   EXPECT_EQ(full.code, exit_failed);
   EXPECT_THAT(full.err, HasSubstr("standard output"));

@@ -52,7 +52,8 @@ void compare_retrievals(const NamedTensors& expected, const std::vector<Retrieva
     if (!indices.defined()) continue;
     const at::Tensor weights = find(expected, prefix + "weights");
     require(indices.dim() == 3 && indices.sizes() == weights.sizes() && indices.size(2) >= 1,
-            "golden: {}indices and {}weights: expected two of one shape [sequences, chunks, retrieved]", prefix, prefix);
+            "golden: {}indices and {}weights: expected two of one shape [sequences, chunks, retrieved]", prefix,
+            prefix);
     // A reference retrieves no more than there are chunks: its columns may be fewer than K.
     const std::int64_t num_common = std::min(indices.size(2), retrievals[g].indices.size(2));
     const auto common = [num_common](const at::Tensor& tensor) { return tensor.narrow(2, 0, num_common); };
@@ -61,9 +62,9 @@ void compare_retrievals(const NamedTensors& expected, const std::vector<Retrieva
             prefix, fmt::join(retrievals[g].indices.sizes(), ", "), fmt::join(indices.sizes(), ", "));
     const double different = common(indices).ne(found).sum().item<double>();
     deviations.push_back({prefix + "indices (differing)", different, 0});
-    deviations.push_back(
-        {prefix + "weights", largest_difference(prefix + "weights", common(retrievals[g].weights), common(weights)),
-         weight_limit});
+    deviations.push_back({prefix + "weights",
+                          largest_difference(prefix + "weights", common(retrievals[g].weights), common(weights)),
+                          weight_limit});
   }
 }
 
@@ -80,7 +81,8 @@ std::vector<Deviation> compare_pass(Model& model, const NamedTensors& expected) 
   const at::Tensor labels = shifted_labels(given_labels.defined() ? given_labels : input_ids);
   const LinearCrossEntropy loss = linear_cross_entropy(hidden.flatten(0, 1), model.embedding(), labels);
   loss.loss.backward();
-  deviations.push_back({"logits", largest_difference("logits", model.logits(hidden), find(expected, "logits")), logit_limit});
+  deviations.push_back(
+      {"logits", largest_difference("logits", model.logits(hidden), find(expected, "logits")), logit_limit});
   deviations.push_back({"loss", largest_difference("loss", loss.loss.view({1}), find(expected, "loss")), loss_limit});
   compare_retrievals(expected, retrievals, deviations);
   for (const auto& [name, tensor] : expected) {

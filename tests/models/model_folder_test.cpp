@@ -104,7 +104,8 @@ class WeightParts : public testing::Test {
   void write() const {
     write_safetensors(folder_ / "a.safetensors", first_);
     write_safetensors(folder_ / "b.safetensors", second_);
-    write_json_file(folder_ / "model.safetensors.index.json", {{"metadata", {{"total_size", 1}}}, {"weight_map", map_}});
+    write_json_file(folder_ / "model.safetensors.index.json",
+                    {{"metadata", {{"total_size", 1}}}, {"weight_map", map_}});
   }
   void expect_error(const std::string& part) const {
     const std::string message = error_of_loading(folder_);

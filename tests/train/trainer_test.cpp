@@ -224,9 +224,7 @@ TEST(Train, GoesOnFromACheckpointBeforeABrokenOne) {
   io.run_folder = folder.path();
   io.resume = true;
   io.quiet = true;
-  io.validate = [&run] {
-    return ValidationResult{run.model->embedding().detach().abs().sum().item<double>(), 1};
-  };
+  io.validate = [&run] { return ValidationResult{run.model->embedding().detach().abs().sum().item<double>(), 1}; };
   io.from_step = 17;
   EXPECT_THAT(error_of([&] { train(*run.model, run.source, config, io); }), HasSubstr("no checkpoint of step 17"));
   io.from_step = 18;
