@@ -274,9 +274,15 @@ void BpeTokenizer::encode_word(std::string_view word, std::vector<std::int32_t>&
 
 void BpeTokenizer::decode(std::int32_t id, std::string& text) const {
   require(id >= 0 && id < vocab_size(), "token id {}: expected 0 to {}", id, vocab_size() - 1);
-  const std::optional<std::string>& bytes = bytes_of_[static_cast<std::size_t>(id)];
-  require(bytes.has_value(), "token id {}: the tokenizer has no such token", id);
-  text += *bytes;
+  text += bytes_of_[static_cast<std::size_t>(id)].value_or("");
+}
+
+std::vector<std::int32_t> BpeTokenizer::unused_ids() const {
+  std::vector<std::int32_t> unused;
+  for (std::int32_t id = 0; id < vocab_size(); ++id) {
+    if (!bytes_of_[static_cast<std::size_t>(id)].has_value()) unused.push_back(id);
+  }
+  return unused;
 }
 
 std::size_t BpeTokenizer::safe_prefix(std::string_view text) const {

@@ -29,6 +29,7 @@ class BpeTokenizer : public Tokenizer {
   void encode(std::string_view text, std::vector<std::int32_t>& ids) const override;
   void decode(std::int32_t id, std::string& text) const override;
   std::int32_t vocab_size() const override { return static_cast<std::int32_t>(bytes_of_.size()); }
+  std::vector<std::int32_t> unused_ids() const override;
   std::int32_t end_of_text_id() const override { return end_of_text_id_; }
   std::string fingerprint() const override { return fingerprint_; }
   // Behind a letter that no letter follows, where the pattern is one of the common ones.

@@ -19,12 +19,16 @@ class Tokenizer {
   // Appends the ids of `text` (no special tokens are added) to `ids`.
   virtual void encode(std::string_view text, std::vector<std::int32_t>& ids) const = 0;
 
-  // Appends the bytes that `id` stands for. Single tokens may end inside a UTF-8 character; see Utf8Stream.
-  // Throws Error when id is not in [0, vocab_size).
+  // Appends the bytes that `id` stands for; nothing for an unused id. Single tokens may end inside a UTF-8 character;
+  // see Utf8Stream. Throws Error when id is not in [0, vocab_size).
   virtual void decode(std::int32_t id, std::string& text) const = 0;
 
   // Number of ids, specials included. The landmark is not among them: models add it behind.
   virtual std::int32_t vocab_size() const = 0;
+
+  // The ids in [0, vocab_size) that no token has, in order: a vocabulary may have holes. No text is encoded to one;
+  // whoever draws tokens leaves them out.
+  virtual std::vector<std::int32_t> unused_ids() const { return {}; }
 
   // The id that ends a document, put between documents in token shards.
   virtual std::int32_t end_of_text_id() const = 0;
