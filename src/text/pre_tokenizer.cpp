@@ -165,9 +165,11 @@ PreTokenizer::Step PreTokenizer::read_split(const LookupJson& value, const std::
   check_fields(value, {"pattern", "behavior", "invert"}, place);
   const auto pattern = json_field<LookupJson>(value, "pattern", place);
   const bool is_regex = pattern.is_object() && pattern.contains("Regex") && pattern.at("Regex").is_string();
-  return Split{pattern_field(value, place), is_regex ? find_word_scanner(pattern.at("Regex").get<std::string>()) : nullptr,
-               behavior_named(json_field<std::string>(value, "behavior", place), place),
-               json_field_or(value, "invert", false, place), pattern == LookupJson{{"String", " "}}};
+  Split split{std::nullopt, is_regex ? find_word_scanner(pattern.at("Regex").get<std::string>()) : nullptr,
+              behavior_named(json_field<std::string>(value, "behavior", place), place),
+              json_field_or(value, "invert", false, place), pattern == LookupJson{{"String", " "}}};
+  if (split.scanner == nullptr) split.pattern.emplace(pattern_field(value, place));
+  return split;
 }
 
 PreTokenizer::Step PreTokenizer::read_metaspace(const LookupJson& value, const std::string& place) {
@@ -227,7 +229,7 @@ void PreTokenizer::run(std::size_t index, std::string_view text, TextPlace place
   const Step& step = steps_[index];
   if (const auto* const split = std::get_if<Split>(&step)) {
     cut(split->behavior, split->invert, [&](const auto& on_span) {
-      if (split->scanner == nullptr) return split->pattern.for_each_span(text, on_span);
+      if (split->scanner == nullptr) return split->pattern->for_each_span(text, on_span);
       for (std::size_t begin = 0; begin < text.size();) {
         const std::size_t end = split->scanner(text, begin);
         on_span(Span{begin, end, true});

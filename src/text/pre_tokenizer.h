@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -44,8 +45,8 @@ class PreTokenizer {
 
  private:
   struct Split {
-    Regex pattern;
-    WordScanner scanner;  // does the pattern's work, unless nullptr
+    std::optional<Regex> pattern;  // nothing where a scanner does its work
+    WordScanner scanner;           // or nullptr
     SplitBehavior behavior;
     bool invert;
     bool at_blanks;  // the pattern is one literal blank
