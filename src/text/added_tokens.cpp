@@ -1,6 +1,7 @@
 #include "text/added_tokens.h"
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "text/character_classes.h"
@@ -29,16 +30,16 @@ Character first_character(std::string_view text, std::size_t begin) {
 void AddedTokens::add(AddedToken token) {
   for (std::size_t i = 1; i < token.content.size(); ++i) pairs_.emplace(token.content[i - 1], token.content[i]);
   looks_back_ = looks_back_ || token.single_word || token.rstrip;
-  ++num_tokens_;
-  auto& tokens = by_first_byte_[static_cast<unsigned char>(token.content[0])];
-  const auto shorter = std::ranges::find_if(
-      tokens, [&](const AddedToken& other) { return other.content.size() < token.content.size(); });
-  tokens.insert(shorter, std::move(token));
+  auto& indices = by_first_byte_[static_cast<unsigned char>(token.content[0])];
+  const auto size_of = [this](std::uint32_t index) { return tokens_[index].content.size(); };
+  const auto shorter = std::ranges::upper_bound(indices, token.content.size(), std::greater<>(), size_of);
+  indices.insert(shorter, static_cast<std::uint32_t>(tokens_.size()));
+  tokens_.push_back(std::move(token));
 }
 
 const AddedToken* AddedTokens::at_start_of(std::string_view text) const {
-  for (const AddedToken& token : by_first_byte_[static_cast<unsigned char>(text[0])]) {
-    if (text.starts_with(token.content)) return &token;
+  for (const std::uint32_t index : by_first_byte_[static_cast<unsigned char>(text[0])]) {
+    if (text.starts_with(tokens_[index].content)) return &tokens_[index];
   }
   return nullptr;
 }

@@ -14,11 +14,11 @@ namespace lookback {
 struct AddedToken {
   std::string content;  // as it stands in texts; of a normalized token, what the normalizer makes of it
   std::int32_t id = 0;
-  bool single_word = false;    // not where a letter, digit or the like stands beside it
-  bool lstrip = false;         // takes in the white space before it
-  bool rstrip = false;         // takes in the white space behind it
-  bool normalized = false;     // looked for in normalized text
-  bool special = false;        // `ignored` where special tokens are just text
+  bool single_word = false;  // not where a letter, digit or the like stands beside it
+  bool lstrip = false;       // takes in the white space before it
+  bool rstrip = false;       // takes in the white space behind it
+  bool normalized = false;   // looked for in normalized text
+  bool special = false;      // `ignored` where special tokens are just text
 };
 
 // Added tokens that are looked for at the same time.
@@ -26,7 +26,7 @@ class AddedTokens {
  public:
   void add(AddedToken token);
 
-  bool is_empty() const { return num_tokens_ == 0; }
+  bool is_empty() const { return tokens_.empty(); }
 
   // With true, special tokens in texts are text.
   void ignore_special(bool ignore) { ignores_special_ = ignore; }
@@ -42,7 +42,7 @@ class AddedTokens {
   template <typename OnText, typename OnToken>
   void split(std::string_view text, const OnText& on_text, const OnToken& on_token) const {
     std::size_t done = 0;
-    for (std::size_t position = 0; position < text.size() && num_tokens_ > 0;) {
+    for (std::size_t position = 0; position < text.size() && !tokens_.empty();) {
       const AddedToken* const token = at_start_of(text.substr(position));
       if (token == nullptr) {
         ++position;
@@ -67,9 +67,9 @@ class AddedTokens {
   static std::size_t white_space_begin(std::string_view text, std::size_t from, std::size_t end);
   static std::size_t white_space_end(std::string_view text, std::size_t begin);
 
-  std::array<std::vector<AddedToken>, 256> by_first_byte_;  // each from the longest to the shortest
+  std::vector<AddedToken> tokens_;
+  std::array<std::vector<std::uint32_t>, 256> by_first_byte_;  // each from the longest to the shortest
   std::set<std::pair<char, char>> pairs_;
-  std::size_t num_tokens_ = 0;
   bool looks_back_ = false;
   bool ignores_special_ = false;
 };

@@ -15,8 +15,8 @@ constexpr std::string_view blank = "\xE2\x96\x81";  // U+2581, which stands for 
 constexpr std::int32_t none = -1;
 
 void require_unset(const LookupJson& value, const char* key, const std::string& source) {
-  const bool unset = !value.contains(key) || value.at(key).is_null() || value.at(key) == LookupJson("") ||
-                     value.at(key) == 0.0;
+  const bool unset =
+      !value.contains(key) || value.at(key).is_null() || value.at(key) == LookupJson("") || value.at(key) == 0.0;
   require(unset, "{}: {} {} is not supported", source, key, unset ? "" : value.at(key).dump());
 }
 
@@ -172,7 +172,8 @@ void BpeModel::encode_word(std::string_view word, std::vector<std::int32_t>& ids
 void BpeModel::append_unknown(std::string_view character, std::int32_t& waiting,
                               std::vector<std::int32_t>& symbols) const {
   const auto id_of_byte = [&](char byte) { return id_of_byte_[static_cast<unsigned char>(byte)]; };
-  const bool has_bytes = byte_fallback_ && std::ranges::all_of(character, [&](char byte) { return id_of_byte(byte) != none; });
+  const bool has_bytes =
+      byte_fallback_ && std::ranges::all_of(character, [&](char byte) { return id_of_byte(byte) != none; });
   if (has_bytes) {
     // An unknown token that waits comes behind the bytes, as in the `tokenizers` package.
     for (const char byte : character) symbols.push_back(id_of_byte(byte));

@@ -20,8 +20,8 @@ class BpeModel {
  public:
   static constexpr std::int64_t largest_id = 2'000'000;  // real vocabularies end below 300'000
 
-  // `value`: the field "model". byte_level: words are bytes, the vocabulary is written in GPT-2's alphabet. Throws Error
-  // naming `source` and what is broken or not supported.
+  // `value`: the field "model". byte_level: words are bytes, the vocabulary is written in GPT-2's alphabet. Throws
+  // Error naming `source` and what is broken or not supported.
   BpeModel(const LookupJson& value, bool byte_level, const std::string& source);
 
   // Appends the ids of a word, which is not empty; valid UTF-8 unless the vocabulary is one of bytes.
@@ -61,7 +61,7 @@ class BpeModel {
   std::int32_t unknown_id_ = -1;
   std::unordered_map<std::string, std::int32_t, Hash, std::equal_to<>> vocabulary_;
   std::vector<std::optional<std::string>> tokens_;
-  std::array<std::int32_t, 256> id_of_byte_{};      // byte-level: of each byte; else of <0x00> to <0xFF>, or -1
+  std::array<std::int32_t, 256> id_of_byte_{};  // byte-level: of each byte; else of <0x00> to <0xFF>, or -1
   std::unordered_set<std::string, Hash, std::equal_to<>> before_blank_;  // characters that a merge joins with U+2581
   MergeTable merges_;
 };

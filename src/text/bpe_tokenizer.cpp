@@ -18,9 +18,14 @@ namespace lookback {
 namespace {
 
 // Names by which the common files know the token that ends a text, the surest first.
-constexpr std::array<const char*, 7> end_of_text_names{
-    "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "</s>", "<eos>",
-    "<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>", "[EOS]"};
+constexpr std::array<const char*, 7> end_of_text_names{"<|endoftext|>",
+                                                       "<|end_of_text|>",
+                                                       "<|im_end|>",
+                                                       "</s>",
+                                                       "<eos>",
+                                                       "<\xef\xbd\x9c"
+                                                       "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+                                                       "[EOS]"};
 
 std::uint64_t next_instance() {
   static std::atomic<std::uint64_t> count{0};
@@ -55,8 +60,9 @@ BpeTokenizer::File BpeTokenizer::read(const std::filesystem::path& path) {
   file.json = parse_lookup_json(file.content, file.source);
   require(file.json.is_object(), "{}: expected a tokenizer.json object", file.source);
   for (const auto& [key, value] : file.json.items()) {
-    constexpr std::array<std::string_view, 9> known{"version",       "truncation",     "padding", "added_tokens", "model",
-                                                    "pre_tokenizer", "post_processor", "decoder", "normalizer"};
+    constexpr std::array<std::string_view, 9> known{"version",        "truncation", "padding",
+                                                    "added_tokens",   "model",      "pre_tokenizer",
+                                                    "post_processor", "decoder",    "normalizer"};
     require(std::ranges::find(known, key) != known.end(), "{}: the field \"{}\" is not supported", file.source, key);
     const bool shortens = key == "truncation" || key == "padding";
     require(!shortens || value.is_null(), "{}: {} {} is not supported", file.source, key, value.dump());
@@ -94,6 +100,8 @@ BpeTokenizer::BpeTokenizer(File file, const TokenizerChoices& choices)
 void BpeTokenizer::read_added_tokens(const LookupJson& file, const Decoder& decoder, const std::string& source) {
   const LookupJson added = file.value("added_tokens", LookupJson::array());
   require(added.is_array(), "{}: added_tokens: expected a list", source);
+  constexpr std::size_t most = 100'000;  // real files have some thousands
+  require(added.size() <= most, "{}: added_tokens: {} of them; at most {} are supported", source, added.size(), most);
   for (const LookupJson& token : added) add_token(token, decoder, source + ": added_tokens");
   raw_tokens_.ignore_special(choices_.no_special);
   normalized_tokens_.ignore_special(choices_.no_special);
@@ -106,6 +114,7 @@ void BpeTokenizer::add_token(const LookupJson& value, const Decoder& decoder, co
   require(id >= 0 && id <= BpeModel::largest_id, "{}: the id {} of \"{}\" is out of range", place, id, content);
   check_fields(value, {"content", "id", "single_word", "lstrip", "rstrip", "normalized", "special"}, place);
   const auto index = static_cast<std::size_t>(id);
+  if (index >= is_added_.size()) is_added_.resize(index + 1);
   if (index < model_.tokens().size() && model_.tokens()[index].has_value()) {
     require(*model_.tokens()[index] == content, "{}: id {} of \"{}\" is that of \"{}\" in vocab", place, id, content,
             *model_.tokens()[index]);
@@ -113,13 +122,14 @@ void BpeTokenizer::add_token(const LookupJson& value, const Decoder& decoder, co
   const std::optional<std::int32_t> in_vocabulary = model_.id_of(content);
   require(!in_vocabulary.has_value() || *in_vocabulary == id, "{}: \"{}\" has id {} here and {} in vocab", place,
           content, id, in_vocabulary.value_or(0));
-  for (const auto& [other, other_id] : added_) {
-    require((other == content) == (other_id == id), "{}: \"{}\" (id {}) and \"{}\" (id {}) contradict each other",
-            place, other, other_id, content, id);
-  }
+  const auto [same_content, is_content_new] = added_.emplace(content, static_cast<std::int32_t>(id));
+  require(is_content_new || same_content->second == id, "{}: \"{}\" has the ids {} and {}", place, content,
+          same_content->second, id);
+  require(!is_content_new || !is_added_[index], "{}: two tokens have id {}, one of them \"{}\"", place, id, content);
+  is_added_[index] = true;
+  if (!is_content_new) return;
   if (index >= bytes_of_.size()) bytes_of_.resize(index + 1);
   bytes_of_[index] = decoder.bytes_of(content, true);
-  added_.emplace_back(content, static_cast<std::int32_t>(id));
   AddedToken token{content,
                    static_cast<std::int32_t>(id),
                    json_field_or(value, "single_word", false, place),
@@ -137,9 +147,8 @@ bool BpeTokenizer::names_end_of_text(std::int32_t id) const { return default_end
 
 std::optional<std::int32_t> BpeTokenizer::default_end_of_text() const {
   for (const char* name : end_of_text_names) {
-    for (const auto& [content, id] : added_) {
-      if (content == name) return id;
-    }
+    const auto found = added_.find(name);
+    if (found != added_.end()) return found->second;
   }
   return std::nullopt;
 }
@@ -147,14 +156,12 @@ std::optional<std::int32_t> BpeTokenizer::default_end_of_text() const {
 std::int32_t BpeTokenizer::find_end_of_text(const std::string& chosen, const std::string& source) const {
   if (chosen.empty()) {
     const std::optional<std::int32_t> found = default_end_of_text();
-    require(found.has_value(),
-            "{}: no added token ends a text ({}); say by --end-of-text TOKEN which one does", source,
+    require(found.has_value(), "{}: no added token ends a text ({}); say by --end-of-text TOKEN which one does", source,
             fmt::join(end_of_text_names, ", "));
     return *found;
   }
-  for (const auto& [content, id] : added_) {
-    if (content == chosen) return id;
-  }
+  const auto added = added_.find(chosen);
+  if (added != added_.end()) return added->second;
   const std::optional<std::int32_t> found = model_.id_of(chosen);
   require(found.has_value(), "{}: has no token \"{}\" to end a text with", source, chosen);
   return *found;

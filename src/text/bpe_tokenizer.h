@@ -3,7 +3,7 @@
 #pragma once
 
 #include <optional>
-#include <utility>
+#include <unordered_map>
 #include <vector>
 
 #include "core/json.h"
@@ -18,8 +18,8 @@
 namespace lookback {
 
 // Gives the ids that the `tokenizers` package gives without special tokens added (its post-processor is passed over).
-// Added tokens that occur in the text become their ids, as there. A byte that is no valid UTF-8 is a word of its own; on
-// a vocabulary of bytes without normalizer, decoding gives back any input.
+// Added tokens that occur in the text become their ids, as there. A byte that is no valid UTF-8 is a word of its own;
+// on a vocabulary of bytes without normalizer, decoding gives back any input.
 class BpeTokenizer : public Tokenizer {
  public:
   static constexpr const char* file_name = "tokenizer.json";
@@ -77,7 +77,8 @@ class BpeTokenizer : public Tokenizer {
   std::vector<std::optional<std::string>> bytes_of_;  // by id; nothing for ids that the file skips
   AddedTokens raw_tokens_;
   AddedTokens normalized_tokens_;
-  std::vector<std::pair<std::string, std::int32_t>> added_;  // as the file writes them
+  std::unordered_map<std::string, std::int32_t> added_;  // contents as the file writes them
+  std::vector<bool> is_added_;                           // by id
   bool has_special_ = false;
   bool drops_leading_blank_ = false;
   bool may_be_cut_ = false;  // somewhere, as safe_prefix says

@@ -13,8 +13,8 @@ namespace lookback {
 
 class Decoder {
  public:
-  // `value`: the field "decoder". Throws Error naming `source` and what is not supported, such as a step that would have
-  // to see several tokens at once.
+  // `value`: the field "decoder". Throws Error naming `source` and what is not supported, such as a step that would
+  // have to see several tokens at once.
   Decoder(const LookupJson& value, const std::string& source);
 
   // The bytes that a token stands for. is_added: one of the added tokens, which are not written in GPT-2's alphabet.

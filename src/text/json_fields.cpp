@@ -32,7 +32,8 @@ std::string component_type(const LookupJson& value, const std::string& source) {
 
 void check_fields(const LookupJson& value, std::initializer_list<const char*> known, const std::string& source) {
   for (const auto& [key, field] : value.items()) {
-    const bool is_known = key == "type" || std::ranges::any_of(known, [&key = key](const char* name) { return key == name; });
+    const bool is_known =
+        key == "type" || std::ranges::any_of(known, [&key = key](const char* name) { return key == name; });
     require(is_known, "{}: the field \"{}\" is not supported", source, key);
   }
 }

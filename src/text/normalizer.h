@@ -13,8 +13,8 @@ namespace lookback {
 
 enum class NormalForm { nfc, nfd, nfkc, nfkd };
 
-// `text`, valid UTF-8, in a normal form of Unicode 9, which is what the `tokenizers` package knows; characters that came
-// later stay as they are.
+// `text`, valid UTF-8, in a normal form of Unicode 9, which is what the `tokenizers` package knows; characters that
+// came later stay as they are.
 std::string normalized(std::string_view text, NormalForm form);
 
 // `text`, valid UTF-8, in lower case, character by character.
@@ -30,8 +30,8 @@ class Normalizer {
   // Normalizes valid UTF-8 in place. `begins`: the text begins here; otherwise Prepend puts nothing before it.
   void apply(std::string& text, bool begins) const;
 
-  // Whether the text may be cut between an ASCII letter and a following ASCII character, and its parts normalized one by
-  // one (the later ones with `begins` false), with the same result.
+  // Whether the text may be cut between an ASCII letter and a following ASCII character, and its parts normalized one
+  // by one (the later ones with `begins` false), with the same result.
   bool works_piecewise() const;
 
   // Whether ASCII letters stay what they are and no other ASCII character becomes a letter or nothing.

@@ -71,8 +71,7 @@ std::optional<Span> Regex::find(std::string_view text, std::size_t begin) const 
   const int found = onig_search(static_cast<regex_t*>(compiled_.get()), start, end, start + begin, end, region.get(),
                                 ONIG_OPTION_NONE);
   if (found == ONIG_MISMATCH) return std::nullopt;
-  require(found >= 0, "{}: the pattern {} takes too long on a text: {}", source_, pattern_,
-          message_of(found, nullptr));
+  require(found >= 0, "{}: the pattern {} takes too long on a text: {}", source_, pattern_, message_of(found, nullptr));
   return Span{static_cast<std::size_t>(region->beg[0]), static_cast<std::size_t>(region->end[0]), true};
 }
 

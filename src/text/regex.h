@@ -22,8 +22,8 @@ class Regex {
   // Throws Error naming `source` when the pattern does not compile.
   Regex(const std::string& pattern, const std::string& source);
 
-  // Begin and end of the first match at or behind `begin` in valid UTF-8; nothing where there is none. Throws Error when
-  // the pattern backtracks so much that it would not end.
+  // Begin and end of the first match at or behind `begin` in valid UTF-8; nothing where there is none. Throws Error
+  // when the pattern backtracks so much that it would not end.
   std::optional<Span> find(std::string_view text, std::size_t begin) const;
 
   // Calls on_span for all parts of `text` in order. Matches may be empty; what lies between is not.

@@ -53,7 +53,8 @@ std::size_t contraction_bytes(std::string_view text) {
 std::size_t any_case_contraction_bytes(std::string_view text) {
   if (text.starts_with("'\xc5\xbf")) return 3;
   std::string lower(text.substr(0, 3));
-  std::ranges::transform(lower, lower.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
+  std::ranges::transform(lower, lower.begin(),
+                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c; });
   return contraction_bytes(lower);
 }
 

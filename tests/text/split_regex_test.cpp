@@ -84,7 +84,8 @@ TEST(SplitRegexTokenizer, WhatIsNotSupportedIsNamed) {
   const Json split = good["pre_tokenizer"]["pretokenizers"][0];
   const Json byte_level = good["pre_tokenizer"]["pretokenizers"][1];
   const auto sequence = [](const Json& parts) { return Json{{"pre_tokenizer", {{"pretokenizers", parts}}}}; };
-  expect(sequence({{{"type", "UnicodeScripts"}}, byte_level}), "pre_tokenizer type \"UnicodeScripts\" is not supported");
+  expect(sequence({{{"type", "UnicodeScripts"}}, byte_level}),
+         "pre_tokenizer type \"UnicodeScripts\" is not supported");
   expect(sequence({byte_level, byte_level}), "ByteLevel behind ByteLevel is not supported");
   Json changed = split;
   changed["behavior"] = "Replaced";

@@ -49,7 +49,8 @@ TEST_P(Family, GivesThePackagesIdsAndTexts) {
 TEST_P(Family, MayBeCutAtItsSafePrefixes) {
   std::string all;
   for (const std::string& text : texts()) all += text.substr(0, 200) + " and then ";
-  for (const std::string& text : {all.substr(0, 3000), std::string(" The cat sat on  the mats.\nOne day \xff was it")}) {
+  for (const std::string& text :
+       {all.substr(0, 3000), std::string(" The cat sat on  the mats.\nOne day \xff was it")}) {
     const std::vector<std::int32_t> expected = tokenizer_->encode(text);
     std::size_t last = 0;
     for (std::size_t read_bytes = 1; read_bytes <= text.size(); ++read_bytes) {

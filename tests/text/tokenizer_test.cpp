@@ -106,7 +106,8 @@ TEST(TokenizerFile, WhatIsNotSupportedIsNamed) {
   expect([](LookupJson& file) { file["model"]["type"] = "WordPiece"; }, "model type \"WordPiece\"");
   expect([](LookupJson& file) { file["model"]["dropout"] = 0.1; }, "dropout");
   expect([](LookupJson& file) { file["normalizer"] = {{"type", "Nmt"}}; }, "normalizer type \"Nmt\"");
-  expect([](LookupJson& file) { file["pre_tokenizer"] = {{"type", "UnicodeScripts"}}; }, "pre_tokenizer type \"UnicodeScripts\"");
+  expect([](LookupJson& file) { file["pre_tokenizer"] = {{"type", "UnicodeScripts"}}; },
+         "pre_tokenizer type \"UnicodeScripts\"");
   expect([](LookupJson& file) { file["decoder"] = nullptr; }, "decoder");
   expect([](LookupJson& file) { file["model"].erase("merges"); }, "field \"merges\"");
   expect([](LookupJson& file) { file["model"]["merges"][7] = "xyzzy-none q"; },

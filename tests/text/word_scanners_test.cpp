@@ -14,15 +14,18 @@ namespace lookback {
 namespace {
 
 constexpr const char* llama3_pattern =
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+"
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
+    "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+"
     "|\\s+(?!\\S)|\\s+";
 constexpr const char* qwen2_pattern =
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+"
     "|\\s+(?!\\S)|\\s+";
 
 std::string random_text(Random& random) {
-  static constexpr std::string_view parts[] = {"a",  "Z",  " ", "  ", "\n", "\r\n", "\t", "'",    "s", "S", "LL", "'ve", "ſ",
-                                               "1",  "23", "é", "中", "½",  "٣",    ".",  "\u00a0", "\u3000", "e\u0301", "\U0001f469\u200d",
+  static constexpr std::string_view parts[] = {"a",      "Z", " ",      "  ",         "\n",         "\r\n",
+                                               "\t",     "'", "s",      "S",          "LL",         "'ve",
+                                               "ſ",      "1", "23",     "é",          "中",         "½",
+                                               "٣",      ".", "\u00a0", "\u3000",     "e\u0301",    "\U0001f469\u200d",
                                                "\u180e", "-", "\u0085", "\U0001e030", "\U00010d4a", "\v"};
   std::string text;
   for (std::uint64_t size = 1 + random.below(14); size > 0; --size) text += parts[random.below(std::size(parts))];
@@ -30,7 +33,8 @@ std::string random_text(Random& random) {
 }
 
 TEST(WordScanners, CutAsOnigurumaDoes) {
-  std::vector<std::string> texts = parse_json(gunzip_fixture("families/texts.json.gz"), "texts").get<std::vector<std::string>>();
+  std::vector<std::string> texts =
+      parse_json(gunzip_fixture("families/texts.json.gz"), "texts").get<std::vector<std::string>>();
   Random random(5);
   for (int i = 0; i < 4000; ++i) texts.push_back(random_text(random));
   for (const char* pattern : {gpt2_pattern, llama3_pattern, qwen2_pattern}) {
