@@ -34,7 +34,7 @@ class BpeModel {
   std::size_t part_end(std::string_view word, std::size_t begin) const;
 
   // Whether a word may be cut behind a character before another.
-  bool may_be_cut_between(std::string_view character, std::string_view blank) const;
+  bool may_be_cut_between(std::string_view character, std::string_view next) const;
 
   // The tokens as the file writes them, by id; nothing for ids that it skips.
   const std::vector<std::optional<std::string>>& tokens() const { return tokens_; }

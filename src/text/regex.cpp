@@ -14,7 +14,10 @@
 namespace lookback {
 namespace {
 
-const OnigUChar* bytes_of(const char* text) { return reinterpret_cast<const OnigUChar*>(text); }
+const OnigUChar* begin_of(std::string_view text) {
+  return reinterpret_cast<const OnigUChar*>(
+      text.data());  // NOLINT(bugprone-suspicious-stringview-data-usage): with its size
+}
 
 // Oniguruma's own tables are of the Unicode version of the day that it was packaged; ours go first.
 void define_categories() {
@@ -58,16 +61,16 @@ Regex::Regex(const std::string& pattern, const std::string& source) : pattern_(p
   static_cast<void>(initialized);
   regex_t* compiled = nullptr;
   OnigErrorInfo info{};
-  const int code = onig_new(&compiled, bytes_of(pattern.data()), bytes_of(pattern.data() + pattern.size()),
-                            ONIG_OPTION_NONE, ONIG_ENCODING_UTF8, ONIG_SYNTAX_DEFAULT, &info);
+  const int code = onig_new(&compiled, begin_of(pattern), begin_of(pattern) + pattern.size(), ONIG_OPTION_NONE,
+                            ONIG_ENCODING_UTF8, ONIG_SYNTAX_DEFAULT, &info);
   require(code == ONIG_NORMAL, "{}: the pattern {} is not supported: {}", source, pattern, message_of(code, &info));
   compiled_ = std::shared_ptr<void>(compiled, [](void* regex) { onig_free(static_cast<regex_t*>(regex)); });
 }
 
 std::optional<Span> Regex::find(std::string_view text, std::size_t begin) const {
   thread_local const std::unique_ptr<OnigRegion, FreeRegion> region(onig_region_new());
-  const OnigUChar* const start = bytes_of(text.data());
-  const OnigUChar* const end = bytes_of(text.data() + text.size());
+  const OnigUChar* const start = begin_of(text);
+  const OnigUChar* const end = start + text.size();
   const int found = onig_search(static_cast<regex_t*>(compiled_.get()), start, end, start + begin, end, region.get(),
                                 ONIG_OPTION_NONE);
   if (found == ONIG_MISMATCH) return std::nullopt;

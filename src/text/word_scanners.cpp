@@ -71,7 +71,7 @@ std::size_t gpt2_word_end(std::string_view text, std::size_t begin) {
   return blanks_end(text, begin);
 }
 
-template <std::size_t most_digits>
+template <std::size_t MostDigits>
 std::size_t llama3_word_end(std::string_view text, std::size_t begin) {
   if (text[begin] == '\'') {
     const std::size_t size = any_case_contraction_bytes(text.substr(begin));
@@ -79,7 +79,7 @@ std::size_t llama3_word_end(std::string_view text, std::size_t begin) {
   }
   const Character first = character_at(text, begin);
   if (is_letter(first.code)) return run_end(text, begin, is_letter);
-  if (is_number(first.code)) return run_end(text, begin, is_number, most_digits);
+  if (is_number(first.code)) return run_end(text, begin, is_number, MostDigits);
   const std::size_t next = begin + first.size;
   if (!is_line_end(first.code)) {
     const std::size_t letters = run_end(text, next, is_letter);
