@@ -46,7 +46,7 @@ class PieceMaker {
         is_match == previous_is_match_ ? extend(span) : start(span);
         break;
       case SplitBehavior::merged_with_next:
-        !is_match&& previous_is_match_ ? extend(span) : start(span);
+        previous_is_match_ && !is_match ? extend(span) : start(span);
         break;
     }
     previous_is_match_ = is_match;

@@ -7,6 +7,7 @@
 #include "core/files.h"
 #include "text/byte_alphabet.h"
 #include "text/fixture_files.h"
+#include "text/normalizer.h"
 
 namespace lookback {
 namespace {
@@ -62,6 +63,28 @@ TEST(TokenizerFile, NormalFormsComeFirst) {
   Json file = usual_file();
   file["normalizer"] = {{"type", "NFC"}};
   EXPECT_EQ(tokenizer_from(file.dump())->encode("e\u0301"), (Ids{0xc3, 0xa9}));
+}
+
+// The values are those of the `tokenizers` package.
+TEST(TokenizerFile, CharactersYoungerThanUnicode9KeepTheirPlace) {
+  EXPECT_EQ(normalized("a\u0898\u0327", NormalForm::nfd), "a\u0898\u0327");
+  EXPECT_EQ(normalized("\u32ff\u3392", NormalForm::nfkc), "\u32ffMHz");
+  EXPECT_EQ(lower_case("\u0130\ua7dc"), "i\u0307\u019b");
+}
+
+TEST(TokenizerFile, MergesReachOverBlanks) {
+  const Json replace = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "▁"}};
+  const Json back = {{"type", "Replace"}, {"pattern", {{"String", "▁"}}}, {"content", " "}};
+  const Json vocabulary = {{"▁", 0}, {"a", 1}, {"b", 2}, {"a▁", 3}, {"▁b", 4}};
+  const Json merges = Json::array({Json::array({"a", "▁"}), Json::array({"▁", "b"})});
+  const Json file = {{"added_tokens", Json::array({{{"id", 5}, {"content", "</s>"}}})},
+                     {"normalizer", replace},
+                     {"decoder", back},
+                     {"model", {{"type", "BPE"}, {"vocab", vocabulary}, {"merges", merges}}}};
+  const auto tokenizer = tokenizer_from(file.dump());
+  EXPECT_EQ(tokenizer->encode("a b"), (Ids{3, 2}));
+  EXPECT_EQ(tokenizer->encode("b b"), (Ids{2, 4}));
+  EXPECT_EQ(tokenizer->safe_prefix("b a b"), 1U);
 }
 
 TEST(TokenizerFile, IdsThatBelongToNothing) {
