@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/left_out_lines.h"
+#include "cli/tokenizer_choices_flags.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/json.h"
@@ -15,6 +16,7 @@
 #include "core/standard_streams.h"
 #include "data/out_folder.h"
 #include "data/prepare.h"
+#include "text/tokenizer_choices.h"
 
 namespace lookback {
 namespace {
@@ -23,6 +25,7 @@ struct PrepareFlags {
   PrepareConfig config;
   std::vector<std::string> inputs;
   std::string tokenizer, out;
+  TokenizerChoices choices;
   bool json = false;
   bool quiet = false;
 };
@@ -73,7 +76,7 @@ int run(PrepareFlags& flags) {
   catch_interrupts();
   flags.config.inputs.assign(flags.inputs.begin(), flags.inputs.end());
   flags.config.out = flags.out;
-  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(flags.tokenizer);
+  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(flags.tokenizer, flags.choices);
   ProgressLine line(flags.quiet || flags.json);
   LeftOutLines left_out(line,
                         fmt::format("further ones are named in {}", (flags.config.out / skipped_log_name).string()));
@@ -109,6 +112,7 @@ void add_prepare_command(CLI::App& app) {
                    "\"bytes\", a tokenizer.json, a SentencePiece .model, or a "
                    "folder that holds one")
       ->required();
+  add_tokenizer_choices(*command, flags->choices);
   command->add_option("--out", flags->out, "Folder to write")->required();
   command->add_option("--field", flags->config.field, "Field of a JSON line that holds the text")
       ->capture_default_str();

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/commands.h"
+#include "cli/tokenizer_choices_flags.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
 #include "text/token_streams.h"
@@ -15,6 +16,7 @@ namespace {
 
 struct TokenizeFlags {
   std::string tokenizer;
+  TokenizerChoices choices;
   bool jsonl = false;
   bool quiet = false;
 };
@@ -23,7 +25,7 @@ using Convert = void (*)(const Tokenizer&, std::istream&, std::ostream&, const O
 
 void run(const TokenizeFlags& flags, Convert convert) {
   std::ios::sync_with_stdio(false);
-  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(flags.tokenizer);
+  const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(flags.tokenizer, flags.choices);
   // Ids that run over a terminal leave no place for a live line.
   ProgressLine progress(flags.quiet || ::isatty(STDOUT_FILENO) == 1);
   // Endless input ends with its output; main() knows why.
@@ -45,6 +47,7 @@ CLI::App* add_command(CLI::App& app, const char* name, const char* description, 
                    "bytes, a Hugging Face tokenizer.json, a SentencePiece .model, or a folder that holds one")
       ->type_name("T")
       ->required();
+  add_tokenizer_choices(*command, flags->choices);
   command->add_flag("--jsonl", flags->jsonl, jsonl_help);
   command->add_flag("--quiet", flags->quiet, "No progress on standard error");
   command->callback([=] { run(*flags, flags->jsonl ? convert_jsonl : convert); });

@@ -3,63 +3,75 @@
 
 #include <array>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace lookback {
 
 struct AddedToken {
-  std::string content;
+  std::string content;  // as it stands in texts; of a normalized token, what the normalizer makes of it
   std::int32_t id = 0;
-  bool normalized = false;
+  bool single_word = false;  // not where a letter, digit or the like stands beside it
+  bool lstrip = false;       // takes in the white space before it
+  bool rstrip = false;       // takes in the white space behind it
+  bool normalized = false;   // looked for in normalized text
+  bool special = false;      // `ignored` where special tokens are just text
 };
 
+// Added tokens that are looked for at the same time.
 class AddedTokens {
  public:
   void add(AddedToken token);
 
-  const std::vector<AddedToken>& tokens() const { return tokens_; }
+  bool is_empty() const { return tokens_.empty(); }
 
-  // Cuts `text` at the added tokens in it, as Hugging Face does: first at those that are not normalized, then what is
-  // left at the normalized ones; each time the leftmost, and of several there the longest. Calls on_text for what
-  // lies between (never empty) and on_token, in order.
+  // With true, special tokens in texts are text.
+  void ignore_special(bool ignore) { ignores_special_ = ignore; }
+
+  // Whether each token may be found without looking at what stands before it, but for white space.
+  bool look_only_forward() const { return !looks_back_; }
+
+  // Whether the two bytes stand side by side in a token: if not, none reaches over a place between them.
+  bool have_pair(char left, char right) const { return pairs_.contains({left, right}); }
+
+  // Cuts valid or invalid UTF-8 at the tokens in it, as the `tokenizers` package does: the leftmost, and of several
+  // there the longest. Calls on_text for what lies between (never empty) and on_token(id), in order.
   template <typename OnText, typename OnToken>
   void split(std::string_view text, const OnText& on_text, const OnToken& on_token) const {
-    raw_.split(text, [&](std::string_view part) { normalized_.split(part, on_text, on_token); }, on_token);
+    std::size_t done = 0;
+    for (std::size_t position = 0; position < text.size() && !tokens_.empty();) {
+      const AddedToken* const token = at_start_of(text.substr(position));
+      if (token == nullptr) {
+        ++position;
+        continue;
+      }
+      const std::size_t begin = position;
+      position += token->content.size();
+      if (!counts(*token, text, begin)) continue;
+      const std::size_t first = token->lstrip ? white_space_begin(text, done, begin) : begin;
+      if (first > done) on_text(text.substr(done, first - done));
+      on_token(token->id);
+      done = token->rstrip ? white_space_end(text, position) : position;
+    }
+    if (done < text.size()) on_text(text.substr(done));
   }
 
  private:
-  struct Finder {
-    std::vector<AddedToken> longest_first;
-    std::array<bool, 256> starts{};
-
-    void add(const AddedToken& token);
-    // The token that `text` begins with, or nullptr.
-    const AddedToken* at_start_of(std::string_view text) const;
-
-    template <typename OnText, typename OnToken>
-    void split(std::string_view text, const OnText& on_text, const OnToken& on_token) const {
-      std::size_t begin = 0;
-      for (std::size_t position = 0; position < text.size() && !longest_first.empty();) {
-        const bool possible = starts[static_cast<unsigned char>(text[position])];
-        const AddedToken* const token = possible ? at_start_of(text.substr(position)) : nullptr;
-        if (token == nullptr) {
-          ++position;
-          continue;
-        }
-        if (position > begin) on_text(text.substr(begin, position - begin));
-        on_token(*token);
-        position += token->content.size();
-        begin = position;
-      }
-      if (begin < text.size()) on_text(text.substr(begin));
-    }
-  };
+  // The longest token that `text` begins with, or nullptr.
+  const AddedToken* at_start_of(std::string_view text) const;
+  // Whether a token that stands at `begin` counts there.
+  bool counts(const AddedToken& token, std::string_view text, std::size_t begin) const;
+  static std::size_t white_space_begin(std::string_view text, std::size_t from, std::size_t end);
+  static std::size_t white_space_end(std::string_view text, std::size_t begin);
 
   std::vector<AddedToken> tokens_;
-  Finder raw_;
-  Finder normalized_;
+  std::array<std::vector<std::uint32_t>, 256> by_first_byte_;  // each from the longest to the shortest
+  std::set<std::pair<char, char>> pairs_;
+  bool looks_back_ = false;
+  bool ignores_special_ = false;
 };
 
 }  // namespace lookback

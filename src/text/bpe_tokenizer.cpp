@@ -3,18 +3,29 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <optional>
 
 #include "core/error.h"
 #include "core/files.h"
-#include "text/byte_alphabet.h"
+#include "text/character_classes.h"
+#include "text/json_fields.h"
 #include "text/utf8.h"
 #include "text/word_cache.h"
 
 namespace lookback {
 namespace {
 
-constexpr std::int64_t largest_id = 10'000'000;
+// Names by which the common files know the token that ends a text, the surest first.
+constexpr std::array<const char*, 7> end_of_text_names{"<|endoftext|>",
+                                                       "<|end_of_text|>",
+                                                       "<|im_end|>",
+                                                       "</s>",
+                                                       "<eos>",
+                                                       "<\xef\xbd\x9c"
+                                                       "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+                                                       "[EOS]"};
 
 std::uint64_t next_instance() {
   static std::atomic<std::uint64_t> count{0};
@@ -31,10 +42,6 @@ WordCache& thread_cache(std::uint64_t instance) {
   return cache;
 }
 
-std::string type_of(const LookupJson& value, const std::string& source) {
-  return json_field<std::string>(value, "type", source);
-}
-
 // Where the last character of `text` (not empty) begins; its last byte where that ends no valid character.
 std::size_t last_character_begin(std::string_view text) {
   constexpr std::size_t longest_character = 4;
@@ -44,232 +51,176 @@ std::size_t last_character_begin(std::string_view text) {
   return text.size() - 1;
 }
 
-bool is_letter(std::string_view character) {
-  const auto first = static_cast<unsigned char>(character[0]);
-  if (first >= 0x80) return utf8_character_size(character) == character.size() && WordSplitter::is_letter(character);
-  return (first | 0x20) >= 'a' && (first | 0x20) <= 'z';
-}
-
-void require_absent(const LookupJson& value, const char* key, const std::string& source) {
-  const bool absent = !value.contains(key) || value.at(key).is_null() || value.at(key) == LookupJson("") ||
-                      value.at(key) == false || value.at(key) == 0.0;
-  require(absent, "{}: {} {} is not supported", source, key, absent ? "" : value.at(key).dump());
-}
+bool is_ascii_letter(char c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }
 
 }  // namespace
 
-BpeTokenizer::BpeTokenizer(const std::filesystem::path& path)
-    : file_content_(read_file(path)), instance_(next_instance()) {
-  const std::string source = path.string();
-  const LookupJson file = parse_lookup_json(file_content_, source);
-  require(file.is_object(), "{}: expected a tokenizer.json object", source);
-  fingerprint_ = fmt::format("{:016x}", XXH3_64bits(file_content_.data(), file_content_.size()));
-  const auto model = json_field<LookupJson>(file, "model", source);
-  const auto model_type = json_field_or<std::string>(model, "type", "BPE", source);
-  require(model_type == "BPE", "{}: model type \"{}\" is not supported; only byte-level BPE is", source, model_type);
-  for (const char* key : {"truncation", "padding"}) require_absent(file, key, source);
-  // unk_token and byte_fallback never come into play: every byte is in the vocabulary.
-  for (const char* key : {"dropout", "continuing_subword_prefix", "end_of_word_suffix"}) {
-    require_absent(model, key, source);
+BpeTokenizer::File BpeTokenizer::read(const std::filesystem::path& path) {
+  File file{path.string(), read_file(path), {}};
+  file.json = parse_lookup_json(file.content, file.source);
+  require(file.json.is_object(), "{}: expected a tokenizer.json object", file.source);
+  for (const auto& [key, value] : file.json.items()) {
+    constexpr std::array<std::string_view, 9> known{"version",        "truncation", "padding",
+                                                    "added_tokens",   "model",      "pre_tokenizer",
+                                                    "post_processor", "decoder",    "normalizer"};
+    require(std::ranges::find(known, key) != known.end(), "{}: the field \"{}\" is not supported", file.source, key);
+    const bool shortens = key == "truncation" || key == "padding";
+    require(!shortens || value.is_null(), "{}: {} {} is not supported", file.source, key, value.dump());
   }
-  const LookupJson normalizer = file.value("normalizer", LookupJson());
-  require(normalizer.is_null(), "{}: normalizer type \"{}\" is not supported", source,
-          normalizer.is_null() ? "" : type_of(normalizer, source));
-  ignore_merges_ = json_field_or(model, "ignore_merges", false, source);
-  read_pre_tokenizer(file.value("pre_tokenizer", LookupJson()), source);
-  const LookupJson decoder = file.value("decoder", LookupJson());
-  const std::string decoder_type = decoder.is_null() ? "none" : type_of(decoder, source + ": decoder");
-  require(decoder_type == "ByteLevel", "{}: decoder type \"{}\" is not supported; only ByteLevel is", source,
-          decoder_type);
-  read_vocabulary(model, source);
-  read_merges(model, source);
-  read_added_tokens(file, source);
-  find_end_of_text(source);
+  if (!file.json.contains("model")) fail_json_field(true, "model", file.source, "is missing");
+  return file;
 }
 
-void BpeTokenizer::read_vocabulary(const LookupJson& model, const std::string& source) {
-  const auto vocabulary = json_field<LookupJson>(model, "vocab", source);
-  require(vocabulary.is_object() && !vocabulary.empty(), "{}: vocab: expected a mapping of tokens to ids", source);
-  for (const auto& [symbols, value] : vocabulary.items()) {
-    require(value.is_number_integer(), "{}: vocab: the id of \"{}\" is no integer", source, symbols);
-    const auto id = value.get<std::int64_t>();
-    require(id >= 0 && id <= largest_id, "{}: vocab: the id {} of \"{}\" is out of range", source, id, symbols);
-    std::string bytes;
-    // Entries outside the byte alphabet (added tokens that are here too) stand for themselves; no merge makes them.
-    const bool in_alphabet = symbols_to_bytes(symbols, bytes);
-    if (!in_alphabet) bytes = symbols;
-    const auto index = static_cast<std::size_t>(id);
-    if (index >= bytes_of_.size()) bytes_of_.resize(index + 1);
-    require(!bytes_of_[index].has_value(), "{}: vocab: id {} is there twice", source, id);
-    bytes_of_[index] = bytes;
-    if (in_alphabet) vocabulary_.emplace(bytes, static_cast<std::int32_t>(id));
+BpeTokenizer::BpeTokenizer(const std::filesystem::path& path, const TokenizerChoices& choices)
+    : BpeTokenizer(read(path), choices) {}
+
+BpeTokenizer::BpeTokenizer(File file, const TokenizerChoices& choices)
+    : file_content_(std::move(file.content)),
+      choices_(choices),
+      instance_(next_instance()),
+      normalizer_(file.json.value("normalizer", LookupJson()), file.source),
+      pre_tokenizer_(file.json.value("pre_tokenizer", LookupJson()), file.source),
+      model_(file.json.at("model"), pre_tokenizer_.is_byte_level(), file.source) {
+  const Decoder decoder(file.json.value("decoder", LookupJson()), file.source);
+  drops_leading_blank_ = decoder.drops_leading_blank();
+  for (const std::optional<std::string>& token : model_.tokens()) {
+    bytes_of_.push_back(token.has_value() ? std::optional(decoder.bytes_of(*token, false)) : std::nullopt);
   }
-  for (unsigned byte = 0; byte < id_of_byte_.size(); ++byte) {
-    const auto found = vocabulary_.find(std::string(1, static_cast<char>(byte)));
-    require(found != vocabulary_.end(), "{}: vocab: lacks byte {}: not a byte-level vocabulary", source, byte);
-    id_of_byte_[byte] = found->second;
-  }
+  read_added_tokens(file.json, decoder, file.source);
+  end_of_text_id_ = find_end_of_text(choices_.end_of_text, file.source);
+  may_be_cut_ = raw_tokens_.look_only_forward() && normalized_tokens_.look_only_forward() &&
+                normalizer_.works_piecewise() && normalizer_.keeps_ascii_words();
+  // What changes no id is no choice.
+  TokenizerChoices effective = choices_;
+  if (!has_special_) effective.no_special = false;
+  if (!choices_.end_of_text.empty() && names_end_of_text(end_of_text_id_)) effective.end_of_text.clear();
+  fingerprint_ = tokenizer_fingerprint(file_content_, effective);
 }
 
-void BpeTokenizer::read_merges(const LookupJson& model, const std::string& source) {
-  const auto merges = json_field<LookupJson>(model, "merges", source);
-  require(merges.is_array(), "{}: merges: expected a list", source);
-  std::int32_t rank = 0;
-  const auto id_of = [&](const std::string& symbols) {
-    std::string bytes;
-    const auto found = symbols_to_bytes(symbols, bytes) ? vocabulary_.find(bytes) : vocabulary_.end();
-    require(found != vocabulary_.end(), "{}: merge {} needs the token \"{}\", which vocab lacks", source, rank,
-            symbols);
-    return found->second;
-  };
-  for (const LookupJson& merge : merges) {
-    std::string left;
-    std::string right;
-    if (merge.is_string()) {
-      const auto text = merge.get<std::string>();
-      const std::size_t blank = text.find(' ');
-      require(blank != std::string::npos, "{}: merge {} is no pair: \"{}\"", source, rank, text);
-      left = text.substr(0, blank);
-      right = text.substr(blank + 1);
-    } else {
-      require(merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string(),
-              "{}: merge {} is no pair of tokens", source, rank);
-      left = merge[0].get<std::string>();
-      right = merge[1].get<std::string>();
-    }
-    const std::int32_t left_id = id_of(left);
-    const std::int32_t right_id = id_of(right);
-    merges_.add(left_id, right_id, rank, id_of(left + right));
-    ++rank;
-  }
-}
-
-void BpeTokenizer::read_added_tokens(const LookupJson& file, const std::string& source) {
+void BpeTokenizer::read_added_tokens(const LookupJson& file, const Decoder& decoder, const std::string& source) {
   const LookupJson added = file.value("added_tokens", LookupJson::array());
   require(added.is_array(), "{}: added_tokens: expected a list", source);
-  for (const LookupJson& token : added) {
-    const std::string place = source + ": added_tokens";
-    const auto content = json_field<std::string>(token, "content", place);
-    const auto id = json_field<std::int64_t>(token, "id", place);
-    require(!content.empty(), "{}: a token without content", place);
-    require(id >= 0 && id <= largest_id, "{}: the id {} of \"{}\" is out of range", place, id, content);
-    for (const char* flag : {"single_word", "lstrip", "rstrip"}) {
-      require(!json_field_or(token, flag, false, place), "{}: \"{}\": {} is not supported", place, content, flag);
-    }
-    const auto index = static_cast<std::size_t>(id);
-    if (index >= bytes_of_.size()) bytes_of_.resize(index + 1);
-    bytes_of_[index] = content;
-    for (const char byte : content.substr(1)) inside_added_token_[static_cast<unsigned char>(byte)] = true;
-    added_tokens_.add({content, static_cast<std::int32_t>(id), json_field_or(token, "normalized", false, place)});
+  constexpr std::size_t most = 100'000;  // real files have some thousands
+  require(added.size() <= most, "{}: added_tokens: {} of them; at most {} are supported", source, added.size(), most);
+  for (const LookupJson& token : added) add_token(token, decoder, source + ": added_tokens");
+  raw_tokens_.ignore_special(choices_.no_special);
+  normalized_tokens_.ignore_special(choices_.no_special);
+}
+
+void BpeTokenizer::add_token(const LookupJson& value, const Decoder& decoder, const std::string& place) {
+  const auto content = json_field<std::string>(value, "content", place);
+  const auto id = json_field<std::int64_t>(value, "id", place);
+  require(!content.empty(), "{}: a token without content", place);
+  require(id >= 0 && id <= BpeModel::largest_id, "{}: the id {} of \"{}\" is out of range", place, id, content);
+  check_fields(value, {"content", "id", "single_word", "lstrip", "rstrip", "normalized", "special"}, place);
+  const auto index = static_cast<std::size_t>(id);
+  if (index >= is_added_.size()) is_added_.resize(index + 1);
+  if (index < model_.tokens().size() && model_.tokens()[index].has_value()) {
+    require(*model_.tokens()[index] == content, "{}: id {} of \"{}\" is that of \"{}\" in vocab", place, id, content,
+            *model_.tokens()[index]);
   }
+  const std::optional<std::int32_t> in_vocabulary = model_.id_of(content);
+  require(!in_vocabulary.has_value() || *in_vocabulary == id, "{}: \"{}\" has id {} here and {} in vocab", place,
+          content, id, in_vocabulary.value_or(0));
+  const auto [same_content, is_content_new] = added_.emplace(content, static_cast<std::int32_t>(id));
+  require(is_content_new || same_content->second == id, "{}: \"{}\" has the ids {} and {}", place, content,
+          same_content->second, id);
+  require(!is_content_new || !is_added_[index], "{}: two tokens have id {}, one of them \"{}\"", place, id, content);
+  is_added_[index] = true;
+  if (!is_content_new) return;
+  if (index >= bytes_of_.size()) bytes_of_.resize(index + 1);
+  bytes_of_[index] = decoder.bytes_of(content, true);
+  AddedToken token{content,
+                   static_cast<std::int32_t>(id),
+                   json_field_or(value, "single_word", false, place),
+                   json_field_or(value, "lstrip", false, place),
+                   json_field_or(value, "rstrip", false, place),
+                   json_field_or(value, "normalized", false, place),
+                   json_field_or(value, "special", false, place)};
+  has_special_ = has_special_ || token.special;
+  if (!token.normalized) return raw_tokens_.add(std::move(token));
+  normalizer_.apply(token.content, true);
+  if (!token.content.empty()) normalized_tokens_.add(std::move(token));
 }
 
-void BpeTokenizer::read_pre_tokenizer(const LookupJson& value, const std::string& source) {
-  require(value.is_object(), "{}: pre_tokenizer: only byte-level ones are supported, found none", source);
-  const std::string type = type_of(value, source);
-  if (type == "ByteLevel") {
-    add_prefix_space_ = json_field_or(value, "add_prefix_space", true, source);
-    if (json_field_or(value, "use_regex", true, source)) splitter_.emplace(WordSplitter::gpt2_pattern(), source);
-    return;
+bool BpeTokenizer::names_end_of_text(std::int32_t id) const { return default_end_of_text() == id; }
+
+std::optional<std::int32_t> BpeTokenizer::default_end_of_text() const {
+  for (const char* name : end_of_text_names) {
+    const auto found = added_.find(name);
+    if (found != added_.end()) return found->second;
   }
-  require(type == "Sequence", "{}: pre_tokenizer type \"{}\" is not supported", source, type);
-  const auto parts = json_field<LookupJson>(value, "pretokenizers", source);
-  require(parts.is_array(), "{}: pre_tokenizer Sequence: pretokenizers: expected a list", source);
-  std::vector<std::string> types;
-  for (const LookupJson& part : parts) types.push_back(type_of(part, source + ": pre_tokenizer Sequence"));
-  require(types == std::vector<std::string>{"Split", "ByteLevel"},
-          "{}: pre_tokenizer Sequence of {} is not supported; only Split, then ByteLevel is", source,
-          fmt::join(types, ", "));
-  require(!json_field_or(parts[1], "use_regex", true, source),
-          "{}: pre_tokenizer: ByteLevel with use_regex after a Split is not supported", source);
-  const auto behavior = json_field<std::string>(parts[0], "behavior", source);
-  require(behavior == "Isolated" && !json_field_or(parts[0], "invert", false, source),
-          "{}: pre_tokenizer Split: only behavior \"Isolated\" without invert is supported", source);
-  require(!json_field_or(parts[1], "add_prefix_space", true, source),
-          "{}: pre_tokenizer: add_prefix_space after a Split is not supported", source);
-  const auto pattern = json_field<LookupJson>(parts[0], "pattern", source);
-  splitter_.emplace(json_field<std::string>(pattern, "Regex", source + ": pre_tokenizer Split pattern"), source);
+  return std::nullopt;
 }
 
-void BpeTokenizer::find_end_of_text(const std::string& source) {
-  for (const char* name : {"<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "</s>", "<eos>"}) {
-    for (const AddedToken& token : added_tokens_.tokens()) {
-      if (token.content == name) {
-        end_of_text_id_ = token.id;
-        return;
-      }
-    }
+std::int32_t BpeTokenizer::find_end_of_text(const std::string& chosen, const std::string& source) const {
+  if (chosen.empty()) {
+    const std::optional<std::int32_t> found = default_end_of_text();
+    require(found.has_value(), "{}: no added token ends a text ({}); say by --end-of-text TOKEN which one does", source,
+            fmt::join(end_of_text_names, ", "));
+    return *found;
   }
-  fail("{}: no added token ends a text (<|endoftext|>, <|end_of_text|>, <|im_end|>, </s> or <eos>)", source);
+  const auto added = added_.find(chosen);
+  if (added != added_.end()) return added->second;
+  const std::optional<std::int32_t> found = model_.id_of(chosen);
+  require(found.has_value(), "{}: has no token \"{}\" to end a text with", source, chosen);
+  return *found;
 }
 
-void BpeTokenizer::encode(std::string_view text, std::vector<std::int32_t>& ids) const {
-  added_tokens_.split(
-      text, [&](std::string_view part) { encode_prefixed(part, ids); },
-      [&](const AddedToken& token) { ids.push_back(token.id); });
-}
-
-void BpeTokenizer::encode_continuation(std::string_view text, std::vector<std::int32_t>& ids) const {
-  added_tokens_.split(
+void BpeTokenizer::encode_text(std::string_view text, bool begins, std::vector<std::int32_t>& ids) const {
+  raw_tokens_.split(
       text,
       [&](std::string_view part) {
         const bool is_first = part.data() == text.data();
-        is_first ? encode_plain(part, ids) : encode_prefixed(part, ids);
+        encode_part(part, {begins || !is_first, begins && is_first}, ids);
       },
-      [&](const AddedToken& token) { ids.push_back(token.id); });
+      [&](std::int32_t id) { ids.push_back(id); });
 }
 
-void BpeTokenizer::encode_prefixed(std::string_view text, std::vector<std::int32_t>& ids) const {
-  if (!add_prefix_space_ || text[0] == ' ') {
-    encode_plain(text, ids);
-    return;
-  }
-  std::string prefixed = " ";
-  prefixed += text;
-  encode_plain(prefixed, ids);
-}
-
-void BpeTokenizer::encode_plain(std::string_view text, std::vector<std::int32_t>& ids) const {
+void BpeTokenizer::encode_part(std::string_view text, TextPlace place, std::vector<std::int32_t>& ids) const {
   while (!text.empty()) {
     const std::size_t valid = valid_utf8_prefix(text);
-    encode_words(text.substr(0, valid), ids);
+    if (valid > 0) encode_valid(text.substr(0, valid), place, ids);
     text.remove_prefix(valid);
     if (text.empty()) return;
-    ids.push_back(id_of_byte_[static_cast<unsigned char>(text[0])]);
+    model_.encode_invalid_byte(static_cast<unsigned char>(text[0]), ids);
     text.remove_prefix(1);
+    place = {false, false};
   }
 }
 
-void BpeTokenizer::encode_words(std::string_view valid_text, std::vector<std::int32_t>& ids) const {
+void BpeTokenizer::encode_valid(std::string_view text, TextPlace place, std::vector<std::int32_t>& ids) const {
+  std::string normalized;
+  if (!normalizer_.is_empty()) {
+    normalized = text;
+    normalizer_.apply(normalized, place.begins);
+    text = normalized;
+  }
+  normalized_tokens_.split(
+      text,
+      [&](std::string_view part) {
+        const bool is_first = part.data() == text.data();
+        pre_tokenizer_.split(part, {place.begins || !is_first, place.begins_document && is_first},
+                             [&](std::string_view word) { encode_word(word, ids); });
+      },
+      [&](std::int32_t id) { ids.push_back(id); });
+}
+
+void BpeTokenizer::encode_word(std::string_view word, std::vector<std::int32_t>& ids) const {
   WordCache& cache = thread_cache(instance_);
-  for (std::size_t begin = 0; begin < valid_text.size();) {
-    const std::size_t end = splitter_.has_value() ? splitter_->word_end(valid_text, begin) : valid_text.size();
-    const std::string_view word = valid_text.substr(begin, end - begin);
-    const std::span<const std::int32_t> known = cache.find(word);
+  for (std::size_t begin = 0; begin < word.size();) {
+    const std::size_t end = model_.part_end(word, begin);
+    const std::string_view part = word.substr(begin, end - begin);
+    const std::span<const std::int32_t> known = cache.find(part);
     if (!known.empty()) {
       ids.insert(ids.end(), known.begin(), known.end());
     } else {
       const std::size_t before = ids.size();
-      encode_word(word, ids);
-      cache.insert(word, std::span(ids).subspan(before));
+      model_.encode_word(part, ids);
+      cache.insert(part, std::span(ids).subspan(before));
     }
     begin = end;
   }
-}
-
-void BpeTokenizer::encode_word(std::string_view word, std::vector<std::int32_t>& ids) const {
-  if (ignore_merges_) {
-    const auto whole = vocabulary_.find(std::string(word));
-    if (whole != vocabulary_.end()) {
-      ids.push_back(whole->second);
-      return;
-    }
-  }
-  thread_local std::vector<std::int32_t> symbols;
-  symbols.clear();
-  for (const char byte : word) symbols.push_back(id_of_byte_[static_cast<unsigned char>(byte)]);
-  merges_.apply(symbols);
-  ids.insert(ids.end(), symbols.begin(), symbols.end());
 }
 
 void BpeTokenizer::decode(std::int32_t id, std::string& text) const {
@@ -286,13 +237,25 @@ std::vector<std::int32_t> BpeTokenizer::unused_ids() const {
 }
 
 std::size_t BpeTokenizer::safe_prefix(std::string_view text) const {
-  if (!splitter_.has_value() || !splitter_->ends_words_after_letters()) return 0;
+  if (!may_be_cut_) return 0;
+  if (pre_tokenizer_.ends_words_after_letters()) return safe_prefix_at_letters(text);
+  return pre_tokenizer_.cuts_at_blanks_only() ? safe_prefix_at_blanks(text) : 0;
+}
+
+std::size_t BpeTokenizer::safe_prefix_at_letters(std::string_view text) const {
+  const auto may_end = [&](std::string_view before, std::string_view behind) {
+    // What a normalizer does beyond ASCII may look at both.
+    if (!normalizer_.is_empty()) {
+      return is_ascii_letter(before[0]) && static_cast<unsigned char>(behind[0]) < 0x80 && !is_ascii_letter(behind[0]);
+    }
+    return utf8_character_size(before) == before.size() && is_letter(character_at(before, 0).code) &&
+           !is_letter(character_at(behind, 0).code);
+  };
   for (std::size_t end = text.size(); end > 0;) {  // of the last whole character that was not looked at
     const std::size_t begin = last_character_begin(text.substr(0, end));
     const std::string_view behind = text.substr(end);
-    const std::size_t next_size = utf8_character_size(behind);
-    if (next_size > 0 && !inside_added_token_[static_cast<unsigned char>(behind[0])] &&
-        !is_letter(behind.substr(0, next_size)) && is_letter(text.substr(begin, end - begin))) {
+    if (utf8_character_size(behind) > 0 && !raw_tokens_.have_pair(text[end - 1], behind[0]) &&
+        !normalized_tokens_.have_pair(text[end - 1], behind[0]) && may_end(text.substr(begin, end - begin), behind)) {
       return end;
     }
     end = begin;
@@ -300,8 +263,34 @@ std::size_t BpeTokenizer::safe_prefix(std::string_view text) const {
   return 0;
 }
 
+std::size_t BpeTokenizer::safe_prefix_at_blanks(std::string_view text) const {
+  constexpr char first_of_blank = '\xE2';  // of U+2581
+  for (std::size_t i = text.size(); i > 2; --i) {
+    const char letter = text[i - 3];
+    if (text[i - 2] == ' ' && is_ascii_letter(letter) && is_ascii_letter(text[i - 1]) &&
+        !raw_tokens_.have_pair(letter, ' ') && !normalized_tokens_.have_pair(letter, first_of_blank) &&
+        cuts_before_blank(text.substr(i - 3, 3))) {
+      return i - 2;
+    }
+  }
+  return 0;
+}
+
+bool BpeTokenizer::cuts_before_blank(std::string_view letter_blank_letter) const {
+  std::string normalized(letter_blank_letter);
+  normalizer_.apply(normalized, false);
+  std::vector<std::string> words;
+  pre_tokenizer_.split(normalized, {false, false}, [&](std::string_view word) { words.emplace_back(word); });
+  if (words.size() == 2) return is_ascii_letter(words[0][0]) && words[0].size() == 1 && words[1].size() == 4;
+  constexpr std::size_t size = 5;  // of a letter, U+2581, and a letter
+  if (words.size() != 1 || words[0].size() != size) return false;
+  const std::string_view word = words[0];
+  return model_.may_be_cut_between(word.substr(0, 1), word.substr(1, 3));
+}
+
 void BpeTokenizer::save(const std::filesystem::path& folder) const {
   write_file_atomic(folder / file_name, file_content_);
+  write_tokenizer_choices(folder, choices_);
 }
 
 }  // namespace lookback

@@ -18,7 +18,7 @@ std::uint64_t pair_key(std::int32_t left, std::int32_t right) {
 }  // namespace
 
 void MergeTable::add(std::int32_t left, std::int32_t right, std::int32_t rank, std::int32_t merged) {
-  merges_.emplace(pair_key(left, right), Merge{rank, merged});
+  merges_.insert_or_assign(pair_key(left, right), Merge{rank, merged});
 }
 
 const MergeTable::Merge* MergeTable::find(std::int32_t left, std::int32_t right) const {

@@ -10,6 +10,7 @@ namespace lookback {
 
 class MergeTable {
  public:
+  // Of a pair that comes again, the later rank holds.
   void add(std::int32_t left, std::int32_t right, std::int32_t rank, std::int32_t merged);
 
   // Merges `symbols` in place until no merge applies. O(n log n) for n symbols, however long the word.

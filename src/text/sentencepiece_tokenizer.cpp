@@ -1,7 +1,5 @@
 #include "text/sentencepiece_tokenizer.h"
 
-#include <xxhash.h>
-
 #include <algorithm>
 
 #include "core/error.h"
@@ -40,16 +38,27 @@ struct SentencePieceTokenizer::Processor {
   sentencepiece::SentencePieceProcessor inside;  // the same for texts that others stand before; only where it differs
 };
 
-SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path)
-    : processor_(std::make_unique<Processor>()), file_content_(read_file(path)) {
+SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path, const TokenizerChoices& choices)
+    : processor_(std::make_unique<Processor>()), file_content_(read_file(path)), choices_(choices) {
   const auto status = processor_->library.LoadFromSerializedProto(file_content_);
   require(status.ok(), "{}: not a SentencePiece model: {}", path.string(), status.error_message());
   const auto& proto = processor_->library.model_proto();
   require(is_sound_charsmap(proto.normalizer_spec().precompiled_charsmap()) &&
               is_sound_charsmap(proto.denormalizer_spec().precompiled_charsmap()),
           "{}: its table of normal forms (precompiled_charsmap) is damaged; get the model again", path.string());
-  require(processor_->library.eos_id() >= 0, "{}: the model has no end-of-sentence piece (</s>)", path.string());
-  fingerprint_ = fmt::format("{:016x}", XXH3_64bits(file_content_.data(), file_content_.size()));
+  end_of_text_id_ = processor_->library.eos_id();
+  TokenizerChoices effective{choices_.end_of_text, false};  // special pieces are never found in a text
+  if (!choices_.end_of_text.empty()) {
+    const int chosen = processor_->library.PieceToId(choices_.end_of_text);
+    require(processor_->library.IdToPiece(chosen) == choices_.end_of_text, "{}: has no piece \"{}\" to end a text with",
+            path.string(), choices_.end_of_text);
+    if (chosen == end_of_text_id_) effective.end_of_text.clear();
+    end_of_text_id_ = chosen;
+  }
+  require(end_of_text_id_ >= 0,
+          "{}: the model has no end-of-sentence piece (</s>); say by --end-of-text PIECE which one ends a text",
+          path.string());
+  fingerprint_ = tokenizer_fingerprint(file_content_, effective);
   const std::vector<std::string> pieces = processor_->library.EncodeAsPieces("a");
   puts_blank_before_text_ = !pieces.empty() && std::string_view(pieces[0]).starts_with(blank);
   if (puts_blank_before_text_) {
@@ -121,13 +130,13 @@ void SentencePieceTokenizer::decode(std::int32_t id, std::string& text) const {
 
 std::int32_t SentencePieceTokenizer::vocab_size() const { return processor_->library.GetPieceSize(); }
 
-std::int32_t SentencePieceTokenizer::end_of_text_id() const { return processor_->library.eos_id(); }
+std::int32_t SentencePieceTokenizer::end_of_text_id() const { return end_of_text_id_; }
 
 #else
 
 struct SentencePieceTokenizer::Processor {};
 
-SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path) {
+SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path, const TokenizerChoices&) {
   fail("{}: this build has no SentencePiece; run tools/fetch_sentencepiece.sh .deps and build again", path.string());
 }
 void SentencePieceTokenizer::encode(std::string_view, std::vector<std::int32_t>&) const {}
@@ -145,6 +154,7 @@ SentencePieceTokenizer::~SentencePieceTokenizer() = default;
 
 void SentencePieceTokenizer::save(const std::filesystem::path& folder) const {
   write_file_atomic(folder / file_name, file_content_);
+  write_tokenizer_choices(folder, choices_);
 }
 
 }  // namespace lookback

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "text/tokenizer.h"
+#include "text/tokenizer_choices.h"
 
 namespace lookback {
 
@@ -12,7 +13,7 @@ class SentencePieceTokenizer : public Tokenizer {
   static constexpr const char* file_name = "tokenizer.model";
 
   // Throws Error naming the file when it is no SentencePiece model, or when this build lacks the library.
-  explicit SentencePieceTokenizer(const std::filesystem::path& path);
+  SentencePieceTokenizer(const std::filesystem::path& path, const TokenizerChoices& choices);
   ~SentencePieceTokenizer() override;
 
   using Tokenizer::decode;
@@ -39,6 +40,8 @@ class SentencePieceTokenizer : public Tokenizer {
   struct Processor;
   std::unique_ptr<Processor> processor_;
   std::string file_content_;
+  TokenizerChoices choices_;
+  std::int32_t end_of_text_id_ = -1;
   std::string fingerprint_;
   bool puts_blank_before_text_ = false;
   bool may_be_cut_ = false;

@@ -5,6 +5,7 @@
 #include "text/bpe_tokenizer.h"
 #include "text/bytes_tokenizer.h"
 #include "text/sentencepiece_tokenizer.h"
+#include "text/tokenizer_choices.h"
 
 namespace lookback {
 namespace {
@@ -28,6 +29,12 @@ fs::path tokenizer_file(const fs::path& folder) {
   return {};
 }
 
+std::unique_ptr<Tokenizer> load_bytes(const TokenizerChoices& choices) {
+  require(choices.end_of_text.empty(), "--end-of-text {}: the tokenizer \"bytes\" ends texts with its own token",
+          choices.end_of_text);
+  return std::make_unique<BytesTokenizer>();
+}
+
 }  // namespace
 
 std::vector<std::int32_t> Tokenizer::encode(std::string_view text) const {
@@ -42,8 +49,10 @@ std::string Tokenizer::decode(const std::vector<std::int32_t>& ids) const {
   return text;
 }
 
-std::unique_ptr<Tokenizer> load_tokenizer(const std::string& spec) {
-  if (spec == BytesTokenizer::name) return std::make_unique<BytesTokenizer>();
+std::unique_ptr<Tokenizer> load_tokenizer(const std::string& spec) { return load_tokenizer(spec, {}); }
+
+std::unique_ptr<Tokenizer> load_tokenizer(const std::string& spec, const TokenizerChoices& choices) {
+  if (spec == BytesTokenizer::name) return load_bytes(choices);
   const fs::path path(spec);
   require(fs::exists(path),
           "tokenizer {}: there is no such file; expected \"bytes\", a tokenizer.json, a SentencePiece "
@@ -52,12 +61,15 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& spec) {
   fs::path file = path;
   if (fs::is_directory(path)) {
     file = tokenizer_file(path);
-    if (file.empty() && is_embedded(path)) return std::make_unique<BytesTokenizer>();
+    if (file.empty() && is_embedded(path)) return load_bytes(choices);
     require(!file.empty(), "tokenizer {}: the folder holds neither {} nor {}", spec, BpeTokenizer::file_name,
             SentencePieceTokenizer::file_name);
   }
-  if (file.extension() == ".json") return std::make_unique<BpeTokenizer>(file);
-  if (file.extension() == ".model") return std::make_unique<SentencePieceTokenizer>(file);
+  TokenizerChoices all = read_tokenizer_choices(file.parent_path());
+  if (!choices.end_of_text.empty()) all.end_of_text = choices.end_of_text;
+  all.no_special = all.no_special || choices.no_special;
+  if (file.extension() == ".json") return std::make_unique<BpeTokenizer>(file, all);
+  if (file.extension() == ".model") return std::make_unique<SentencePieceTokenizer>(file, all);
   fail("tokenizer {}: expected a file that ends in .json (Hugging Face) or .model (SentencePiece)", spec);
 }
 

@@ -60,9 +60,14 @@ class Tokenizer {
   std::string decode(const std::vector<std::int32_t>& ids) const;
 };
 
+struct TokenizerChoices;
+
 // `spec`: "bytes", the path of a Hugging Face tokenizer.json, of a SentencePiece .model, or of a folder that
 // holds one of them (or was written by Tokenizer::save). Throws Error naming what is missing or unsupported.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& spec);
+
+// The same with choices of the user's, which go before those that were saved with the tokenizer.
+std::unique_ptr<Tokenizer> load_tokenizer(const std::string& spec, const TokenizerChoices& choices);
 
 // Whether `folder` holds a tokenizer that load_tokenizer would take.
 bool has_tokenizer(const std::filesystem::path& folder);

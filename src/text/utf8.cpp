@@ -71,4 +71,38 @@ bool is_utf8_character_start(std::string_view text) {
   return text.size() < lead.size && matching_bytes(text, lead) == text.size();
 }
 
+Character character_at(std::string_view valid_text, std::size_t position) {
+  const auto byte = [&](std::size_t i) {
+    return static_cast<char32_t>(static_cast<unsigned char>(valid_text[position + i]));
+  };
+  const char32_t first = byte(0);
+  if (first < 0x80) return {first, 1};
+  if (first < 0xE0) return {((first & 0x1FU) << 6U) | (byte(1) & 0x3FU), 2};
+  if (first < 0xF0) return {((first & 0x0FU) << 12U) | ((byte(1) & 0x3FU) << 6U) | (byte(2) & 0x3FU), 3};
+  return {((first & 0x07U) << 18U) | ((byte(1) & 0x3FU) << 12U) | ((byte(2) & 0x3FU) << 6U) | (byte(3) & 0x3FU), 4};
+}
+
+std::size_t previous_character(std::string_view valid_text, std::size_t end) {
+  do {
+    --end;
+  } while ((static_cast<unsigned char>(valid_text[end]) & 0xC0U) == 0x80);
+  return end;
+}
+
+void append_character(char32_t code, std::string& text) {
+  const auto add = [&](char32_t byte) { text += static_cast<char>(static_cast<unsigned char>(byte)); };
+  if (code < 0x80) return add(code);
+  if (code < 0x800) {
+    add(0xC0U | (code >> 6U));
+  } else if (code < 0x10000) {
+    add(0xE0U | (code >> 12U));
+    add(0x80U | ((code >> 6U) & 0x3FU));
+  } else {
+    add(0xF0U | (code >> 18U));
+    add(0x80U | ((code >> 12U) & 0x3FU));
+    add(0x80U | ((code >> 6U) & 0x3FU));
+  }
+  add(0x80U | (code & 0x3FU));
+}
+
 }  // namespace lookback

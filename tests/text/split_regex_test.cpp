@@ -84,17 +84,18 @@ TEST(SplitRegexTokenizer, WhatIsNotSupportedIsNamed) {
   const Json split = good["pre_tokenizer"]["pretokenizers"][0];
   const Json byte_level = good["pre_tokenizer"]["pretokenizers"][1];
   const auto sequence = [](const Json& parts) { return Json{{"pre_tokenizer", {{"pretokenizers", parts}}}}; };
-  expect(sequence({{{"type", "Digits"}}, byte_level}), "Sequence of Digits, ByteLevel is not supported");
-  expect(sequence({split, split, byte_level}), "Sequence of Split, Split, ByteLevel");
+  expect(sequence({{{"type", "UnicodeScripts"}}, byte_level}),
+         "pre_tokenizer type \"UnicodeScripts\" is not supported");
+  expect(sequence({byte_level, byte_level}), "ByteLevel behind ByteLevel is not supported");
   Json changed = split;
-  changed["behavior"] = "Removed";
-  expect(sequence({changed, byte_level}), "Isolated");
+  changed["behavior"] = "Replaced";
+  expect(sequence({changed, byte_level}), "behavior \"Replaced\" is not supported");
   changed = split;
   changed["pattern"]["Regex"] = "(unclosed";
   expect(sequence({changed, byte_level}), "the pattern (unclosed is not supported");
   expect({{"truncation", {{"max_length", 512}}}}, "truncation");
   expect({{"padding", {{"strategy", "BatchLongest"}}}}, "padding");
-  expect({{"decoder", {{"type", "Metaspace"}}}}, "decoder type \"Metaspace\"");
+  expect({{"decoder", {{"type", "WordPiece"}}}}, "decoder type \"WordPiece\"");
   expect({{"added_tokens", Json::array({{{"id", 5'000'000'000}, {"content", "<|endoftext|>"}}})}}, "out of range");
 }
 

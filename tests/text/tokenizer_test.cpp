@@ -105,8 +105,9 @@ TEST(TokenizerFile, WhatIsNotSupportedIsNamed) {
   };
   expect([](LookupJson& file) { file["model"]["type"] = "WordPiece"; }, "model type \"WordPiece\"");
   expect([](LookupJson& file) { file["model"]["dropout"] = 0.1; }, "dropout");
-  expect([](LookupJson& file) { file["normalizer"] = {{"type", "NFC"}}; }, "normalizer type \"NFC\"");
-  expect([](LookupJson& file) { file["pre_tokenizer"] = {{"type", "Metaspace"}}; }, "pre_tokenizer type \"Metaspace\"");
+  expect([](LookupJson& file) { file["normalizer"] = {{"type", "Nmt"}}; }, "normalizer type \"Nmt\"");
+  expect([](LookupJson& file) { file["pre_tokenizer"] = {{"type", "UnicodeScripts"}}; },
+         "pre_tokenizer type \"UnicodeScripts\"");
   expect([](LookupJson& file) { file["decoder"] = nullptr; }, "decoder");
   expect([](LookupJson& file) { file["model"].erase("merges"); }, "field \"merges\"");
   expect([](LookupJson& file) { file["model"]["merges"][7] = "xyzzy-none q"; },
@@ -114,7 +115,7 @@ TEST(TokenizerFile, WhatIsNotSupportedIsNamed) {
   expect([](LookupJson& file) { file["model"]["merges"][7] = 3; }, "merge 7 is no pair");
   expect([](LookupJson& file) { file["model"]["vocab"]["!"] = "zero"; }, "the id of \"!\" is no integer");
   expect([](LookupJson& file) { file["model"]["vocab"]["!"] = -4; }, "out of range");
-  expect([](LookupJson& file) { file["added_tokens"][0]["lstrip"] = true; }, "lstrip is not supported");
+  expect([](LookupJson& file) { file["added_tokens"][0]["lstrip"] = 3; }, "lstrip");
   expect([](LookupJson& file) { file["added_tokens"] = LookupJson::array(); }, "no added token ends a text");
 }
 
