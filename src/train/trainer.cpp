@@ -103,9 +103,10 @@ class Trainer {
     for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
       try {
         read_checkpoint(parts(), checkpoint_path(io_.run_folder, *step));
-        return *step;
-      } catch (const Error&) {  // not this one
+      } catch (const Error&) {
+        continue;
       }
+      return *step;
     }
     return std::nullopt;
   }
