@@ -54,4 +54,15 @@ inline std::uint64_t write_document(MemoryWriter& writer, const MemoryFormat& fo
   return id;
 }
 
+// Makes a catalog the file's current state, whatever it says.
+inline void commit_catalog(MemoryFile& file, const CatalogChange& change) {
+  const std::uint64_t place = whole_pages(std::max(file.size(), memory_headers_bytes));
+  std::vector<std::byte> bytes = serialize(change);
+  MemoryState state{MemoryState::Layout::catalog, file.state().number + 1, place, bytes.size()};
+  bytes.resize(whole_pages(bytes.size()));
+  state.end = place + bytes.size();
+  file.write(place, bytes);
+  file.commit(state);
+}
+
 }  // namespace lookback
