@@ -105,8 +105,6 @@ void check_headers(const std::array<MemoryState, 2>& headers, std::size_t newer,
 }  // namespace
 
 MemoryFile::MemoryFile(const std::filesystem::path& path, Mode mode) : path_(path), mode_(mode) {
-  if (mode == Mode::read) require(std::filesystem::exists(path), "{}: there is no such memory", path.string());
-  require(!std::filesystem::is_directory(path), "{}: is a folder; a memory is a file", path.string());
   try {
     open();
     choose_state();
@@ -122,9 +120,13 @@ void MemoryFile::open() {
   const bool writes = mode_ == Mode::write;
   // O_NONBLOCK: a pipe of that name is refused below, not waited for.
   descriptor_ = ::open(path_.c_str(), (writes ? O_RDWR | O_CREAT : O_RDONLY) | O_CLOEXEC | O_NONBLOCK, 0644);
+  constexpr const char* is_folder = "{}: is a folder; a memory is a file";
+  require(descriptor_ >= 0 || errno != ENOENT || writes, "{}: there is no such memory", path_.string());
+  require(descriptor_ >= 0 || errno != EISDIR, is_folder, path_.string());
   if (descriptor_ < 0) fail_with_errno(writes ? "write to" : "read", path_);
   struct stat status{};
   if (::fstat(descriptor_, &status) != 0) fail_with_errno("open", path_);
+  require(!S_ISDIR(status.st_mode), is_folder, path_.string());
   require(S_ISREG(status.st_mode), "{}: is no plain file; a memory is one", path_.string());
   if (!writes) return;
   require(lock(F_WRLCK, writer_byte, 1, false), "{}: another process is writing to it; wait until that has ended",
@@ -151,9 +153,7 @@ std::uint64_t MemoryFile::size() const {
   return static_cast<std::uint64_t>(status.st_size);
 }
 
-// Nothing when a writer is at that header now: then the other is the current one.
 std::vector<std::byte> MemoryFile::read_header(std::size_t slot) const {
-  if (!lock(F_RDLCK, header_byte + slot, 1, false)) return {};
   std::vector<std::byte> bytes(lmdb_header_bytes);
   std::size_t done = 0;
   while (done < bytes.size()) {
@@ -164,7 +164,6 @@ std::vector<std::byte> MemoryFile::read_header(std::size_t slot) const {
     if (count == 0) break;
     done += static_cast<std::size_t>(count);
   }
-  lock(F_UNLCK, header_byte + slot, 1, false);
   require(done == bytes.size(), "{}: is cut short: {} bytes, expected at least {}; build it again or restore a copy",
           path_.string(), size(), memory_headers_bytes);
   return bytes;
@@ -179,27 +178,31 @@ bool MemoryFile::is_being_made() const {
   return count == static_cast<ssize_t>(headers.size()) && is_zero(headers);
 }
 
+// While the writer is at one header, the other tells of a state that is whole, and of none older than the one before: the
+// writer cannot go on to that header as long as it is locked here.
+MemoryState MemoryFile::read_headers() const {
+  const bool has_first = lock(F_RDLCK, header_byte, 1, false);
+  const bool has_second = lock(F_RDLCK, header_byte + 1, 1, !has_first);
+  const std::string source = path_.string();
+  std::array<MemoryState, 2> headers;
+  if (has_first) headers[0] = parse_header(read_header(0), source);
+  if (has_second) headers[1] = parse_header(read_header(1), source);
+  lock(F_UNLCK, header_byte, 2, false);
+  if (!has_first || !has_second) return headers[has_first ? 0 : 1];
+  const std::size_t newer = headers[1].number > headers[0].number ? 1 : 0;
+  check_headers(headers, newer, source);
+  return headers[newer];
+}
+
 void MemoryFile::choose_state() {
   const std::string source = path_.string();
   if (is_being_made()) {
     require(mode_ == Mode::write, "cannot open {}: it is no memory of lookback, or damaged", source);
     return;
   }
-  // A writer that has not seen this lock began before the header that is read now was the current one.
+  // A writer that has not seen this lock began before the state that is read now was the current one.
   if (mode_ == Mode::read) lock(F_RDLCK, reader_byte, 1, true);
-  std::array<MemoryState, 2> headers;
-  std::size_t newer = 0;
-  std::size_t num_read = 0;
-  for (std::size_t slot = 0; slot < 2; ++slot) {
-    const std::vector<std::byte> bytes = read_header(slot);
-    if (bytes.empty()) continue;
-    headers[slot] = parse_header(bytes, source);
-    if (num_read == 0 || headers[slot].number > headers[newer].number) newer = slot;
-    ++num_read;
-  }
-  require(num_read > 0, "{}: is being written to by a program that does not follow its rules", source);
-  if (num_read == 2) check_headers(headers, newer, source);
-  state_ = headers[newer];
+  state_ = read_headers();
   require(state_.layout != MemoryState::Layout::none && state_.number < largest_number &&
               state_.end >= memory_headers_bytes && state_.end < largest_number,
           "{}: its header is damaged; restore a copy or build it again", source);

@@ -81,6 +81,7 @@ class MemoryFile {
  private:
   void open();
   void choose_state();
+  MemoryState read_headers() const;
   std::vector<std::byte> read_header(std::size_t slot) const;
   bool is_being_made() const;
   bool lock(short type, std::uint64_t byte, std::uint64_t count, bool wait) const;
