@@ -20,9 +20,9 @@ add_library(lookback_sentencepiece STATIC
   ${_sp}/src/model_factory.cc ${_sp}/src/model_interface.cc ${_sp}/src/normalizer.cc
   ${_sp}/src/sentencepiece_processor.cc ${_sp}/src/unigram_model.cc ${_sp}/src/util.cc ${_sp}/src/word_model.cc
   ${_sp}/third_party/absl/flags/flag.cc ${_sp_protobuf})
-target_include_directories(lookback_sentencepiece SYSTEM PUBLIC ${_sp}/src)
-target_include_directories(lookback_sentencepiece SYSTEM PRIVATE
-  ${CMAKE_BINARY_DIR}/sentencepiece ${_sp} ${_sp}/src/builtin_pb ${_sp}/third_party/protobuf-lite)
+target_include_directories(lookback_sentencepiece SYSTEM PUBLIC ${_sp}/src ${_sp}/src/builtin_pb
+  ${_sp}/third_party/protobuf-lite)
+target_include_directories(lookback_sentencepiece SYSTEM PRIVATE ${CMAKE_BINARY_DIR}/sentencepiece ${_sp})
 target_compile_definitions(lookback_sentencepiece PRIVATE HAVE_PTHREAD=1 _USE_INTERNAL_STRING_VIEW)
 target_compile_options(lookback_sentencepiece PRIVATE -w)
 set_target_properties(lookback_sentencepiece PROPERTIES CXX_STANDARD 17 UNITY_BUILD ${LOOKBACK_UNITY} UNITY_BUILD_BATCH_SIZE 5)

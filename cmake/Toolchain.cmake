@@ -25,15 +25,30 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
 endif()
 
-if(LOOKBACK_SANITIZE)
+if(LOOKBACK_SANITIZE STREQUAL "address")
   # vptr: LibTorch is built without it and would report its own casts.
   add_compile_options(-fsanitize=address,undefined -fno-sanitize=vptr -fno-sanitize-recover=undefined
                       -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    # GCC's manual: false warnings of uninitialized variables are to be expected with sanitizers (here in <regex>).
-    add_compile_options(-Wno-maybe-uninitialized)
-  endif()
+elseif(LOOKBACK_SANITIZE STREQUAL "thread")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+elseif(LOOKBACK_SANITIZE)
+  message(FATAL_ERROR "LOOKBACK_SANITIZE=${LOOKBACK_SANITIZE}: there are `address` and `thread`")
+endif()
+if(LOOKBACK_FUZZ)
+  # What libFuzzer watches is compiled in everywhere; its main() only where a fuzzer is linked (tests/fuzz). The
+  # sanitizer's malloc as a library, as with GCC: inside the program, where its symbols stay (below), LibTorch and
+  # libstdc++ would miss it. It must be the first library that is loaded.
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} -print-file-name=libclang_rt.asan-${CMAKE_HOST_SYSTEM_PROCESSOR}.so
+                  OUTPUT_VARIABLE _asan OUTPUT_STRIP_TRAILING_WHITESPACE)
+  get_filename_component(LOOKBACK_CLANG_RUNTIME ${_asan} DIRECTORY)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-shared-libasan ${_asan} LINKER:-rpath,${LOOKBACK_CLANG_RUNTIME})
+endif()
+if(LOOKBACK_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # GCC's manual: false warnings of uninitialized variables are to be expected with sanitizers (here in <regex>).
+  add_compile_options(-Wno-maybe-uninitialized)
 endif()
 
 # Symbols of the static libraries stay inside our programs: LibTorch carries its own protobuf, zstd, fmt and more.

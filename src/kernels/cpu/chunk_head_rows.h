@@ -9,7 +9,7 @@ namespace lookback::simd {
 template <ElementType Type>
 [[gnu::always_inline]] inline HeadRows<Type> chunk_head_rows(const ChunkAttentionParams& p, const ChunkRows& rows,
                                                              std::int64_t batch, std::int64_t stored_chunk) {
-  return {static_cast<const Element<Type>::Stored*>(rows.data) + batch * rows.batch_stride +
+  return {static_cast<const typename Element<Type>::Stored*>(rows.data) + batch * rows.batch_stride +
               stored_chunk * rows.chunk_stride,
           rows.row_stride, rows.head_stride,
           rows.scales == nullptr

@@ -8,7 +8,7 @@ namespace lookback::simd {
 // Rows of keys or values; row r of head h begins at data + r * row_stride + h * head_stride.
 template <ElementType Type>
 struct HeadRows {
-  const Element<Type>::Stored* data;
+  const typename Element<Type>::Stored* data;
   std::int64_t row_stride, head_stride;
   const float* scales;  // int8: scales[r * scale_stride + h]
   std::int64_t scale_stride;

@@ -16,20 +16,20 @@ struct Vectors {
 };
 
 template <int Width>
-using Float = Vectors<Width>::Float;
+using Float = typename Vectors<Width>::Float;
 template <int Width>
-using Int = Vectors<Width>::Int;
+using Int = typename Vectors<Width>::Int;
 template <int Width>
-using Bits = Vectors<Width>::Bits;
+using Bits = typename Vectors<Width>::Bits;
 
 template <int Width>
 [[gnu::always_inline]] inline Float<Width> load(const float* from) {
-  return *reinterpret_cast<const Vectors<Width>::Stored*>(from);
+  return *reinterpret_cast<const typename Vectors<Width>::Stored*>(from);
 }
 
 template <int Width>
 [[gnu::always_inline]] inline void store(float* to, Float<Width> vector) {
-  *reinterpret_cast<Vectors<Width>::Stored*>(to) = vector;
+  *reinterpret_cast<typename Vectors<Width>::Stored*>(to) = vector;
 }
 
 // All lanes `value`.

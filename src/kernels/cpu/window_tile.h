@@ -29,7 +29,7 @@ template <int Width>
   score -= tile.slope * distance;
   if (tile.all_seen) return score;
   const Float<Width> outside = splat<Width>(-__builtin_inff());
-  return (distance < 0.0F) | (distance > static_cast<float>(tile.window_size)) ? outside : score;
+  return ((distance < 0.0F) | (distance > static_cast<float>(tile.window_size))) ? outside : score;
 }
 
 // The running softmax of a block of queries: maxima and sums so far.
