@@ -23,7 +23,7 @@ class FreePages {
  private:
   void erase(std::map<std::uint64_t, std::uint64_t>::iterator run);
 
-  std::map<std::uint64_t, std::uint64_t> runs_;               // length by first page
+  std::map<std::uint64_t, std::uint64_t> runs_;                  // length by first page
   std::set<std::pair<std::uint64_t, std::uint64_t>> by_length_;  // length, first page
 };
 

@@ -15,9 +15,9 @@ namespace lookback {
 namespace {
 
 // LMDB 0.9 on a 64-bit little-endian machine. A page: uint64 number, uint16 unused, uint16 flags, uint16 end of the
-// offsets, uint16 begin of the nodes, uint16 offsets of nodes. A node: uint32 size, uint16 flags, uint16 size of the key,
-// key, value. In a branch the first 48 bits of a node are the child's page. A value too large for its leaf lies in pages
-// of its own, behind a header; its node has the number of the first.
+// offsets, uint16 begin of the nodes, uint16 offsets of nodes. A node: uint32 size, uint16 flags, uint16 size of the
+// key, key, value. In a branch the first 48 bits of a node are the child's page. A value too large for its leaf lies in
+// pages of its own, behind a header; its node has the number of the first.
 constexpr std::size_t page_header_bytes = 16;
 constexpr std::size_t node_header_bytes = 8;
 constexpr std::uint16_t branch_flag = 1, leaf_flag = 2;
@@ -82,7 +82,8 @@ class LmdbReader {
 
  private:
   void walk(std::uint64_t page, int level, std::vector<Entry>& entries) {
-    if (level >= most_levels || page < 2 || page >= file_.state().end / memory_page_bytes || !seen_.insert(page).second) {
+    if (level >= most_levels || page < 2 || page >= file_.state().end / memory_page_bytes ||
+        !seen_.insert(page).second) {
       damaged("its pages lead astray");
     }
     const std::uint64_t begin = page * memory_page_bytes;
@@ -148,8 +149,7 @@ std::string_view as_text(std::span<const std::byte> bytes) {
 // and first chunk; numbers in keys are big-endian.
 class CatalogReader {
  public:
-  explicit CatalogReader(const MemoryFile& file)
-      : file_(file), source_(file.path().string()), reader_(file) {}
+  explicit CatalogReader(const MemoryFile& file) : file_(file), source_(file.path().string()), reader_(file) {}
 
   MemoryCatalog read() {
     if (file_.state().catalog_bytes == 0) return {};

@@ -183,10 +183,10 @@ MemoryDocument parse_memory_document(const Json& value, std::uint64_t id, const 
 BlockSizes block_sizes(const MemoryFormat& format, std::int64_t num_chunks) {
   const auto chunks = static_cast<std::uint64_t>(num_chunks);
   constexpr std::uint64_t number_bytes = sizeof(std::uint64_t);
-  return {chunks * (static_cast<std::uint64_t>(format.chunk_bytes()) + number_bytes),
-          chunks * static_cast<std::uint64_t>(format.hidden_size) * sizeof(float) + number_bytes,
-          chunks * (static_cast<std::uint64_t>(format.chunk_size) * sizeof(std::int32_t) + number_bytes) +
-              number_bytes};
+  return {
+      chunks * (static_cast<std::uint64_t>(format.chunk_bytes()) + number_bytes),
+      chunks * static_cast<std::uint64_t>(format.hidden_size) * sizeof(float) + number_bytes,
+      chunks * (static_cast<std::uint64_t>(format.chunk_size) * sizeof(std::int32_t) + number_bytes) + number_bytes};
 }
 
 void check_block(const StoredBlock& block, const MemoryFormat& format, std::uint64_t end, const std::string& source) {

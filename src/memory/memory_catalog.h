@@ -84,7 +84,7 @@ struct CatalogChange {
   FilePlace before;          // the segment before it; 0 bytes: none, this is the first
   std::string format;
   std::vector<std::uint64_t> removed;
-  std::vector<MemoryDocument> documents;  // new and changed ones
+  std::vector<MemoryDocument> documents;                     // new and changed ones
   std::map<std::uint64_t, std::vector<StoredBlock>> blocks;  // behind those that their documents have
 };
 std::vector<std::byte> serialize(const CatalogChange& change);

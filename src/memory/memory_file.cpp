@@ -84,8 +84,8 @@ std::optional<MemoryState> parse_lmdb_header(std::span<const std::byte> bytes, c
 MemoryState parse_header(std::span<const std::byte> bytes, const std::string& source) {
   if (const auto state = parse_own_header(bytes, source)) return *state;
   if (const auto state = parse_lmdb_header(bytes, source)) return *state;
-  require(bytes.size() == lmdb_header_bytes && is_zero(bytes), "cannot open {}: it is no memory of lookback, or damaged",
-          source);
+  require(bytes.size() == lmdb_header_bytes && is_zero(bytes),
+          "cannot open {}: it is no memory of lookback, or damaged", source);
   return {};
 }
 
@@ -95,11 +95,13 @@ void check_headers(const std::array<MemoryState, 2>& headers, std::size_t newer,
   const MemoryState& now = headers[newer];
   const MemoryState& before = headers[1 - newer];
   const bool is_first = now.number <= 1 && before.layout == Layout::none;
-  const bool follows = now.number == before.number + 1 &&
-                       (before.layout == now.layout || (before.layout == Layout::lmdb && now.layout == Layout::catalog));
+  const bool follows =
+      now.number == before.number + 1 &&
+      (before.layout == now.layout || (before.layout == Layout::lmdb && now.layout == Layout::catalog));
   const bool is_new_lmdb = now.layout == Layout::lmdb && before.layout == Layout::lmdb && now.number == 0;
-  require(now.layout != Layout::none && (is_first || follows || is_new_lmdb) && (is_new_lmdb || now.number % 2 == newer),
-          "{}: its headers do not fit each other: the file is damaged; restore a copy or build it again", source);
+  require(
+      now.layout != Layout::none && (is_first || follows || is_new_lmdb) && (is_new_lmdb || now.number % 2 == newer),
+      "{}: its headers do not fit each other: the file is damaged; restore a copy or build it again", source);
 }
 
 }  // namespace
@@ -128,6 +130,8 @@ void MemoryFile::open() {
   if (::fstat(descriptor_, &status) != 0) fail_with_errno("open", path_);
   require(!S_ISDIR(status.st_mode), is_folder, path_.string());
   require(S_ISREG(status.st_mode), "{}: is no plain file; a memory is one", path_.string());
+  // What is read lies anywhere. Advice: when it is not taken, more is read than is needed.
+  ::posix_fadvise(descriptor_, 0, 0, POSIX_FADV_RANDOM);
   if (!writes) return;
   require(lock(F_WRLCK, writer_byte, 1, false), "{}: another process is writing to it; wait until that has ended",
           path_.string());
@@ -155,17 +159,9 @@ std::uint64_t MemoryFile::size() const {
 
 std::vector<std::byte> MemoryFile::read_header(std::size_t slot) const {
   std::vector<std::byte> bytes(lmdb_header_bytes);
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const auto place = static_cast<off_t>(slot * memory_page_bytes + done);
-    const ssize_t count = ::pread(descriptor_, bytes.data() + done, bytes.size() - done, place);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail_with_errno("read", path_);
-    if (count == 0) break;
-    done += static_cast<std::size_t>(count);
-  }
-  require(done == bytes.size(), "{}: is cut short: {} bytes, expected at least {}; build it again or restore a copy",
-          path_.string(), size(), memory_headers_bytes);
+  require(read_up_to(slot * memory_page_bytes, bytes) == bytes.size(),
+          "{}: is cut short: {} bytes, expected at least {}; build it again or restore a copy", path_.string(), size(),
+          memory_headers_bytes);
   return bytes;
 }
 
@@ -174,12 +170,11 @@ bool MemoryFile::is_being_made() const {
   const std::uint64_t bytes = size();
   if (bytes > memory_headers_bytes + memory_page_bytes) return false;
   std::vector<std::byte> headers(std::min(bytes, memory_headers_bytes));
-  const ssize_t count = ::pread(descriptor_, headers.data(), headers.size(), 0);
-  return count == static_cast<ssize_t>(headers.size()) && is_zero(headers);
+  return read_up_to(0, headers) == headers.size() && is_zero(headers);
 }
 
-// While the writer is at one header, the other tells of a state that is whole, and of none older than the one before: the
-// writer cannot go on to that header as long as it is locked here.
+// While the writer is at one header, the other tells of a state that is whole, and of none older than the one before:
+// the writer cannot go on to that header as long as it is locked here.
 MemoryState MemoryFile::read_headers() const {
   const bool has_first = lock(F_RDLCK, header_byte, 1, false);
   const bool has_second = lock(F_RDLCK, header_byte + 1, 1, !has_first);
@@ -214,19 +209,34 @@ void MemoryFile::choose_state() {
 }
 
 std::vector<std::byte> MemoryFile::read(std::uint64_t place, std::uint64_t bytes) const {
+  check_place(place, bytes);  // before memory is taken for it
+  std::vector<std::byte> content(bytes);
+  read(place, content);
+  return content;
+}
+
+void MemoryFile::check_place(std::uint64_t place, std::uint64_t bytes) const {
   require(place <= state_.end && bytes <= state_.end - place,
           "{}: refers to what lies behind its end: the file is damaged; build it again or restore a copy",
           path_.string());
-  std::vector<std::byte> content(bytes);
-  for (std::size_t done = 0; done < bytes;) {
-    const ssize_t count =
-        ::pread(descriptor_, content.data() + done, bytes - done, static_cast<off_t>(place + done));
+}
+
+void MemoryFile::read(std::uint64_t place, std::span<std::byte> to) const {
+  check_place(place, to.size());
+  const std::size_t found = read_up_to(place, to);
+  require(found == to.size(), "{}: was cut short while it was read", path_.string());
+}
+
+std::size_t MemoryFile::read_up_to(std::uint64_t place, std::span<std::byte> to) const {
+  std::size_t done = 0;
+  while (done < to.size()) {
+    const ssize_t count = ::pread(descriptor_, to.data() + done, to.size() - done, static_cast<off_t>(place + done));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail_with_errno("read", path_);
-    require(count > 0, "{}: was cut short while it was read", path_.string());
+    if (count == 0) break;
     done += static_cast<std::size_t>(count);
   }
-  return content;
+  return done;
 }
 
 void MemoryFile::write(std::uint64_t place, std::span<const std::byte> bytes) const {
@@ -305,7 +315,7 @@ MemoryMapping::MemoryMapping(const MemoryFile& file) : bytes_(file.state().end) 
     fail("cannot map {} ({} bytes): {}{}", file.path().string(), bytes_, std::strerror(errno),
          errno == ENOMEM ? "; the process may need more address space (ulimit -v)" : "");
   }
-  // What is retrieved lies anywhere. Advice: when it is not taken, more is read than is needed.
+  // The same advice as in open(), which does not hold for mappings.
   ::madvise(data_, bytes_, MADV_RANDOM);
 }
 

@@ -69,6 +69,7 @@ class MemoryFile {
 
   // Throws Error naming the file when the place does not lie before the state's end.
   std::vector<std::byte> read(std::uint64_t place, std::uint64_t bytes) const;
+  void read(std::uint64_t place, std::span<std::byte> to) const;
 
   // The rest is for the writer.
   void write(std::uint64_t place, std::span<const std::byte> bytes) const;
@@ -83,6 +84,9 @@ class MemoryFile {
   void choose_state();
   MemoryState read_headers() const;
   std::vector<std::byte> read_header(std::size_t slot) const;
+  // Fewer bytes only at the end of the file.
+  std::size_t read_up_to(std::uint64_t place, std::span<std::byte> to) const;
+  void check_place(std::uint64_t place, std::uint64_t bytes) const;
   bool is_being_made() const;
   bool lock(short type, std::uint64_t byte, std::uint64_t count, bool wait) const;
   void write_header(const MemoryState& state) const;

@@ -148,8 +148,8 @@ void MemoryWriter::find_free_pages() {
 
 MemoryDocument& MemoryWriter::find(std::uint64_t document) {
   const auto found = std::ranges::lower_bound(catalog_.documents, document, {}, &MemoryDocument::id);
-  require(found != catalog_.documents.end() && found->id == document, "{}: holds no document {}",
-          file_.path().string(), document);
+  require(found != catalog_.documents.end() && found->id == document, "{}: holds no document {}", file_.path().string(),
+          document);
   return *found;
 }
 
@@ -256,9 +256,9 @@ CatalogChange MemoryWriter::changes(bool all) const {
 
 // What changed, or everything when the segments behind the first have grown larger than that.
 FilePlace MemoryWriter::write_catalog() {
-  constexpr std::uint64_t few_bytes = 1 << 16;
+  constexpr std::uint64_t few_bytes = 1 << 18;
   std::uint64_t bytes_behind_first = 0;
-  for (std::size_t i = 1; i < catalog_.segments.size(); ++i) bytes_behind_first += catalog_.segments[i].bytes;
+  for (std::size_t i = 1; i < catalog_.segments.size(); ++i) bytes_behind_first += whole_pages(catalog_.segments[i].bytes);
   const bool all =
       catalog_.segments.empty() || bytes_behind_first > std::max(few_bytes, catalog_.segments.front().bytes);
   std::vector<std::byte> segment = serialize(changes(all));

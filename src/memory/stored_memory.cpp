@@ -22,15 +22,14 @@ std::uint64_t load_number(std::span<const std::byte> bytes, std::int64_t index) 
 
 }  // namespace
 
-StoredMemory::StoredMemory(const std::filesystem::path& path)
-    : file_(path, MemoryFile::Mode::read), mapping_(file_) {
+StoredMemory::StoredMemory(const std::filesystem::path& path) : file_(path, MemoryFile::Mode::read), mapping_(file_) {
   const std::string source = path.string();
   MemoryCatalog catalog = read_catalog(file_);
   require(!catalog.format.empty(), "{}: it is no memory of lookback: it has no format", source);
   format_ = parse_memory_format(parse_json(catalog.format, source), source);
   find_blocks(catalog);
+  read_landmarks(catalog);
   documents_ = std::move(catalog.documents);
-  read_landmarks();
 }
 
 void StoredMemory::find_blocks(const MemoryCatalog& catalog) {
@@ -38,25 +37,28 @@ void StoredMemory::find_blocks(const MemoryCatalog& catalog) {
     std::int64_t first_in_document = 0;
     for (const StoredBlock& block : blocks) {
       const BlockSizes sizes = block_sizes(format_, block.num_chunks);
-      blocks_.push_back({num_chunks_, block.num_chunks, document, first_in_document,
-                         mapping_.at(block.chunks_place, sizes.chunks),
-                         mapping_.at(block.landmarks_place, sizes.landmarks),
-                         mapping_.at(block.text_place, sizes.text)});
+      blocks_.push_back(
+          {num_chunks_, block.num_chunks, document, first_in_document, mapping_.at(block.chunks_place, sizes.chunks),
+           mapping_.at(block.landmarks_place, sizes.landmarks), mapping_.at(block.text_place, sizes.text)});
       first_in_document += block.num_chunks;
       num_chunks_ += block.num_chunks;
     }
   }
 }
 
-void StoredMemory::read_landmarks() {
-  // A damaged catalog may name the same place many times: what is there is checked before memory is taken for it.
-  landmarks_ = at::empty({0, format_.hidden_size}, at::kFloat);
-  if (blocks_.empty()) return;
-  std::vector<std::span<const std::byte>> rows;
-  for (const Block& block : blocks_) rows.push_back(checked(block.landmarks, path().string(), "landmarks"));
+// Read, not mapped: they are copied anyway, and the pages need not be in both. They are not more than the file has
+// (read_catalog).
+void StoredMemory::read_landmarks(const MemoryCatalog& catalog) {
   landmarks_ = at::empty({num_chunks_, format_.hidden_size}, at::kFloat);
   auto* to = static_cast<std::byte*>(landmarks_.mutable_data_ptr());
-  for (const std::span<const std::byte> some : rows) to = std::ranges::copy(some, to).out;
+  std::vector<std::byte> value;
+  for (const auto& [document, blocks] : catalog.blocks) {
+    for (const StoredBlock& block : blocks) {
+      value.resize(block_sizes(format_, block.num_chunks).landmarks);
+      file_.read(block.landmarks_place, value);
+      to = std::ranges::copy(checked(value, path().string(), "landmarks"), to).out;
+    }
+  }
 }
 
 const StoredMemory::Block& StoredMemory::block_of(std::int64_t chunk) const {

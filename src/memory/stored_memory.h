@@ -61,7 +61,7 @@ class StoredMemory : public ChunkArchive {
     std::span<const std::byte> chunks, landmarks, text;
   };
   void find_blocks(const MemoryCatalog& catalog);
-  void read_landmarks();
+  void read_landmarks(const MemoryCatalog& catalog);
   const Block& block_of(std::int64_t chunk) const;
   void check(const Block& block) const;
   std::span<const std::byte> checked_chunk(const Block& block, std::int64_t index) const;

@@ -111,8 +111,8 @@ void fuzz_memory(std::string_view input) {
   read_and_write(folder, with_checksums(input));
 }
 
-// A safetensors file whose tensor "record" holds the fields of an index; its checksum, and that of the memory it belongs
-// to, are put right.
+// A safetensors file whose tensor "record" holds the fields of an index; its checksum, and that of the memory it
+// belongs to, are put right.
 void fuzz_memory_index(std::string_view input) {
   static const FuzzFolder folder;
   static const std::filesystem::path memory_path = folder.path() / "a.memory";

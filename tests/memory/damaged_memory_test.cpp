@@ -1,5 +1,5 @@
-// Whatever is damaged in a memory file, by chance or on purpose: what is read is what was written, or an error names the
-// file. That nothing outside of it is read, the sanitizers see.
+// Whatever is damaged in a memory file, by chance or on purpose: what is read is what was written, or an error names
+// the file. That nothing outside of it is read, the sanitizers see.
 #include <gmock/gmock.h>
 #include <unistd.h>
 
@@ -177,7 +177,9 @@ TEST_F(DamagedMemoryTest, ACraftedCatalogIsRefused) {
     EXPECT_THROW(StoredMemory{path_}, Error);
     EXPECT_THROW(MemoryWriter(path_, format_), Error);
   };
-  const auto first_block = [](CatalogChange& catalog) -> StoredBlock& { return catalog.blocks.begin()->second.front(); };
+  const auto first_block = [](CatalogChange& catalog) -> StoredBlock& {
+    return catalog.blocks.begin()->second.front();
+  };
   const std::uint64_t large = ~std::uint64_t{0};
   refused([&](CatalogChange& catalog) { first_block(catalog).chunks_place = large - 100; });
   refused([&](CatalogChange& catalog) { first_block(catalog).landmarks_place = 0; });

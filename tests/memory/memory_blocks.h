@@ -59,8 +59,8 @@ inline std::uint64_t write_seeded(MemoryWriter& writer, const MemoryFormat& form
                                   std::int64_t blocks, std::int64_t chunks) {
   const std::uint64_t id = writer.begin_document(std::to_string(seed), "");
   for (std::int64_t b = 0; b < blocks; ++b) {
-    writer.append(id, encode_block(random_block(format, seed, b * chunks, chunks), format),
-                  chunks * format.chunk_size, 7 * chunks);
+    writer.append(id, encode_block(random_block(format, seed, b * chunks, chunks), format), chunks * format.chunk_size,
+                  7 * chunks);
   }
   writer.finish_document(id);
   return id;

@@ -350,7 +350,9 @@ TEST_F(MemoryFileTest, AFileOfLookback01IsReadAndGoesOn) {
   };
   expect_before();
   const std::string bytes = read_file(old);
-  { const MemoryWriter nothing(old, format_); }
+  {
+    const MemoryWriter nothing(old, format_);
+  }
   EXPECT_EQ(read_file(old), bytes) << "opened for writing, nothing written";
   for (int round = 0; round < 4; ++round) {
     MemoryWriter writer(old, format_);
@@ -455,8 +457,7 @@ TEST_F(MemoryFileTest, AFullDiskAtAnyByteLosesNothing) {
 TEST_F(MemoryFileTest, WhatIsNoPlainFileIsRefused) {
   ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
   EXPECT_THAT([&] { StoredMemory(folder_ / "pipe"); }, ThrowsMessage<Error>(HasSubstr("is no plain file")));
-  EXPECT_THAT([&] { MemoryWriter(folder_ / "pipe", format_); },
-              ThrowsMessage<Error>(HasSubstr("is no plain file")));
+  EXPECT_THAT([&] { MemoryWriter(folder_ / "pipe", format_); }, ThrowsMessage<Error>(HasSubstr("is no plain file")));
   EXPECT_THAT([&] { StoredMemory("/dev/null"); }, ThrowsMessage<Error>(HasSubstr("is no plain file")));
 }
 
