@@ -5,7 +5,8 @@
 deps=${root:?}/.deps
 packages=(
   g++ cmake ninja-build ccache mold python3 python3-pip ca-certificates
-  libcli11-dev nlohmann-json3-dev libtomlplusplus-dev liblmdb-dev libfaiss-dev libonig-dev libutf8proc-dev libzstd-dev zlib1g-dev libxxhash-dev
+  libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libfaiss-dev libonig-dev libutf8proc-dev libzstd-dev zlib1g-dev
+  libxxhash-dev
   libgtest-dev libgmock-dev libbenchmark-dev
 )
 # For ./dev fuzz only.

@@ -106,6 +106,9 @@ MemoryFormat parse_memory_format(const Json& value, const std::string& source) {
        {format.chunk_size, format.num_vectors, format.num_heads, format.head_dim, format.hidden_size}) {
     require(size >= 1 && size <= largest, "{}: a size of {} is out of range: the file is damaged", source, size);
   }
+  constexpr std::int64_t most_elements = std::int64_t{1} << 36;
+  require(format.chunk_elements() <= most_elements, "{}: chunks of {} numbers are out of range: the file is damaged",
+          source, format.chunk_elements());
   return format;
 }
 

@@ -1,19 +1,20 @@
 // Writes memory files: documents grow by blocks of chunks, and every commit is all or nothing, whatever happens to the
-// process or the disk (LMDB).
+// process or the disk (memory_file.h says how).
 #pragma once
 
 #include <ATen/ATen.h>
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
-#include <optional>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
-#include "memory/lmdb.h"
+#include "memory/free_pages.h"
+#include "memory/memory_catalog.h"
+#include "memory/memory_file.h"
 #include "memory/memory_format.h"
-#include "memory/memory_tables.h"
 
 namespace lookback {
 
@@ -31,11 +32,11 @@ EncodedBlock encode_block(const ChunkBlock& block, const MemoryFormat& format);
 class MemoryWriter {
  public:
   // Opens a memory or begins one. Throws Error when another process writes to it, when it was made for something else
-  // than `format` (naming what differs), and for a file that is no memory.
+  // than `format` (naming what differs), for a file that is no memory, and for a damaged one.
   MemoryWriter(const std::filesystem::path& path, const MemoryFormat& format);
 
   // All documents, in the order of their ids; changes that are not committed included. Valid until the next change.
-  const std::vector<MemoryDocument>& documents() const { return documents_; }
+  const std::vector<MemoryDocument>& documents() const { return catalog_.documents; }
 
   // Adds an unfinished document without chunks, behind all others; returns its id.
   std::uint64_t begin_document(const std::string& name, const std::string& source);
@@ -50,22 +51,33 @@ class MemoryWriter {
   void commit();
 
  private:
-  struct Tables {
-    MDB_dbi info, documents, chunks, landmarks, text;
-  };
-  LmdbTransaction& transaction();
-  void put(MDB_dbi Tables::* table, std::span<const std::byte> key, std::span<const std::byte> value);
-  void put(const MemoryDocument& document);
-  void undo();
+  void check_format() const;
+  void find_free_pages();
+  void publish();
   MemoryDocument& find(std::uint64_t document);
-  void read_documents();
-  void check_format(const MemoryFormat& format);
+  void change(std::uint64_t document);
+  // Writes bytes to pages that no state uses, which belong to the next state from now on; returns where they begin.
+  std::uint64_t write_to_free_pages(std::vector<std::byte> bytes);
+  void release(const StoredBlock& block);
+  void reuse_what_nobody_reads();
+  CatalogChange changes(bool all) const;
+  FilePlace write_catalog();
+  void undo();
 
-  LmdbFile file_;
+  MemoryFile file_;
   MemoryFormat format_;
-  std::unique_ptr<LmdbTransaction> transaction_;  // of what is not committed
-  Tables tables_{};
-  std::vector<MemoryDocument> documents_;
+  MemoryCatalog catalog_;  // with what is not committed
+
+  FreePages free_pages_;
+  std::uint64_t end_page_ = 0;  // behind all pages in use and all free ones
+  // Pages that a commit took out of use, by its number: states before it use them, and may still be read.
+  std::map<std::uint64_t, std::vector<PageRun>> used_before_;
+
+  // Since the last commit.
+  std::map<std::uint64_t, std::size_t> changed_;  // document: how many of its blocks the last commit knows
+  std::set<std::uint64_t> removed_;
+  std::vector<PageRun> written_;   // in use from the next commit on
+  std::vector<PageRun> released_;  // out of use from the next commit on
 };
 
 }  // namespace lookback

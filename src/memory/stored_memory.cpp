@@ -8,15 +8,10 @@
 #include <utility>
 
 #include "core/error.h"
+#include "memory/checksum.h"
 
 namespace lookback {
 namespace {
-
-MDB_dbi need_table(LmdbTransaction& snapshot, const char* name, const std::string& source) {
-  const auto table = snapshot.table(name);
-  require(table.has_value(), "{}: it is no memory of lookback: the table \"{}\" is missing", source, name);
-  return *table;
-}
 
 // Of an unaligned place.
 std::uint64_t load_number(std::span<const std::byte> bytes, std::int64_t index) {
@@ -27,61 +22,43 @@ std::uint64_t load_number(std::span<const std::byte> bytes, std::int64_t index) 
 
 }  // namespace
 
-StoredMemory::StoredMemory(const std::filesystem::path& path)
-    : file_(path, LmdbFile::Mode::read), snapshot_(std::make_unique<LmdbTransaction>(file_)) {
+StoredMemory::StoredMemory(const std::filesystem::path& path) : file_(path, MemoryFile::Mode::read), mapping_(file_) {
   const std::string source = path.string();
-  const auto format = snapshot_->get(need_table(*snapshot_, memory_info_table, source), as_bytes(format_key));
-  require(format.has_value(), "{}: it is no memory of lookback: it has no format", source);
-  format_ = parse_memory_format(parse_json(as_text(*format), source), source);
-  landmarks_table_ = need_table(*snapshot_, memory_landmarks_table, source);
-  text_table_ = need_table(*snapshot_, memory_text_table, source);
-  read_documents();
-  read_blocks();
+  MemoryCatalog catalog = read_catalog(file_);
+  require(!catalog.format.empty(), "{}: it is no memory of lookback: it has no format", source);
+  format_ = parse_memory_format(parse_json(catalog.format, source), source);
+  find_blocks(catalog);
+  read_landmarks(catalog);
+  documents_ = std::move(catalog.documents);
 }
 
-void StoredMemory::read_documents() {
-  const std::string source = path().string();
-  snapshot_->for_each(need_table(*snapshot_, memory_documents_table, source), {}, [&](auto key, auto value) {
-    documents_.push_back(
-        parse_memory_document(parse_json(as_text(value), source), parse_document_key(key, source), source));
-    return true;
-  });
-}
-
-void StoredMemory::read_blocks() {
-  const std::string source = path().string();
-  const MDB_dbi chunks = need_table(*snapshot_, memory_chunks_table, source);
-  const std::int64_t chunk_bytes = format_.chunk_bytes() + static_cast<std::int64_t>(sizeof(std::uint64_t));
-  const std::int64_t landmark_bytes = format_.hidden_size * static_cast<std::int64_t>(sizeof(float));
-  std::vector<at::Tensor> landmarks;
-  std::vector<std::int64_t> found(documents_.size());
-  std::size_t document = 0;
-  snapshot_->for_each(landmarks_table_, {}, [&](auto key, auto value) {
-    const BlockPlace place = parse_block_key(key, source);
-    while (document < documents_.size() && documents_[document].id < place.document) ++document;
-    require(document < documents_.size() && documents_[document].id == place.document &&
-                place.first_chunk == found[document],
-            "{}: chunk {} of document {} is out of place: the file is damaged", source, place.first_chunk,
-            place.document);
-    const std::span<const std::byte> rows = checked(value, source, "landmarks");
-    const std::int64_t count = static_cast<std::int64_t>(rows.size()) / landmark_bytes;
-    const auto elements = snapshot_->get(chunks, key);
-    require(elements.has_value() && static_cast<std::int64_t>(elements->size()) == count * chunk_bytes &&
-                static_cast<std::int64_t>(rows.size()) == count * landmark_bytes,
-            "{}: chunks of document {} are missing: the file is damaged", source, place.document);
-    at::Tensor tensor = at::empty({count, format_.hidden_size}, at::kFloat);
-    std::memcpy(tensor.mutable_data_ptr(), rows.data(), rows.size());
-    landmarks.push_back(tensor);
-    blocks_.push_back({num_chunks_, count, place, *elements});
-    num_chunks_ += count;
-    found[document] += count;
-    return true;
-  });
-  for (std::size_t i = 0; i < documents_.size(); ++i) {
-    require(found[i] == documents_[i].num_chunks, "{}: document {} has {} chunks of {}: the file is damaged", source,
-            documents_[i].id, found[i], documents_[i].num_chunks);
+void StoredMemory::find_blocks(const MemoryCatalog& catalog) {
+  for (const auto& [document, blocks] : catalog.blocks) {
+    std::int64_t first_in_document = 0;
+    for (const StoredBlock& block : blocks) {
+      const BlockSizes sizes = block_sizes(format_, block.num_chunks);
+      blocks_.push_back(
+          {num_chunks_, block.num_chunks, document, first_in_document, mapping_.at(block.chunks_place, sizes.chunks),
+           mapping_.at(block.landmarks_place, sizes.landmarks), mapping_.at(block.text_place, sizes.text)});
+      first_in_document += block.num_chunks;
+      num_chunks_ += block.num_chunks;
+    }
   }
-  landmarks_ = landmarks.empty() ? at::empty({0, format_.hidden_size}, at::kFloat) : at::cat(landmarks);
+}
+
+// Read, not mapped: they are copied anyway, and the pages need not be in both. They are not more than the file has
+// (read_catalog).
+void StoredMemory::read_landmarks(const MemoryCatalog& catalog) {
+  landmarks_ = at::empty({num_chunks_, format_.hidden_size}, at::kFloat);
+  auto* to = static_cast<std::byte*>(landmarks_.mutable_data_ptr());
+  std::vector<std::byte> value;
+  for (const auto& [document, blocks] : catalog.blocks) {
+    for (const StoredBlock& block : blocks) {
+      value.resize(block_sizes(format_, block.num_chunks).landmarks);
+      file_.read(block.landmarks_place, value);
+      to = std::ranges::copy(checked(value, path().string(), "landmarks"), to).out;
+    }
+  }
 }
 
 const StoredMemory::Block& StoredMemory::block_of(std::int64_t chunk) const {
@@ -95,7 +72,7 @@ std::span<const std::byte> StoredMemory::checked_chunk(const Block& block, std::
   const std::span<const std::byte> sums = block.chunks.subspan(static_cast<std::size_t>(block.num_chunks) * size);
   require(load_number(sums, index) == checksum(bytes),
           "{}: chunk {} of document {} is damaged; build that document again", path().string(),
-          block.place.first_chunk + index, block.place.document);
+          block.first_in_document + index, block.document);
   return bytes;
 }
 
@@ -106,7 +83,7 @@ void StoredMemory::read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) 
     decode_chunk(bytes, format_, key, value);
     return;
   }
-  // LMDB aligns only what is larger than its pages.
+  // A value that lies in a leaf is not aligned.
   const at::Tensor aligned = at::empty({static_cast<std::int64_t>(bytes.size())}, at::kByte);
   std::memcpy(aligned.mutable_data_ptr(), bytes.data(), bytes.size());
   decode_chunk({static_cast<const std::byte*>(aligned.const_data_ptr()), bytes.size()}, format_, key, value);
@@ -126,43 +103,37 @@ void StoredMemory::prefetch(std::span<const std::int64_t> chunks) const {
 
 ChunkOrigin StoredMemory::origin(std::int64_t chunk) const {
   const Block& block = block_of(chunk);
-  const std::string source = path().string();
   const std::int64_t index = chunk - block.first_chunk;
-  const auto value = snapshot_->get(text_table_, block_key(block.place.document, block.place.first_chunk));
-  require(value.has_value(), "{}: the text of document {} is missing: the file is damaged", source,
-          block.place.document);
-  const std::span<const std::byte> bytes = checked(*value, source, "a text");
-  const std::size_t id_bytes = static_cast<std::size_t>(block.num_chunks * format_.chunk_size) * sizeof(std::int32_t);
-  require(bytes.size() == id_bytes + static_cast<std::size_t>(block.num_chunks) * sizeof(std::uint64_t),
-          "{}: the text of document {} is cut short: the file is damaged", source, block.place.document);
+  const std::span<const std::byte> text = checked_text(block);
   std::vector<std::int32_t> ids(static_cast<std::size_t>(format_.chunk_size));
-  std::memcpy(ids.data(), bytes.data() + static_cast<std::size_t>(index) * ids.size() * sizeof(std::int32_t),
-              ids.size() * sizeof(std::int32_t));
-  return {block.place.document,
-          block.place.first_chunk + index,
-          load_number(bytes.subspan(id_bytes), index),
+  const std::size_t id_bytes = ids.size() * sizeof(std::int32_t);
+  std::memcpy(ids.data(), text.data() + static_cast<std::size_t>(index) * id_bytes, id_bytes);
+  return {block.document,
+          block.first_in_document + index,
+          load_number(text.subspan(static_cast<std::size_t>(block.num_chunks) * id_bytes), index),
           {ids.begin(), ids.end()}};
+}
+
+std::span<const std::byte> StoredMemory::checked_text(const Block& block) const {
+  return checked(block.text, path().string(), "a text");
 }
 
 void StoredMemory::for_each_block(std::uint64_t document, std::int64_t first_chunk,
                                   const std::function<bool(const EncodedBlock&)>& visit) const {
   const auto copy_of = [](std::span<const std::byte> bytes) { return std::vector(bytes.begin(), bytes.end()); };
   auto block = std::ranges::lower_bound(blocks_, std::pair(document, first_chunk), {}, [](const Block& one) {
-    return std::pair(one.place.document, one.place.first_chunk);
+    return std::pair(one.document, one.first_in_document);
   });
-  for (; block != blocks_.end() && block->place.document == document; ++block) {
+  for (; block != blocks_.end() && block->document == document; ++block) {
     check(*block);
-    const BlockKey key = block_key(document, block->place.first_chunk);
-    const bool go_on =
-        visit({block->num_chunks, copy_of(block->chunks), copy_of(snapshot_->get(landmarks_table_, key).value()),
-               copy_of(snapshot_->get(text_table_, key).value())});
-    if (!go_on) return;
+    if (!visit({block->num_chunks, copy_of(block->chunks), copy_of(block->landmarks), copy_of(block->text)})) return;
   }
 }
 
 void StoredMemory::check(const Block& block) const {
   for (std::int64_t i = 0; i < block.num_chunks; ++i) checked_chunk(block, i);
-  origin(block.first_chunk);
+  checked(block.landmarks, path().string(), "landmarks");
+  checked_text(block);
 }
 
 void StoredMemory::verify() const {

@@ -5,14 +5,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <memory>
 #include <span>
 #include <vector>
 
 #include "memory/chunk_archive.h"
-#include "memory/lmdb.h"
+#include "memory/memory_catalog.h"
+#include "memory/memory_file.h"
 #include "memory/memory_format.h"
-#include "memory/memory_tables.h"
 
 namespace lookback {
 
@@ -24,11 +23,12 @@ struct ChunkOrigin {
   std::vector<std::int64_t> token_ids;  // S
 };
 
-// The memory as it was when it was opened: what a writer adds or removes meanwhile is not seen.
+// The memory as it was when it was opened: what writers add or remove meanwhile is not seen, under whatever name they
+// or this reader know the file, and when another file takes its place. May be read from several threads at once.
 class StoredMemory : public ChunkArchive {
  public:
   // Throws Error for a file that is missing, no memory, cut short, of another version, or damaged in what is read here
-  // (all but keys, values and texts).
+  // (all but keys, values and texts, whose checksums are compared when they are read).
   explicit StoredMemory(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return file_.path(); }
@@ -56,18 +56,19 @@ class StoredMemory : public ChunkArchive {
   // Chunks [first_chunk, first_chunk + num_chunks) of all, where they lie.
   struct Block {
     std::int64_t first_chunk, num_chunks;
-    BlockPlace place;
-    std::span<const std::byte> chunks;
+    std::uint64_t document;
+    std::int64_t first_in_document;
+    std::span<const std::byte> chunks, landmarks, text;
   };
-  void read_documents();
-  void read_blocks();
+  void find_blocks(const MemoryCatalog& catalog);
+  void read_landmarks(const MemoryCatalog& catalog);
   const Block& block_of(std::int64_t chunk) const;
   void check(const Block& block) const;
   std::span<const std::byte> checked_chunk(const Block& block, std::int64_t index) const;
+  std::span<const std::byte> checked_text(const Block& block) const;
 
-  LmdbFile file_;
-  std::unique_ptr<LmdbTransaction> snapshot_;
-  MDB_dbi landmarks_table_ = 0, text_table_ = 0;
+  MemoryFile file_;
+  MemoryMapping mapping_;
   MemoryFormat format_;
   std::vector<MemoryDocument> documents_;
   std::vector<Block> blocks_;

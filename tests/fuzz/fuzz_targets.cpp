@@ -22,6 +22,8 @@ constexpr std::array targets = {
     FuzzTarget{"checkpoint", fuzz_checkpoint},
     FuzzTarget{"metrics", fuzz_metrics},
     FuzzTarget{"session", fuzz_session},
+    FuzzTarget{"memory", fuzz_memory},
+    FuzzTarget{"memory_index", fuzz_memory_index},
 };
 
 }  // namespace

@@ -38,5 +38,8 @@ void fuzz_run_config(std::string_view input);
 void fuzz_checkpoint(std::string_view input);
 void fuzz_metrics(std::string_view input);
 void fuzz_session(std::string_view input);
+// memories
+void fuzz_memory(std::string_view input);
+void fuzz_memory_index(std::string_view input);
 
 }  // namespace lookback

@@ -182,14 +182,14 @@ TEST_F(StoredMemoryTest, WhatIsNoMemoryIsRefused) {
 }
 
 TEST_F(StoredMemoryTest, ANewerVersionIsRefused) {
-  write_two();
   {
-    const LmdbFile file(path(), LmdbFile::Mode::write);
-    LmdbTransaction change(file);
+    MemoryFile file(path(), MemoryFile::Mode::write);
     Json format = to_json(format_);
     format["version"] = 2;
-    change.put(change.table(memory_info_table).value(), as_bytes(format_key), as_bytes(format.dump()));
-    change.commit();
+    CatalogChange catalog;
+    catalog.number = 1;
+    catalog.format = format.dump();
+    commit_catalog(file, catalog);
   }
   EXPECT_THAT([this] { StoredMemory{path()}; }, ThrowsMessage<Error>(HasSubstr("version 2, this program knows 1")));
   EXPECT_THAT([this] { MemoryWriter(path(), format_); }, ThrowsMessage<Error>(HasSubstr("use a newer lookback")));
@@ -204,7 +204,7 @@ TEST_F(StoredMemoryTest, EveryTruncationIsRefused) {
   }
 }
 
-// LMDB's own pages carry no checksum, so only values are flipped here: what is changed is found by its bytes.
+// What is changed is found by its bytes.
 TEST_F(StoredMemoryTest, AFlippedBitIsFoundWhereItIsRead) {
   const MemoryFormat format = small_format();
   {
