@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -11,7 +12,14 @@ namespace lookback {
 
 class ChunkArchive {
  public:
+  ChunkArchive() : id_(next_id()) {}
   virtual ~ChunkArchive() = default;
+  ChunkArchive(const ChunkArchive&) = delete;
+  ChunkArchive& operator=(const ChunkArchive&) = delete;
+
+  // No other archive of the process has or had this number: what is kept of an archive's chunks is kept under it, not
+  // under an address, at which another archive may lie later.
+  std::uint64_t id() const { return id_; }
 
   virtual std::int64_t num_chunks() const = 0;
 
@@ -24,6 +32,14 @@ class ChunkArchive {
 
   // Says that these chunks will be read soon; returns at once.
   virtual void prefetch(std::span<const std::int64_t> /*chunks*/) const {}
+
+ private:
+  static std::uint64_t next_id() {
+    static std::atomic<std::uint64_t> last = 0;
+    return ++last;
+  }
+
+  std::uint64_t id_;
 };
 
 // Chunks of several archives, of these sizes, are numbered one after another. `archive` is their number, and `chunk`

@@ -8,7 +8,7 @@ bool ChunkCache::find(const ChunkArchive& archive, std::int64_t chunk, at::Tenso
   at::Tensor found_value;
   {
     const std::scoped_lock lock(mutex_);
-    const auto found = places_.find({&archive, chunk});
+    const auto found = places_.find({archive.id(), chunk});
     if (found == places_.end()) return false;
     entries_.splice(entries_.begin(), entries_, found->second);
     found_key = found->second->key;
@@ -21,13 +21,13 @@ bool ChunkCache::find(const ChunkArchive& archive, std::int64_t chunk, at::Tenso
 
 bool ChunkCache::contains(const ChunkArchive& archive, std::int64_t chunk) const {
   const std::scoped_lock lock(mutex_);
-  return places_.contains({&archive, chunk});
+  return places_.contains({archive.id(), chunk});
 }
 
 void ChunkCache::insert(const ChunkArchive& archive, std::int64_t chunk, const at::Tensor& key,
                         const at::Tensor& value) {
   if (static_cast<std::int64_t>(key.nbytes() + value.nbytes()) > budget_bytes_) return;
-  Entry entry{{&archive, chunk},
+  Entry entry{{archive.id(), chunk},
               key.to(device_, key.scalar_type(), false, /*copy=*/true),
               value.to(device_, value.scalar_type(), false, /*copy=*/true)};
   const std::scoped_lock lock(mutex_);

@@ -31,7 +31,7 @@ class ChunkCache {
   std::int64_t bytes() const;
 
  private:
-  using Place = std::pair<const ChunkArchive*, std::int64_t>;
+  using Place = std::pair<std::uint64_t, std::int64_t>;  // archive's id, chunk
   struct Entry {
     Place place;
     at::Tensor key, value;

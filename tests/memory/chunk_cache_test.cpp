@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <thread>
 
 namespace lookback {
@@ -54,6 +55,19 @@ TEST(ChunkCache, TheLeastRecentlyUsedMakesWay) {
   EXPECT_THAT(slow->prefetched, ElementsAre(1, 5));
   EXPECT_EQ(archive.num_chunks(), 1000);
   EXPECT_EQ(archive.landmarks().size(0), 1000);
+}
+
+// A cache may outlive an archive, and another archive may come to lie at the same address.
+TEST(ChunkCache, AnArchiveIsKnownByItsIdentityNotItsAddress) {
+  const auto cache = std::make_shared<ChunkCache>(at::kCPU, 10 * chunk_bytes);
+  std::optional<NotingArchive> slow;
+  for (const std::int64_t first : {0, 100}) {
+    slow.emplace(first);
+    const CachedArchive archive(std::shared_ptr<const ChunkArchive>(std::shared_ptr<void>(), &*slow), cache);
+    expect_read(archive, 5, first + 5);
+    expect_read(archive, 5, first + 5);
+    EXPECT_THAT(slow->reads, ElementsAre(5));
+  }
 }
 
 TEST(ChunkCache, ABudgetForNothingKeepsNothing) {
