@@ -85,6 +85,8 @@ DrtSession::Sequence DrtSession::restore_sequence(StateReader& reader, const std
     }
     if (!reader.has(prefix + ".indices")) continue;
     const at::Tensor indices = reader.take_integers(prefix + ".indices", {1, 1, config.top_k});
+    // Whoever retrieves has finished a chunk.
+    require(num_chunks > 0, "the session's {}.indices name chunks before its first chunk ended: it is damaged", prefix);
     const auto before = archive_sizes.sum().item<std::int64_t>();
     require(indices.lt(before + num_chunks).all().item<bool>() && indices.ge(-1).all().item<bool>(),
             "the session's {}.indices name chunks that there are not: it is damaged", prefix);

@@ -163,6 +163,24 @@ TEST_F(SessionFileTest, DamagedFilesAreRefused) {
               ThrowsMessage<Error>(HasSubstr("missing")));
 }
 
+// No session writes such a state: what it retrieves would be answered from chunks of its own that there are not.
+TEST_F(SessionFileTest, ARetrievalBeforeTheFirstChunkIsRefused) {
+  const auto archive = std::make_shared<RandomArchive>(model_->config(), 20, 0);
+  const auto state_after = [&](std::int64_t count) {
+    const auto session = model_->new_session(1, at::kFloat);
+    session->attach_memory(search_exactly(archive, at::kCPU));
+    session->append(at::tensor(some_ids(count, 1), at::kLong).unsqueeze(0));
+    return session->state();
+  };
+  NamedTensors crafted = state_after(3);
+  for (const auto& [name, tensor] : state_after(60)) {
+    if (name.ends_with(".indices") || name.ends_with(".weights")) crafted.emplace_back(name, tensor);
+  }
+  const auto session = model_->new_session(1, at::kFloat);
+  session->attach_memory(search_exactly(archive, at::kCPU));
+  EXPECT_THAT([&] { session->restore(crafted); }, ThrowsMessage<Error>(HasSubstr("before its first chunk ended")));
+}
+
 TEST_F(SessionFileTest, ReadingThatIsStoppedCanGoOn) {
   TextSession text = new_text_session(*model_, at::kFloat, {});
   GenerateListener listener;
