@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <future>
-#include <map>
 #include <optional>
 #include <span>
 #include <utility>
@@ -15,6 +14,7 @@
 #include "core/worker_threads.h"
 #include "data/manifest.h"
 #include "data/tokenize_pipeline.h"
+#include "ingest/known_documents.h"
 #include "memory/memory_writer.h"
 
 namespace lookback {
@@ -81,10 +81,10 @@ class MemoryBuilder {
         halo_chunks_(model.reading_halo_chunks()),
         segment_chunks_((config.segment_tokens + chunk_size_ - 1) / chunk_size_),
         format_(memory_format(model.config(), fingerprint, &tokenizer, config.elements)),
-        writer_(config.out, format_) {
+        writer_(config.out, format_),
+        known_(writer_.documents()) {
     require(config.segment_tokens >= 1, "segment-tokens {}: must be at least 1", config.segment_tokens);
     require(config.num_threads >= 1, "threads {}: must be at least 1", config.num_threads);
-    for (const MemoryDocument& document : writer_.documents()) known_.emplace(document.name, document);
     for (const InputFile& file : inputs_.files) progress_.disk_bytes_total += file.size_bytes;
     for (std::int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
       std::string text;
@@ -140,8 +140,12 @@ class MemoryBuilder {
     for (const TokenizedDocument& document : block.documents) {
       const auto count = static_cast<std::size_t>(document.num_tokens);
       if (!is_text || block.block.begins_document) {
-        const std::string path = file_of(block).path.string();
-        begin(is_text ? path : fmt::format("{}:{}", path, ++line_number_), file_of(block));
+        const std::string behind = is_text ? "" : fmt::format(":{}", ++line_number_);
+        const auto content = is_text ? hash_text_file(file_of(block).path, listener_.stop)
+                                     : std::optional(hash_tokens(rest.first(count)));
+        result_.interrupted = !content.has_value();
+        if (!content) return;
+        begin(file_of(block), behind, *content);
       }
       append(rest.first(count));
       rest = rest.subspan(count);
@@ -161,29 +165,44 @@ class MemoryBuilder {
     write(finish_reading());
     std::erase_if(segments_, [this](const Segment& segment) { return segment.document == open_->id; });
     writer_.remove_document(open_->id);
+    known_.remove(open_->id);
     open_.reset();
   }
 
-  void begin(const std::string& name, const InputFile& file) {
-    const std::string source = fmt::format("{} bytes, {} ns", file.size_bytes, file.modified_ns);
+  // behind: of a line's document, what its name has behind the file's.
+  void begin(const InputFile& file, const std::string& behind, const ContentHash& content) {
     open_.reset();
-    const auto found = known_.find(name);
-    if (found != known_.end() && found->second.finished) {
-      require(found->second.source == source,
-              "{}: has changed since it was read into {}; remove it from the memory first", name, config_.out.string());
-      ++result_.num_known;
-      return;
+    const NewDocument wanted{.name = file.path.string() + behind,
+                             .name_by_path = file.identity + behind,
+                             .source = document_source(content, file.identity),
+                             .source_before = fmt::format("{} bytes, {} ns", file.size_bytes, file.modified_ns)};
+    const KnownDocuments::Found found = known_.find(wanted, config_.out.string());
+    switch (found.answer) {
+      case KnownDocuments::Answer::known:
+        ++result_.num_known;
+        return;
+      case KnownDocuments::Answer::goes_on: {
+        OpenDocument& document = open_.emplace();
+        document.id = found.document.id;
+        document.next_chunk = found.document.num_chunks;
+        document.tokens_given = found.document.num_tokens;
+        document.bytes_given = found.document.text_bytes;
+        break;
+      }
+      case KnownDocuments::Answer::replace:
+        writer_.remove_document(found.document.id);
+        known_.remove(found.document.id);
+        [[fallthrough]];
+      case KnownDocuments::Answer::is_new:
+        open_.emplace().id = writer_.begin_document(found.name, wanted.source);
     }
-    if (found != known_.end() && found->second.source == source) {
-      OpenDocument& document = open_.emplace();
-      document.id = found->second.id;
-      document.next_chunk = found->second.num_chunks;
-      document.tokens_given = found->second.num_tokens;
-      document.bytes_given = found->second.text_bytes;
-      return;
+    // Another text of this content is not read again.
+    MemoryDocument record = found.document;
+    if (found.answer != KnownDocuments::Answer::goes_on) {
+      record = {.id = open_->id, .name = found.name, .source = wanted.source};
     }
-    if (found != known_.end()) writer_.remove_document(found->second.id);
-    open_.emplace().id = writer_.begin_document(name, source);
+    record.finished = true;
+    known_.add(record);
   }
 
   // Of a document that is in the memory already nothing is kept.
@@ -320,9 +339,9 @@ class MemoryBuilder {
   std::int64_t chunk_size_, halo_chunks_, segment_chunks_;
   MemoryFormat format_;
   MemoryWriter writer_;
-  std::map<std::string, MemoryDocument> known_;  // by name
-  std::vector<std::int64_t> token_bytes_;        // of each id's text
-  std::optional<OpenDocument> open_;             // none while what comes is known or broken
+  KnownDocuments known_;
+  std::vector<std::int64_t> token_bytes_;  // of each id's text
+  std::optional<OpenDocument> open_;       // none while what comes is known or broken
   bool skipping_ = false;                        // the rest of a broken text
   std::int64_t numbered_input_ = -1, line_number_ = 0;
   std::vector<Segment> segments_;  // to be read

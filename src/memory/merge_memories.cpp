@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "memory/document_source.h"
 #include "memory/memory_writer.h"
 #include "memory/stored_memory.h"
 
@@ -54,7 +55,7 @@ class Merge {
       before.id = writer_->begin_document(document.name, document.source);
     } else {
       before = found->second;
-      require(before.source == document.source, "{}: holds another \"{}\" than {}; remove one of the two",
+      require(content_of_source(before.source) == content_of_source(document.source), "{}: holds another \"{}\" than {}; remove one of the two",
               source.path().string(), document.name, out_.string());
       done_ += before.num_chunks;
       if (before.finished || before.num_chunks >= document.num_chunks) {

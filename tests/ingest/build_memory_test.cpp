@@ -1,6 +1,7 @@
 #include "ingest/build_memory.h"
 
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -200,6 +201,89 @@ TEST_F(BuildMemoryTest, AChangedFileIsNotReadTwice) {
   build(config("library"));
   write_file_atomic(folder_ / "texts" / "b.txt", some_text(99, 3));
   EXPECT_THAT([this] { build(config("library")); }, ThrowsMessage<Error>(HasSubstr("b.txt: has changed since")));
+}
+
+// A copy of a folder, a checkout, `touch`: the time is new, the text is not.
+TEST_F(BuildMemoryTest, TheSameContentWithANewTimeIsThere) {
+  build(config("library"));
+  const auto before = open("library")->documents();
+  fs::last_write_time(folder_ / "texts" / "b.txt", fs::file_time_type::clock::now() + std::chrono::hours(1));
+  const BuildMemoryResult again = build(config("library"));
+  EXPECT_EQ(again.num_known, 3);
+  EXPECT_EQ(again.num_documents, 0);
+  // Under another name, too.
+  fs::rename(folder_ / "texts" / "a.txt", folder_ / "texts" / "z.txt");
+  EXPECT_EQ(build(config("library")).num_known, 3);
+  EXPECT_EQ(open("library")->documents(), before);
+}
+
+TEST_F(BuildMemoryTest, AnotherFileOfTheSameNameSizeAndTimeIsAnotherDocument) {
+  const fs::path before = fs::current_path();
+  BuildMemoryConfig some = config("library");
+  some.inputs = {"n.txt"};
+  for (const auto& [name, seed] : {std::pair{"one", 21U}, {"two", 22U}}) {
+    fs::create_directories(folder_ / name);
+    write_file_atomic(folder_ / name / "n.txt", some_text(100, seed));
+    fs::last_write_time(folder_ / name / "n.txt", fs::file_time_type() + std::chrono::hours(1));
+    fs::current_path(folder_ / name);
+    EXPECT_EQ(build(some).num_documents, 1);
+    EXPECT_EQ(build(some).num_known, 1);
+  }
+  fs::current_path(before);
+  const auto memory = open("library");
+  ASSERT_EQ(memory->documents().size(), 2U);
+  EXPECT_EQ(memory->documents()[0].name, "n.txt");
+  EXPECT_EQ(memory->documents()[1].name, fs::canonical(folder_ / "two" / "n.txt"));
+  BuildMemoryConfig second = config("second");
+  second.inputs = {folder_ / "two"};
+  build(second);
+  const Chunks both = read_all(*memory), alone = read_all(*open("second"));
+  const std::int64_t count = alone.key.size(0);
+  EXPECT_TRUE(both.key.narrow(0, both.key.size(0) - count, count).equal(alone.key));
+}
+
+TEST_F(BuildMemoryTest, LinesThatAreThereAreNotReadAgainWhenOthersFollow) {
+  const fs::path lines = folder_ / "lines.jsonl";
+  BuildMemoryConfig some = config("library");
+  some.inputs = {lines};
+  const std::string first = "{\"text\": \"the first\"}\n";
+  write_file_atomic(lines, first);
+  build(some);
+  write_file_atomic(lines, first + "{\"text\": \"the second\"}\n" + first);
+  const BuildMemoryResult result = build(some);
+  EXPECT_EQ(result.num_known, 2);  // the third line says the first again
+  EXPECT_EQ(result.num_documents, 1);
+  write_file_atomic(lines, "{\"text\": \"another\"}\n");
+  EXPECT_THAT([&] { build(some); }, ThrowsMessage<Error>(HasSubstr("lines.jsonl:1: has changed since")));
+}
+
+// As lookback 0.1 wrote them: of a document's file, size and time were noted.
+TEST_F(BuildMemoryTest, AMemoryOfBeforeGoesOn) {
+  build(config("whole"));
+  const auto whole = open("whole");
+  auto writer = std::make_unique<MemoryWriter>(folder_ / "old", whole->format());
+  for (const MemoryDocument& document : whole->documents()) {
+    struct stat status{};
+    ASSERT_EQ(::stat(document.name.c_str(), &status), 0);
+    const std::uint64_t id = writer->begin_document(
+        document.name, std::to_string(status.st_size) + " bytes, " +
+                           std::to_string(status.st_mtim.tv_sec * std::int64_t{1'000'000'000} + status.st_mtim.tv_nsec) +
+                           " ns");
+    const bool is_half = document.id == 0;
+    whole->for_each_block(document.id, 0, [&](const EncodedBlock& block) {
+      writer->append(id, block, is_half ? 13 * 8 : document.num_tokens, is_half ? 13 * 8 : document.text_bytes);
+      return !is_half;
+    });
+    if (!is_half) writer->finish_document(id);
+    writer->commit();
+  }
+  ASSERT_EQ(writer->documents()[0].num_chunks, 13);  // a segment
+  writer.reset();
+  const BuildMemoryResult result = build(config("old"));
+  EXPECT_EQ(result.num_known, 2);
+  EXPECT_EQ(result.num_documents, 1);
+  EXPECT_EQ(result.num_tokens, 1003 - 13 * 8);
+  EXPECT_TRUE(identical(read_all(*whole), read_all(*open("old"))));
 }
 
 TEST_F(BuildMemoryTest, ATextThatBreaksLaterLeavesNothing) {
