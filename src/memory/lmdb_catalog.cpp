@@ -27,7 +27,7 @@ constexpr std::uint64_t no_page = ~std::uint64_t{0};
 constexpr int most_levels = 32;
 
 template <typename T>
-T load(std::span<const std::byte> bytes, std::size_t place) {
+T load_number_as(std::span<const std::byte> bytes, std::size_t place) {
   T number;
   std::memcpy(&number, bytes.data() + place, sizeof(number));
   return number;
@@ -73,7 +73,7 @@ class LmdbReader {
   TableRoot table_root(const Entry& entry) const {
     if (!entry.is_table || entry.value.bytes != table_root_bytes) damaged("a table has no root");
     const std::vector<std::byte> bytes = value(entry);
-    return {load<std::uint64_t>(bytes, 32), load<std::uint64_t>(bytes, 40)};
+    return {load_number_as<std::uint64_t>(bytes, 32), load_number_as<std::uint64_t>(bytes, 40)};
   }
 
   [[noreturn]] void damaged(const char* what) const {
@@ -88,18 +88,19 @@ class LmdbReader {
     }
     const std::uint64_t begin = page * memory_page_bytes;
     const std::vector<std::byte> bytes = file_.read(begin, memory_page_bytes);
-    const auto flags = load<std::uint16_t>(bytes, 10);
-    const auto lower = load<std::uint16_t>(bytes, 12);
-    if (load<std::uint64_t>(bytes, 0) != page || (flags != branch_flag && flags != leaf_flag) ||
+    const auto flags = load_number_as<std::uint16_t>(bytes, 10);
+    const auto lower = load_number_as<std::uint16_t>(bytes, 12);
+    if (load_number_as<std::uint64_t>(bytes, 0) != page || (flags != branch_flag && flags != leaf_flag) ||
         lower < page_header_bytes || lower > memory_page_bytes || lower % 2 != 0) {
       damaged("a page is none");
     }
     for (std::size_t place = page_header_bytes; place < lower; place += 2) {
-      const std::size_t node = load<std::uint16_t>(bytes, place);
+      const std::size_t node = load_number_as<std::uint16_t>(bytes, place);
       if (node < lower || node + node_header_bytes > memory_page_bytes) damaged("an entry lies outside its page");
       if (flags == branch_flag) {
-        walk(load<std::uint32_t>(bytes, node) | std::uint64_t{load<std::uint16_t>(bytes, node + 4)} << 32, level + 1,
-             entries);
+        walk(load_number_as<std::uint32_t>(bytes, node) | std::uint64_t{load_number_as<std::uint16_t>(bytes, node + 4)}
+                                                              << 32,
+             level + 1, entries);
       } else {
         entries.push_back(parse_leaf_entry(bytes, node, begin));
       }
@@ -107,9 +108,9 @@ class LmdbReader {
   }
 
   Entry parse_leaf_entry(std::span<const std::byte> page, std::size_t node, std::uint64_t page_begin) const {
-    const auto value_bytes = load<std::uint32_t>(page, node);
-    const auto flags = load<std::uint16_t>(page, node + 4);
-    const auto key_bytes = load<std::uint16_t>(page, node + 6);
+    const auto value_bytes = load_number_as<std::uint32_t>(page, node);
+    const auto flags = load_number_as<std::uint16_t>(page, node + 4);
+    const auto key_bytes = load_number_as<std::uint16_t>(page, node + 6);
     const bool is_in_pages = (flags & in_pages_flag) != 0;
     const std::size_t key_place = node + node_header_bytes;
     const std::uint64_t value_place = key_place + key_bytes;
@@ -123,7 +124,7 @@ class LmdbReader {
     entry.is_table = flags == table_flag;
     entry.value = {page_begin + value_place, value_bytes};
     if (is_in_pages) {
-      const auto first = load<std::uint64_t>(page, value_place);
+      const auto first = load_number_as<std::uint64_t>(page, value_place);
       if (first < 2 || first >= file_.state().end / memory_page_bytes) damaged("a value lies outside the file");
       entry.value.begin = first * memory_page_bytes + page_header_bytes;
     }
