@@ -342,7 +342,7 @@ class MemoryBuilder {
   KnownDocuments known_;
   std::vector<std::int64_t> token_bytes_;  // of each id's text
   std::optional<OpenDocument> open_;       // none while what comes is known or broken
-  bool skipping_ = false;                        // the rest of a broken text
+  bool skipping_ = false;                  // the rest of a broken text
   std::int64_t numbered_input_ = -1, line_number_ = 0;
   std::vector<Segment> segments_;  // to be read
   std::vector<Segment> being_read_;

@@ -55,8 +55,9 @@ class Merge {
       before.id = writer_->begin_document(document.name, document.source);
     } else {
       before = found->second;
-      require(content_of_source(before.source) == content_of_source(document.source), "{}: holds another \"{}\" than {}; remove one of the two",
-              source.path().string(), document.name, out_.string());
+      require(content_of_source(before.source) == content_of_source(document.source),
+              "{}: holds another \"{}\" than {}; remove one of the two", source.path().string(), document.name,
+              out_.string());
       done_ += before.num_chunks;
       if (before.finished || before.num_chunks >= document.num_chunks) {
         ++result_.num_known;

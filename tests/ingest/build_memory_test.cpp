@@ -263,12 +263,12 @@ TEST_F(BuildMemoryTest, AMemoryOfBeforeGoesOn) {
   const auto whole = open("whole");
   auto writer = std::make_unique<MemoryWriter>(folder_ / "old", whole->format());
   for (const MemoryDocument& document : whole->documents()) {
-    struct stat status{};
+    struct stat status {};
     ASSERT_EQ(::stat(document.name.c_str(), &status), 0);
     const std::uint64_t id = writer->begin_document(
-        document.name, std::to_string(status.st_size) + " bytes, " +
-                           std::to_string(status.st_mtim.tv_sec * std::int64_t{1'000'000'000} + status.st_mtim.tv_nsec) +
-                           " ns");
+        document.name,
+        std::to_string(status.st_size) + " bytes, " +
+            std::to_string(status.st_mtim.tv_sec * std::int64_t{1'000'000'000} + status.st_mtim.tv_nsec) + " ns");
     const bool is_half = document.id == 0;
     whole->for_each_block(document.id, 0, [&](const EncodedBlock& block) {
       writer->append(id, block, is_half ? 13 * 8 : document.num_tokens, is_half ? 13 * 8 : document.text_bytes);
