@@ -121,7 +121,7 @@ void settle_data(RunConfig& config, const std::string& tokenizer_fingerprint, st
 std::optional<fs::path> resumed_checkpoint(const TrainingFlags& flags) {
   if (!flags.resume) return std::nullopt;
   if (flags.from_step >= 0) return checkpoint_path(flags.out, flags.from_step);
-  const fs::path last = fs::path(flags.out) / "last";
+  fs::path last = fs::path(flags.out) / "last";
   if (!fs::is_symlink(last)) return std::nullopt;
   return last;
 }

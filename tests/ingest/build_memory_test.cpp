@@ -270,8 +270,9 @@ TEST_F(BuildMemoryTest, AMemoryOfBeforeGoesOn) {
         std::to_string(status.st_size) + " bytes, " +
             std::to_string(status.st_mtim.tv_sec * std::int64_t{1'000'000'000} + status.st_mtim.tv_nsec) + " ns");
     const bool is_half = document.id == 0;
+    constexpr std::int64_t half_tokens = std::int64_t{13} * 8;
     whole->for_each_block(document.id, 0, [&](const EncodedBlock& block) {
-      writer->append(id, block, is_half ? 13 * 8 : document.num_tokens, is_half ? 13 * 8 : document.text_bytes);
+      writer->append(id, block, is_half ? half_tokens : document.num_tokens, is_half ? half_tokens : document.text_bytes);
       return !is_half;
     });
     if (!is_half) writer->finish_document(id);
