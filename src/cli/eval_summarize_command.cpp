@@ -39,7 +39,7 @@ void keep_first(std::vector<T>& values, std::int64_t most) {
 }
 
 std::vector<SummaryPrediction> summarize_with_model(const SummarizeFlags& flags) {
-  std::vector<SummaryPair> pairs = read_summary_pairs(flags.data);
+  std::vector<SummaryPair> pairs = read_summary_pairs(flags.data, true);
   keep_first(pairs, flags.max_samples);
   const InferenceModel opened = open_model(flags.inference);
   require(opened.tokenizer != nullptr, "{}: has no tokenizer, with which documents would be read",

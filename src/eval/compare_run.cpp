@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
-#include <sstream>
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_lines.h"
 #include "core/worker_threads.h"
 #include "train/toml.h"
 
@@ -220,9 +220,7 @@ Json read_if_there(const fs::path& path) { return fs::exists(path) ? read_json_f
 Json read_lines(const fs::path& path) {
   Json list = Json::array();
   if (!fs::exists(path)) return list;
-  std::istringstream lines(read_file(path));
-  std::string line;
-  while (std::getline(lines, line)) list.push_back(parse_json(line, path.string()));
+  visit_json_lines(read_file(path), path.string(), [&](const Json& line, const std::string&) { list.push_back(line); });
   return list;
 }
 

@@ -129,10 +129,6 @@ class MemoryBuilder {
   void add(const TokenizedBlock& block) {
     const bool is_text = block.block.format == InputFormat::text;
     if (is_text && block.block.begins_document) skipping_ = false;
-    if (block.block.input != numbered_input_) {
-      numbered_input_ = block.block.input;
-      line_number_ = 0;
-    }
     if (is_text && skipping_) return;
     for (const DocumentProblem& problem : block.problems) skip(block, problem);
     const std::vector<std::int64_t> ids = unpack_ids(block.tokens, element_bytes_for(tokenizer_.vocab_size()));
@@ -141,7 +137,7 @@ class MemoryBuilder {
       const auto count = static_cast<std::size_t>(document.num_tokens);
       if (!is_text || block.block.begins_document) {
         const std::string path = file_of(block).path.string();
-        begin(is_text ? path : fmt::format("{}:{}", path, ++line_number_), file_of(block));
+        begin(is_text ? path : fmt::format("{}:{}", path, document.line), file_of(block));
       }
       append(rest.first(count));
       rest = rest.subspan(count);
@@ -324,7 +320,6 @@ class MemoryBuilder {
   std::vector<std::int64_t> token_bytes_;        // of each id's text
   std::optional<OpenDocument> open_;             // none while what comes is known or broken
   bool skipping_ = false;                        // the rest of a broken text
-  std::int64_t numbered_input_ = -1, line_number_ = 0;
   std::vector<Segment> segments_;  // to be read
   std::vector<Segment> being_read_;
   std::int64_t segment_tokens_ = 0;  // in them, halos included

@@ -80,8 +80,8 @@ std::vector<Entry> parse_header(const std::string& text, const std::string& sour
   Json header;
   try {
     header = Json::parse(text, on_key);
-  } catch (const nlohmann::json::exception& exception) {
-    fail("{}: its header is not valid JSON: {}", source, exception.what());
+  } catch (const nlohmann::json::exception&) {
+    fail("{}: its header is not valid JSON; the file is damaged", source);
   }
   require(header.is_object(), "{}: its header is not a JSON object", source);
   std::vector<Entry> entries;

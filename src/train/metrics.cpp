@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_lines.h"
 
 namespace lookback {
 namespace {
@@ -20,10 +21,12 @@ std::string lines_until(const std::string& content, std::int64_t last_step) {
   while (true) {
     const std::size_t newline = content.find('\n', end);
     if (newline == std::string::npos) break;
-    const Json line = Json::parse(content.begin() + static_cast<std::ptrdiff_t>(end),
-                                  content.begin() + static_cast<std::ptrdiff_t>(newline), nullptr, false);
-    if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) break;
-    if (line["step"].get<std::int64_t>() > last_step) break;
+    const std::string_view line = std::string_view(content).substr(end, newline - end);
+    if (!is_blank_line(line)) {
+      const Json value = try_parse_json_line(line).value;
+      if (!value.is_object() || !value.contains("step") || !value["step"].is_number_integer()) break;
+      if (value["step"].get<std::int64_t>() > last_step) break;
+    }
     end = newline + 1;
   }
   return content.substr(0, end);

@@ -193,6 +193,7 @@ TEST_F(BuildMemoryTest, AddsWhatIsNewAndKnowsWhatIsThere) {
   const auto memory = open("library");
   ASSERT_EQ(memory->documents().size(), 5U);
   EXPECT_EQ(memory->documents()[3].name, (folder_ / "texts" / "d.jsonl").string() + ":1");
+  EXPECT_EQ(memory->documents()[4].name, (folder_ / "texts" / "d.jsonl").string() + ":4");  // the file's line
   EXPECT_EQ(memory->documents()[4].num_tokens, 14);
 }
 
