@@ -12,6 +12,7 @@
 #include "cli/inference_flags.h"
 #include "cli/memory_flags.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/interrupt.h"
 #include "core/json_lines.h"
 #include "core/progress.h"
@@ -208,6 +209,7 @@ void run_generate(GenerateFlags& flags) {
   catch_interrupts();
   flags.config.stop.stop_at_end_of_text = !flags.ignore_end_of_text;
   check_sampling_config(flags.config.sampling);
+  if (!flags.session.empty()) check_output_file(flags.session);
   const InferenceModel opened = open_model(flags.inference);
   flags.config.dtype = opened.dtype;
   if (flags.prompts.empty()) {

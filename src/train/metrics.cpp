@@ -65,10 +65,7 @@ MetricsLog::MetricsLog(const std::filesystem::path& path, std::int64_t last_step
 MetricsLog::~MetricsLog() { ::close(descriptor_); }
 
 void MetricsLog::append(const StepMetrics& metrics) {
-  const std::string line = dump_line(to_json(metrics)) + "\n";
-  const ssize_t count = ::write(descriptor_, line.data(), line.size());
-  if (count == static_cast<ssize_t>(line.size())) return;
-  fail("cannot write {}: {}", path_.string(), count < 0 ? std::strerror(errno) : "the disk is full");
+  write_all(descriptor_, dump_line(to_json(metrics)) + "\n", path_);
 }
 
 void MetricsLog::sync() {
