@@ -96,6 +96,10 @@ class MemoryBuilder {
   BuildMemoryResult run() {
     const OneThreadEach one_thread;
     const Clock::time_point start = Clock::now();
+    for (const std::string& reason : inputs_.not_read) {
+      require(!config_.strict, "{} (--strict)", reason);
+      if (listener_.skipped) listener_.skipped(reason);
+    }
     TokenizePipeline pipeline(inputs_.files, {}, tokenizer_, config_.field, config_.num_threads);
     while (!result_.interrupted) {
       const auto block = pipeline.next(listener_.stop);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "core/error.h"
+#include "core/stored_text.h"
 
 namespace lookback {
 namespace {
@@ -22,8 +23,8 @@ std::uint64_t load_big_endian(const std::byte* from) {
 }  // namespace
 
 Json to_json(const MemoryDocument& document) {
-  return {{"name", document.name},
-          {"source", document.source},
+  return {{"name", stored_text(document.name)},
+          {"source", stored_text(document.source)},
           {"num_chunks", document.num_chunks},
           {"num_tokens", document.num_tokens},
           {"text_bytes", document.text_bytes},
@@ -33,8 +34,8 @@ Json to_json(const MemoryDocument& document) {
 MemoryDocument parse_memory_document(const Json& value, std::uint64_t id, const std::string& source) {
   MemoryDocument document;
   document.id = id;
-  document.name = json_field<std::string>(value, "name", source);
-  document.source = json_field<std::string>(value, "source", source);
+  document.name = bytes_of_stored_text(json_field<std::string>(value, "name", source));
+  document.source = bytes_of_stored_text(json_field<std::string>(value, "source", source));
   document.num_chunks = json_field<std::int64_t>(value, "num_chunks", source);
   document.num_tokens = json_field<std::int64_t>(value, "num_tokens", source);
   document.text_bytes = json_field<std::int64_t>(value, "text_bytes", source);

@@ -251,6 +251,25 @@ TEST(Prepare, AByteOrderMarkIsNoText) {
   EXPECT_THAT(skipped, ElementsAre(HasSubstr("c.md.gz:1: the file is empty")));
 }
 
+TEST(Prepare, NamesThatAreNoUtf8) {
+  const TemporaryFolder folder;
+  const fs::path in = folder.path() / "in\xff";
+  write_bytes(in / "gr\xf6\xdf" "e.txt", "text");
+  write_bytes(in / "broken\xfe.txt", "\xff");
+  std::vector<std::string> skipped;
+  PrepareListener listener;
+  listener.skipped = [&](const std::string& reason) { skipped.push_back(reason); };
+  const PrepareConfig config = small_config({in}, folder.path() / "out\xff");
+  prepare_bytes(config, listener);
+  EXPECT_THAT(skipped, ElementsAre(HasSubstr("broken\xfe.txt:1: ")));
+  EXPECT_TRUE(prepare_bytes(config).already_done);
+  EXPECT_THAT(documents_of(config.out), ElementsAre("text"));
+  EXPECT_EQ(TokenDataset(config.out).manifest().sources.at(1).path, (in / "gr\xf6\xdf" "e.txt").string());
+  // Another file whose name looks the same is another.
+  fs::rename(in / "broken\xfe.txt", in / "broken\xff.txt");
+  EXPECT_THAT(prepare_error(config), HasSubstr("another command"));
+}
+
 TEST(Prepare, NamesDamagedCompressedFiles) {
   const TemporaryFolder folder;
   const std::string text = generated_text(300'000, 4);

@@ -197,6 +197,16 @@ TEST_F(BuildMemoryTest, AddsWhatIsNewAndKnowsWhatIsThere) {
   EXPECT_EQ(memory->documents()[4].num_tokens, 14);
 }
 
+TEST_F(BuildMemoryTest, ANameThatIsNoUtf8IsKept) {
+  const fs::path path = folder_ / "texts" / "gr\xf6\xdf" "e.txt";
+  write_file_atomic(path, "a text of its own");
+  build(config("library"));
+  EXPECT_EQ(open("library")->documents().back().name, path.string());
+  const BuildMemoryResult again = build(config("library"));
+  EXPECT_EQ(again.num_known, 4);
+  EXPECT_EQ(again.num_documents, 0);
+}
+
 TEST_F(BuildMemoryTest, AChangedFileIsNotReadTwice) {
   build(config("library"));
   write_file_atomic(folder_ / "texts" / "b.txt", some_text(99, 3));
