@@ -46,9 +46,13 @@ Json result_json(const PrepareResult& result) {
                         {"num_documents", dataset.counts.num_documents},
                         {"text_bytes", dataset.counts.text_bytes}});
   }
-  return {{"interrupted", result.interrupted}, {"already_done", result.already_done},
-          {"num_inputs", result.num_inputs},   {"num_unknown_files", result.num_unknown_files},
-          {"num_not_read", result.num_not_read}, {"num_skipped", result.num_skipped}, {"datasets", datasets}};
+  return {{"interrupted", result.interrupted},
+          {"already_done", result.already_done},
+          {"num_inputs", result.num_inputs},
+          {"num_unknown_files", result.num_unknown_files},
+          {"num_not_read", result.num_not_read},
+          {"num_skipped", result.num_skipped},
+          {"datasets", datasets}};
 }
 
 void print_summary(const PrepareFlags& flags, const PrepareResult& result) {

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <cerrno>
 #include <cstddef>
 
 namespace lookback {
@@ -21,5 +22,13 @@ struct FileOperations {
 
 // What core/files and data's files use: the system's, unless a test has exchanged them (before it starts threads).
 FileOperations& file_operations();
+
+// A call's result, begun again as long as a signal interrupts it.
+template <typename Call>
+auto uninterrupted(const Call& call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
 
 }  // namespace lookback

@@ -124,8 +124,7 @@ std::string read_file(const std::filesystem::path& path) {
   content.reserve(static_cast<std::size_t>(status.st_size));
   char buffer[1 << 16];
   while (true) {
-    const ssize_t count = file_operations().read(file.get(), buffer, sizeof buffer);
-    if (count < 0 && errno == EINTR) continue;
+    const ssize_t count = uninterrupted([&] { return file_operations().read(file.get(), buffer, sizeof buffer); });
     if (count < 0) fail_with_errno("read", path);
     if (count == 0) return content;
     content.append(buffer, static_cast<std::size_t>(count));
@@ -165,8 +164,8 @@ void check_output_file(const std::filesystem::path& path) {
 
 void write_all(int descriptor, std::string_view content, const std::filesystem::path& path) {
   while (!content.empty()) {
-    const ssize_t count = file_operations().write(descriptor, content.data(), content.size());
-    if (count < 0 && errno == EINTR) continue;
+    const ssize_t count =
+        uninterrupted([&] { return file_operations().write(descriptor, content.data(), content.size()); });
     if (count < 0) fail_with_errno("write", path);
     content.remove_prefix(static_cast<std::size_t>(count));
   }
@@ -174,7 +173,7 @@ void write_all(int descriptor, std::string_view content, const std::filesystem::
 
 void sync_path(const std::filesystem::path& path) {
   const Descriptor file(path, O_RDONLY, "sync");
-  if (file_operations().fsync(file.get()) != 0) fail_with_errno("sync", path);
+  if (uninterrupted([&] { return file_operations().fsync(file.get()); }) != 0) fail_with_errno("sync", path);
 }
 
 void publish_folder(const std::filesystem::path& finished, const std::filesystem::path& target) {

@@ -15,8 +15,9 @@ std::string read_file(const std::filesystem::path& path);
 
 // The door for every file that is written as a whole, above all where a person named the path. A plain file, also
 // behind symbolic links, is written so that a crash at any moment leaves either the old content or the new one: a
-// temporary file beside it, with the old one's owner and permissions, fsync, rename, fsync of the folder. Pipes, devices
-// and open descriptors (/dev/stdout, /dev/fd/3) are written to. Throws Error (disk full, no permission, a folder, ...).
+// temporary file beside it, with the old one's owner and permissions, fsync, rename, fsync of the folder. Pipes,
+// devices and open descriptors (/dev/stdout, /dev/fd/3) are written to. Throws Error (disk full, no permission, a
+// folder, ...).
 void write_file_atomic(const std::filesystem::path& path, std::string_view content);
 
 // The same for a file that write(path to write to) makes.

@@ -1,6 +1,6 @@
 // Texts with a JSON value on each line, as people have them: blank lines are passed over (and counted), a byte-order
-// mark and Windows' line ends are no part of a line, and a number beyond all range is null, so that it disturbs only who
-// reads it. Whatever reads such lines goes through here; files that may be compressed through data/json_lines.h.
+// mark and Windows' line ends are no part of a line, and a number beyond all range is null, so that it disturbs only
+// who reads it. Whatever reads such lines goes through here; files that may be compressed through data/json_lines.h.
 #pragma once
 
 #include <cstdint>

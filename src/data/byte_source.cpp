@@ -33,10 +33,7 @@ class RawFile : public ByteSource {
   RawFile& operator=(const RawFile&) = delete;
 
   std::size_t read(char* out, std::size_t capacity) override {
-    ssize_t count = 0;
-    do {
-      count = file_operations().read(descriptor_, out, capacity);
-    } while (count < 0 && errno == EINTR);
+    const ssize_t count = uninterrupted([&] { return file_operations().read(descriptor_, out, capacity); });
     if (count < 0) fail("cannot read {}: {}", name_, std::strerror(errno));
     position_ += count;
     return static_cast<std::size_t>(count);

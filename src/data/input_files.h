@@ -20,8 +20,9 @@ struct InputFile {
 
 struct InputFiles {
   std::vector<InputFile> files;
-  std::int64_t num_unknown = 0;       // files in folders whose names say neither text nor JSON lines
-  std::vector<std::string> not_read;  // "PATH: reason": in folders, what could not be read (broken links, no permission)
+  std::int64_t num_unknown = 0;  // files in folders whose names say neither text nor JSON lines
+  std::vector<std::string>
+      not_read;  // "PATH: reason": in folders, what could not be read (broken links, no permission)
 };
 
 // Files as they are given, folders recursively (their files sorted by path). Links in folders are followed; what they

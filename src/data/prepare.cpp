@@ -30,7 +30,8 @@ constexpr std::int64_t valid_dataset = 1;
 Json identity_of(const PrepareConfig& config, const InputFiles& inputs, const Tokenizer& tokenizer) {
   Json files = Json::array();
   for (const InputFile& file : inputs.files) {
-    files.push_back({{"path", stored_text(file.identity)}, {"size_bytes", file.size_bytes}, {"modified_ns", file.modified_ns}});
+    files.push_back(
+        {{"path", stored_text(file.identity)}, {"size_bytes", file.size_bytes}, {"modified_ns", file.modified_ns}});
   }
   return {{"tokenizer_fingerprint", tokenizer.fingerprint()},
           {"field", stored_text(config.field)},

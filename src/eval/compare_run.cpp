@@ -116,7 +116,8 @@ void write_plan(const ComparePlan& plan, const CompareSetting& setting) {
   for (const CompareModel& model : plan.models) check_same_training(model, config_of(model), setting.out);
   for (const CompareModel& model : plan.models) write_file_atomic(config_of(model), dump_toml(model.run));
   write_json_file(prompt_path(setting), {{"ids", setting.prompt_ids}});
-  write_json_file(path, {{"data", stored_text(setting.data)}, {"valid", stored_text(setting.valid)}, {"plan", to_json(plan)}});
+  write_json_file(
+      path, {{"data", stored_text(setting.data)}, {"valid", stored_text(setting.valid)}, {"plan", to_json(plan)}});
 }
 
 bool is_done(const Step& step, const fs::path& result) {

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include "core/error.h"
-#include "core/stored_text.h"
 #include "core/json.h"
+#include "core/stored_text.h"
 #include "models/fingerprint.h"
 #include "nn/record_file.h"
 

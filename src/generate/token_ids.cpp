@@ -54,8 +54,7 @@ void decode_any(const Tokenizer& tokenizer, std::int64_t id, std::string& text) 
 }
 
 std::string read_file_or_stdin(const std::string& path) {
-  const std::string content =
-      path != "-" ? read_file(path) : std::string{std::istreambuf_iterator<char>(std::cin), {}};
+  const std::string content = path != "-" ? read_file(path) : std::string{std::istreambuf_iterator<char>(std::cin), {}};
   return std::string(without_byte_order_mark(content));
 }
 

@@ -324,7 +324,7 @@ class MemoryBuilder {
   std::vector<std::int64_t> token_bytes_;        // of each id's text
   std::optional<OpenDocument> open_;             // none while what comes is known or broken
   bool skipping_ = false;                        // the rest of a broken text
-  std::vector<Segment> segments_;  // to be read
+  std::vector<Segment> segments_;                // to be read
   std::vector<Segment> being_read_;
   std::int64_t segment_tokens_ = 0;  // in them, halos included
   bool has_segments_ = false;        // some were made in this run

@@ -23,12 +23,9 @@ std::uint64_t load_big_endian(const std::byte* from) {
 }  // namespace
 
 Json to_json(const MemoryDocument& document) {
-  return {{"name", stored_text(document.name)},
-          {"source", stored_text(document.source)},
-          {"num_chunks", document.num_chunks},
-          {"num_tokens", document.num_tokens},
-          {"text_bytes", document.text_bytes},
-          {"finished", document.finished}};
+  return {{"name", stored_text(document.name)}, {"source", stored_text(document.source)},
+          {"num_chunks", document.num_chunks},  {"num_tokens", document.num_tokens},
+          {"text_bytes", document.text_bytes},  {"finished", document.finished}};
 }
 
 MemoryDocument parse_memory_document(const Json& value, std::uint64_t id, const std::string& source) {

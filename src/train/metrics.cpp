@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/file_operations.h"
 #include "core/files.h"
 #include "core/json_lines.h"
 
@@ -69,7 +70,8 @@ void MetricsLog::append(const StepMetrics& metrics) {
 }
 
 void MetricsLog::sync() {
-  if (::fsync(descriptor_) != 0) fail("cannot write {}: {}", path_.string(), std::strerror(errno));
+  if (uninterrupted([this] { return file_operations().fsync(descriptor_); }) != 0)
+    fail("cannot write {}: {}", path_.string(), std::strerror(errno));
 }
 
 }  // namespace lookback

@@ -11,6 +11,7 @@
 #include <future>
 
 #include "core/error.h"
+#include "core/failing_files.h"
 
 namespace lookback {
 namespace {
@@ -175,6 +176,42 @@ TEST_F(Files, WhatCannotBeWrittenIsSaidBefore) {
   write_file_atomic(folder_ / "file", "");
   EXPECT_EQ(problem_of(folder_ / "file" / "x"),
             "cannot write " + (folder_ / "file" / "x").string() + ": Not a directory");
+}
+
+TEST_F(Files, WhateverFailsTheOldContentStaysAndNothingBeside) {
+  const fs::path path = folder_ / "file";
+  int num_failures = 0;
+  for (int n = 1;; ++n) {
+    write_file_atomic(path, "old");
+    std::string message;
+    {
+      const FailingFiles failing(n, ENOSPC);
+      try {
+        write_file_atomic(path, "new");
+      } catch (const Error& error) {
+        message = error.what();
+      }
+      if (!failing.has_failed()) break;
+    }
+    ++num_failures;
+    EXPECT_THAT(message, HasSubstr("No space left on device")) << n;
+    // Once renamed, only that it is durable cannot be promised.
+    EXPECT_THAT(read_file(path), testing::AnyOf("old", "new")) << n;
+    if (n <= 5) {
+      EXPECT_EQ(read_file(path), "old") << n;
+    }
+    EXPECT_EQ(num_entries(folder_), 1U) << n;
+  }
+  // open, write, open, fsync, rename; open and fsync of the folder.
+  EXPECT_EQ(num_failures, 7);
+  EXPECT_EQ(read_file(path), "new");
+  const std::string content(1000, 'x');
+  {
+    const FailingFiles interrupted(0, 0);
+    write_file_atomic(path, content);
+    EXPECT_EQ(read_file(path), content);
+  }
+  EXPECT_EQ(read_file(path), content);
 }
 
 TEST_F(Files, ReadingWhatIsNoFileSaysSo) {

@@ -254,7 +254,9 @@ TEST(Prepare, AByteOrderMarkIsNoText) {
 TEST(Prepare, NamesThatAreNoUtf8) {
   const TemporaryFolder folder;
   const fs::path in = folder.path() / "in\xff";
-  write_bytes(in / "gr\xf6\xdf" "e.txt", "text");
+  write_bytes(in / "gr\xf6\xdf"
+                   "e.txt",
+              "text");
   write_bytes(in / "broken\xfe.txt", "\xff");
   std::vector<std::string> skipped;
   PrepareListener listener;
@@ -264,7 +266,9 @@ TEST(Prepare, NamesThatAreNoUtf8) {
   EXPECT_THAT(skipped, ElementsAre(HasSubstr("broken\xfe.txt:1: ")));
   EXPECT_TRUE(prepare_bytes(config).already_done);
   EXPECT_THAT(documents_of(config.out), ElementsAre("text"));
-  EXPECT_EQ(TokenDataset(config.out).manifest().sources.at(1).path, (in / "gr\xf6\xdf" "e.txt").string());
+  EXPECT_EQ(TokenDataset(config.out).manifest().sources.at(1).path, (in / "gr\xf6\xdf"
+                                                                          "e.txt")
+                                                                        .string());
   // Another file whose name looks the same is another.
   fs::rename(in / "broken\xfe.txt", in / "broken\xff.txt");
   EXPECT_THAT(prepare_error(config), HasSubstr("another command"));

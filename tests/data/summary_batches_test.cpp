@@ -81,8 +81,10 @@ TEST(SummaryPairs, BadLinesAreNamed) {
   EXPECT_THAT(error_of_line("{\"document\": \"d\"}"), HasSubstr("\"summary\""));
   // Blank lines are no pairs, but lines.
   EXPECT_THAT(error_of_line("\n \t\r\n[1]"), HasSubstr(path.string() + ", line 4: "));
-  write_bytes(path, "\xEF\xBB\xBF\r\n\xEF\xBB\xBF" + good + "\n{\"n\": -1e999, \"document\": \"e\", \"summary\": \"\"}\r\n");
-  EXPECT_THAT(message_of([&] { read_summary_pairs(path); }), HasSubstr(path.string() + ", line 4: the summary is empty"));
+  write_bytes(path,
+              "\xEF\xBB\xBF\r\n\xEF\xBB\xBF" + good + "\n{\"n\": -1e999, \"document\": \"e\", \"summary\": \"\"}\r\n");
+  EXPECT_THAT(message_of([&] { read_summary_pairs(path); }),
+              HasSubstr(path.string() + ", line 4: the summary is empty"));
   const std::vector<SummaryPair> to_judge = read_summary_pairs(path, true);
   ASSERT_EQ(to_judge.size(), 2U);
   EXPECT_EQ(to_judge[0].document, "d");

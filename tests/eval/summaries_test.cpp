@@ -73,7 +73,8 @@ TEST(Summaries, PredictionsComeBackFromTheirFile) {
   EXPECT_THAT(error_of("{\"summary\": \"s\"}\n"), HasSubstr(path.string() + ", line 1: field \"prediction\""));
   EXPECT_THAT(error_of(""), HasSubstr(path.string()));
   // Blank lines count as lines only; nothing matches an empty reference.
-  write_file_atomic(path, "{\"summary\": \"\", \"prediction\": \"p q\"}\n\n \r\n{\"summary\": \"p q\", \"prediction\": \"\"}\n");
+  write_file_atomic(
+      path, "{\"summary\": \"\", \"prediction\": \"p q\"}\n\n \r\n{\"summary\": \"p q\", \"prediction\": \"\"}\n");
   const std::vector<SummaryPrediction> empty = read_predictions(path);
   ASSERT_EQ(empty.size(), 2U);
   for (const SummaryPrediction& one : empty) {

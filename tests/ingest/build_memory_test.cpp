@@ -198,7 +198,9 @@ TEST_F(BuildMemoryTest, AddsWhatIsNewAndKnowsWhatIsThere) {
 }
 
 TEST_F(BuildMemoryTest, ANameThatIsNoUtf8IsKept) {
-  const fs::path path = folder_ / "texts" / "gr\xf6\xdf" "e.txt";
+  const fs::path path = folder_ / "texts" /
+                        "gr\xf6\xdf"
+                        "e.txt";
   write_file_atomic(path, "a text of its own");
   build(config("library"));
   EXPECT_EQ(open("library")->documents().back().name, path.string());

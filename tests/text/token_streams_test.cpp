@@ -88,8 +88,9 @@ TEST(TokenStream, LinesOfJson) {
             "{\"ids\":[98]}\n{\"ids\":[99]}\n");
   EXPECT_EQ(converted(detokenize_lines, *bytes, "{\"ids\":[195]}\n"), "{\"text\":\"\xef\xbf\xbd\"}\n");
   EXPECT_EQ(converted(tokenize_lines, *bytes, ""), "");
-  EXPECT_EQ(converted(tokenize_lines, *bytes, "\xEF\xBB\xBF{\"text\":\"a\",\"n\":1e999}\r\n\r\n \n{\"text\":\"b\"}\n\n"),
-            "{\"ids\":[97]}\n{\"ids\":[98]}\n");
+  EXPECT_EQ(
+      converted(tokenize_lines, *bytes, "\xEF\xBB\xBF{\"text\":\"a\",\"n\":1e999}\r\n\r\n \n{\"text\":\"b\"}\n\n"),
+      "{\"ids\":[97]}\n{\"ids\":[98]}\n");
 }
 
 TEST(TokenStream, ErrorsNameTheLine) {
