@@ -22,19 +22,23 @@ SeedRange range_over(const std::vector<const CompareResult*>& seeds, const Figur
   return range_of(values);
 }
 
-Json output_of(const Json& step) {
-  return step.is_null() ? Json(nullptr) : json_field<Json>(step, "output", "results");
-}
+// What errors call the files of a comparison that these figures are read from.
+constexpr const char* source = "the comparison's results (results/*.json, runs/*/metrics.jsonl)";
 
-Json peak_of(const Json& step) { return step.is_null() ? Json(nullptr) : step.at("peak_resident_bytes"); }
+Json output_of(const Json& step) { return step.is_null() ? Json(nullptr) : json_field<Json>(step, "output", source); }
+
+Json peak_of(const Json& step) {
+  return step.is_null() ? Json(nullptr) : json_field<Json>(step, "peak_resident_bytes", source);
+}
 
 // `context`: as people write it; null where this model was not measured with it.
 Json perplexity_entry(const CompareResult& result, const std::string& context) {
   const Json output = output_of(result.perplexity);
   if (output.is_null()) return nullptr;
   const std::int64_t tokens = context == "full" ? 0 : parse_size(context, "contexts");
-  const Json entries = json_field<Json>(output, "results", "results");
-  const auto found = std::ranges::find_if(entries, [&](const Json& entry) { return entry.at("context") == tokens; });
+  const Json entries = json_field<Json>(output, "results", source);
+  const auto found = std::ranges::find_if(
+      entries, [&](const Json& entry) { return json_field<Json>(entry, "context", source) == tokens; });
   return found == entries.end() ? Json(nullptr) : *found;
 }
 
@@ -45,7 +49,8 @@ Json field_or_null(const Json& value, const char* key) {
 // The speed of a typical step: the first ones and those beside other work count little.
 Json median_training_speed(const CompareResult& result) {
   std::vector<double> values;
-  for (const Json& step : result.metrics) values.push_back(step.value("tokens_per_second", 0.0));
+  for (const Json& step : result.metrics)
+    values.push_back(json_field_or<double>(step, "tokens_per_second", 0.0, source));
   if (values.empty() || result.train.is_null()) return nullptr;
   std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
   return values[values.size() / 2];
@@ -54,7 +59,8 @@ Json median_training_speed(const CompareResult& result) {
 Json last_validation_loss(const CompareResult& result) {
   Json loss = nullptr;
   for (const Json& step : result.metrics) {
-    if (step.contains("validation_loss") && step.at("validation_loss").is_number()) loss = step.at("validation_loss");
+    const Json here = field_or_null(step, "validation_loss");
+    if (here.is_number()) loss = here;
   }
   return loss;
 }
@@ -63,15 +69,16 @@ Json last_validation_loss(const CompareResult& result) {
 Json needle_entry(const CompareResult& result, std::size_t length, const char* key) {
   const Json output = output_of(result.needles);
   const Json entries = field_or_null(output, "by_length");
-  return entries.is_array() && length < entries.size() ? entries.at(length).at(key) : Json(nullptr);
+  return entries.is_array() && length < entries.size() ? json_field<Json>(entries.at(length), key, source)
+                                                       : Json(nullptr);
 }
 
 // State that grows with the context, over what was read and written.
 Json state_per_token(const CompareResult& result) {
   const Json speed = output_of(result.speed);
   if (speed.is_null()) return nullptr;
-  return speed.at("memory_bytes").get<double>() /
-         (speed.at("prompt_tokens").get<double>() + speed.at("new_tokens").get<double>());
+  return json_field<double>(speed, "memory_bytes", source) /
+         (json_field<double>(speed, "prompt_tokens", source) + json_field<double>(speed, "new_tokens", source));
 }
 
 ComparedModel model_of(const CompareModel& model, const std::vector<const CompareResult*>& seeds,
@@ -104,9 +111,10 @@ ComparedModel model_of(const CompareModel& model, const std::vector<const Compar
         range_over(seeds, [i](const CompareResult& seed) { return needle_entry(seed, i, "accuracy"); }));
   }
   for (const Json& step : seeds.front()->metrics) {
-    row.training_tokens = step.at("tokens").get<std::int64_t>();
-    if (!step.contains("validation_loss") || !step.at("validation_loss").is_number()) continue;
-    row.validation_curve.emplace_back(step.at("tokens").get<double>(), step.at("validation_loss").get<double>());
+    row.training_tokens = json_field<std::int64_t>(step, "tokens", source);
+    const Json loss = field_or_null(step, "validation_loss");
+    if (!loss.is_number()) continue;
+    row.validation_curve.emplace_back(static_cast<double>(row.training_tokens), loss.get<double>());
   }
   return row;
 }
@@ -137,20 +145,20 @@ CompareReport make_compare_report(const ComparePlan& plan, const std::vector<Com
     for (std::size_t i = 0; i < (buckets.is_null() ? 0 : buckets.size()); ++i) {
       row.by_position.push_back(range_over(seeds, [&](const CompareResult& seed) {
         const Json own = field_or_null(perplexity_entry(seed, widest), "positions");
-        return own.is_null() || i >= own.size() ? Json(nullptr) : own.at(i).at("mean_nll");
+        return own.is_null() || i >= own.size() ? Json(nullptr) : json_field<Json>(own.at(i), "mean_nll", source);
       }));
       if (report.positions.size() > i) continue;
-      report.positions.emplace_back(buckets.at(i).at("begin").get<std::int64_t>(),
-                                    buckets.at(i).at("end").get<std::int64_t>());
+      report.positions.emplace_back(json_field<std::int64_t>(buckets.at(i), "begin", source),
+                                    json_field<std::int64_t>(buckets.at(i), "end", source));
     }
     const Json samples = needle_entry(*seeds.front(), 0, "num_samples");
-    if (!samples.is_null()) report.needle_samples = samples.get<std::int64_t>();
-    if (!entry.is_null()) report.scored_tokens = entry.at("num_tokens").get<std::int64_t>();
+    if (samples.is_number()) report.needle_samples = samples.get<std::int64_t>();
+    if (!entry.is_null()) report.scored_tokens = json_field<std::int64_t>(entry, "num_tokens", source);
     const Json speed = output_of(seeds.front()->speed);
-    if (!speed.is_null()) report.prompt_tokens = speed.at("prompt_tokens").get<std::int64_t>();
+    if (!speed.is_null()) report.prompt_tokens = json_field<std::int64_t>(speed, "prompt_tokens", source);
     for (const Json* step : {&seeds.front()->train, &seeds.front()->perplexity, &seeds.front()->speed,
                              &seeds.front()->finetune, &seeds.front()->needles}) {
-      if (!step->is_null()) report.commands.push_back(step->at("command").get<std::string>());
+      if (!step->is_null()) report.commands.push_back(json_field<std::string>(*step, "command", source));
     }
     report.models.push_back(std::move(row));
   }

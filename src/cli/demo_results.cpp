@@ -8,6 +8,7 @@
 #include "cli/program_path.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_lines.h"
 #include "core/progress.h"
 #include "core/version.h"
 #include "eval/wilson.h"
@@ -23,15 +24,10 @@ constexpr const char* sliding_window_name = "sliding window";
 // The curves of a run, from its metrics.jsonl.
 std::vector<DemoTrainingStep> read_steps(const std::filesystem::path& metrics) {
   std::vector<DemoTrainingStep> steps;
-  const std::string lines = read_file(metrics);
-  for (std::size_t begin = 0, number = 1; begin < lines.size(); ++number) {
-    const std::size_t end = std::min(lines.find('\n', begin), lines.size());
-    const std::string source = fmt::format("{}, line {}", metrics.string(), number);
-    const Json step = parse_json(std::string_view(lines).substr(begin, end - begin), source);
+  visit_json_lines(read_file(metrics), metrics.string(), [&](const Json& step, const std::string& source) {
     steps.push_back({json_field<std::int64_t>(step, "step", source), json_field<double>(step, "loss", source),
                      json_field_or<double>(step, "exact_match", NAN, source)});
-    begin = end + 1;
-  }
+  });
   return steps;
 }
 

@@ -199,6 +199,8 @@ void run_stored(NeedleFlags& flags, const InferenceModel& opened, const std::vec
 
 void run(NeedleFlags& flags) {
   catch_interrupts();
+  if (!flags.svg.empty()) check_output_file(flags.svg);
+  if (!flags.html.empty()) check_output_file(flags.html);
   NeedleEvaluationConfig& config = flags.config;
   config.task.kind = parse_needle_kind(flags.task);
   config.lengths = parse_sizes(flags.lengths, "--lengths");

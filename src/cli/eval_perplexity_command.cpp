@@ -139,6 +139,7 @@ PerplexityConfig config_of(const PerplexityFlags& flags, const std::string& cont
 
 void run(const PerplexityFlags& flags) {
   catch_interrupts();
+  if (!flags.csv.empty()) check_output_file(flags.csv);
   std::vector<PerplexityConfig> configs;
   for (const std::string& context : split_list(flags.contexts)) configs.push_back(config_of(flags, context));
   const std::filesystem::path folder = dataset_folder(flags.data);

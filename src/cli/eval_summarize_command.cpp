@@ -11,6 +11,7 @@
 #include "cli/parse_list.h"
 #include "cli/training_length.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
@@ -39,7 +40,8 @@ void keep_first(std::vector<T>& values, std::int64_t most) {
 }
 
 std::vector<SummaryPrediction> summarize_with_model(const SummarizeFlags& flags) {
-  std::vector<SummaryPair> pairs = read_summary_pairs(flags.data);
+  if (!flags.out.empty()) check_output_file(flags.out);
+  std::vector<SummaryPair> pairs = read_summary_pairs(flags.data, true);
   keep_first(pairs, flags.max_samples);
   const InferenceModel opened = open_model(flags.inference);
   require(opened.tokenizer != nullptr, "{}: has no tokenizer, with which documents would be read",

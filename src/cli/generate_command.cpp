@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <memory>
 #include <span>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -13,8 +12,9 @@
 #include "cli/inference_flags.h"
 #include "cli/memory_flags.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/interrupt.h"
-#include "core/json.h"
+#include "core/json_lines.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
 #include "generate/generator.h"
@@ -69,12 +69,7 @@ std::vector<std::int64_t> read_prompt(const GenerateFlags& flags, const TextSess
 // {"prompt": "..."} or {"ids": [...]} a line.
 std::vector<std::vector<std::int64_t>> read_prompts(const GenerateFlags& flags, const InferenceModel& opened) {
   std::vector<std::vector<std::int64_t>> prompts;
-  std::istringstream lines(read_file_or_stdin(flags.prompts));
-  std::string line;
-  for (int number = 1; std::getline(lines, line); ++number) {
-    if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-    const std::string source = fmt::format("{}:{}", input_name(flags.prompts), number);
-    const Json value = parse_json(line, source);
+  const auto add_prompt = [&](const Json& value, const std::string& source) {
     if (value.is_object() && value.contains("ids")) {
       prompts.push_back(json_field<std::vector<std::int64_t>>(value, "ids", source));
     } else {
@@ -83,7 +78,8 @@ std::vector<std::vector<std::int64_t>> read_prompts(const GenerateFlags& flags, 
     }
     require(!prompts.back().empty(), "{}: the prompt is empty: give at least one token to start from", source);
     check_token_ids(prompts.back(), opened.model->config(), source);
-  }
+  };
+  visit_json_lines(read_file_or_stdin(flags.prompts), input_name(flags.prompts), add_prompt);
   require(!prompts.empty(), "{}: there are no prompts in it", input_name(flags.prompts));
   return prompts;
 }
@@ -213,6 +209,7 @@ void run_generate(GenerateFlags& flags) {
   catch_interrupts();
   flags.config.stop.stop_at_end_of_text = !flags.ignore_end_of_text;
   check_sampling_config(flags.config.sampling);
+  if (!flags.session.empty()) check_output_file(flags.session);
   const InferenceModel opened = open_model(flags.inference);
   flags.config.dtype = opened.dtype;
   if (flags.prompts.empty()) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "cli/run_config_flags.h"
+#include "core/byte_order_mark.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "data/needle_sequence.h"
@@ -16,7 +17,7 @@ constexpr std::int64_t most_haystack_tokens = std::int64_t{1} << 25U;
 constexpr std::uint64_t haystack_stream = 1;
 
 std::vector<std::int64_t> encode_haystack(const Tokenizer& tokenizer, const std::string& text) {
-  const std::vector<std::int32_t> ids = tokenizer.encode(text);
+  const std::vector<std::int32_t> ids = tokenizer.encode(without_byte_order_mark(text));
   return {ids.begin(), ids.end()};
 }
 

@@ -49,9 +49,13 @@ Json result_json(const PrepareResult& result) {
                         {"num_documents", dataset.counts.num_documents},
                         {"text_bytes", dataset.counts.text_bytes}});
   }
-  return {{"interrupted", result.interrupted}, {"already_done", result.already_done},
-          {"num_inputs", result.num_inputs},   {"num_unknown_files", result.num_unknown_files},
-          {"num_skipped", result.num_skipped}, {"datasets", datasets}};
+  return {{"interrupted", result.interrupted},
+          {"already_done", result.already_done},
+          {"num_inputs", result.num_inputs},
+          {"num_unknown_files", result.num_unknown_files},
+          {"num_not_read", result.num_not_read},
+          {"num_skipped", result.num_skipped},
+          {"datasets", datasets}};
 }
 
 void print_summary(const PrepareFlags& flags, const PrepareResult& result) {
@@ -65,6 +69,9 @@ void print_summary(const PrepareFlags& flags, const PrepareResult& result) {
   if (result.num_unknown_files > 0) {
     print_output("{} files in the folders were passed over (neither text nor JSON lines by their names)\n",
                  result.num_unknown_files);
+  }
+  if (result.num_not_read > 0) {
+    print_output("{} files or folders in the folders could not be read\n", result.num_not_read);
   }
   if (result.num_skipped > 0) {
     print_output("{} documents were left out as broken or empty; {} names them\n", result.num_skipped,

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace lookback {
 
@@ -13,6 +14,13 @@ namespace lookback {
 using Json = nlohmann::ordered_json;
 // Sorted keys: for objects with very many (a vocabulary).
 using LookupJson = nlohmann::json;
+
+// A value, or what is wrong with the text that should be one: "not valid JSON (at byte 7 of the line)".
+struct ParsedJson {
+  Json value;
+  std::string problem;  // empty: none
+};
+ParsedJson try_parse_json(std::string_view text);
 
 // Parses text; `source` (a file name, "line 3 of x") opens the Error's message when it is not valid JSON.
 Json parse_json(std::string_view text, const std::string& source);
@@ -40,15 +48,35 @@ T json_field_or(const AnyJson& value, const std::string& key, T otherwise, const
 
 // Implementation of the two templates.
 [[noreturn]] void fail_json_field(bool is_object, const std::string& key, const std::string& source,
-                                  const char* reason);
+                                  const std::string& reason);
+
+// What a field of type T holds, in words.
+template <typename T>
+std::string json_kind() {
+  if constexpr (std::is_same_v<T, Json> || std::is_same_v<T, LookupJson>) {
+    return "any value";
+  } else if constexpr (std::is_same_v<T, bool>) {
+    return "true or false";
+  } else if constexpr (std::is_integral_v<T>) {
+    return "an integer";
+  } else if constexpr (std::is_floating_point_v<T>) {
+    return "a number";
+  } else if constexpr (std::is_same_v<T, std::string>) {
+    return "a string";
+  } else if constexpr (requires { typename T::value_type; }) {
+    return "a list, each entry " + json_kind<typename T::value_type>();
+  }
+}
 
 template <typename T, typename AnyJson>
 T json_field(const AnyJson& value, const std::string& key, const std::string& source) {
   if (!value.is_object() || !value.contains(key)) fail_json_field(value.is_object(), key, source, "is missing");
+  const AnyJson& field = value.at(key);
   try {
-    return value.at(key).template get<T>();
-  } catch (const nlohmann::json::exception& exception) {
-    fail_json_field(true, key, source, exception.what());
+    return field.template get<T>();
+  } catch (const nlohmann::json::exception&) {
+    const std::string found = field.is_array() ? "another list" : std::string("a value of type ") + field.type_name();
+    fail_json_field(true, key, source, "expected " + json_kind<T>() + ", found " + found);
   }
 }
 

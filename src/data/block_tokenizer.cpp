@@ -7,7 +7,7 @@
 #include <string_view>
 #include <utility>
 
-#include "core/json.h"
+#include "core/json_lines.h"
 #include "data/manifest.h"
 #include "data/text_pieces.h"
 #include "text/utf8.h"
@@ -20,8 +20,9 @@ class BlockTokenizer {
   BlockTokenizer(const Tokenizer& tokenizer, TokenizedBlock& out)
       : tokenizer_(tokenizer), element_bytes_(element_bytes_for(tokenizer.vocab_size())), out_(out) {}
 
-  void add_document(std::string_view text) {
+  void add_document(std::string_view text, std::int64_t line) {
     TokenizedDocument document;
+    document.line = line;
     document.text_bytes = static_cast<std::int64_t>(text.size());
     document.content_hash = content_hash(text);
     for (bool is_first = true; !text.empty(); is_first = false) {
@@ -35,8 +36,10 @@ class BlockTokenizer {
 
   void add_piece(std::string_view text) {
     encode(text, out_.block.begins_document);
-    out_.documents.push_back(
-        {static_cast<std::int64_t>(ids_.size()), static_cast<std::int64_t>(text.size()), out_.block.content_hash});
+    out_.documents.push_back({.line = out_.block.first_line,
+                              .num_tokens = static_cast<std::int64_t>(ids_.size()),
+                              .text_bytes = static_cast<std::int64_t>(text.size()),
+                              .content_hash = out_.block.content_hash});
   }
 
  private:
@@ -76,14 +79,8 @@ struct LineText {
 LineText line_text(std::string_view line, const std::string& field) {
   const std::size_t valid = valid_utf8_prefix(line);
   if (valid != line.size()) return {"", fmt::format("invalid UTF-8 at byte {} of the line", valid + 1)};
-  Json value;
-  try {
-    value = Json::parse(line);
-  } catch (const Json::parse_error& error) {
-    return {"", fmt::format("not valid JSON (at byte {} of the line)", error.byte)};
-  } catch (const nlohmann::json::exception& error) {
-    return {"", fmt::format("not valid JSON ({})", error.what())};
-  }
+  auto [value, problem] = try_parse_json_line(line);
+  if (!problem.empty()) return {"", std::move(problem)};
   if (!value.is_object()) return {"", "no JSON object"};
   const auto found = value.find(field);
   if (found == value.end()) return {"", fmt::format("no field \"{}\"", field)};
@@ -99,17 +96,15 @@ std::string problem_of_length(InputFormat format) {
       longest_piece_bytes >> 20);
 }
 
-bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r") == std::string_view::npos; }
-
 void tokenize_lines(std::string_view text, const std::string& field, TokenizedBlock& out, BlockTokenizer& tokenizer) {
   for (std::int64_t number = out.block.first_line; !text.empty(); ++number) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
-    if (is_blank(line)) continue;
+    if (is_blank_line(line)) continue;
     const LineText found = line_text(line, field);
     if (found.problem.empty()) {
-      tokenizer.add_document(found.text);
+      tokenizer.add_document(found.text, number);
     } else {
       out.problems.push_back({number, found.problem});
     }

@@ -19,6 +19,7 @@ struct DocumentProblem {
 
 // A document, or for a text block its part in the block.
 struct TokenizedDocument {
+  std::int64_t line = 0;  // with which it, or the part, begins
   std::int64_t num_tokens = 0;
   std::int64_t text_bytes = 0;
   std::uint64_t content_hash = 0;  // of the document (text_pieces.h)

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/file_operations.h"
 
 namespace lookback {
 namespace {
@@ -24,7 +25,7 @@ constexpr std::size_t input_bytes = 1 << 18;
 class RawFile : public ByteSource {
  public:
   explicit RawFile(const std::filesystem::path& path)
-      : name_(path.string()), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+      : name_(path.string()), descriptor_(file_operations().open(path.c_str(), O_RDONLY | O_CLOEXEC, 0)) {
     if (descriptor_ < 0) fail("cannot read {}: {}", name_, std::strerror(errno));
   }
   ~RawFile() override { ::close(descriptor_); }
@@ -32,10 +33,7 @@ class RawFile : public ByteSource {
   RawFile& operator=(const RawFile&) = delete;
 
   std::size_t read(char* out, std::size_t capacity) override {
-    ssize_t count = 0;
-    do {
-      count = ::read(descriptor_, out, capacity);
-    } while (count < 0 && errno == EINTR);
+    const ssize_t count = uninterrupted([&] { return file_operations().read(descriptor_, out, capacity); });
     if (count < 0) fail("cannot read {}: {}", name_, std::strerror(errno));
     position_ += count;
     return static_cast<std::size_t>(count);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/byte_order_mark.h"
 #include "core/error.h"
 #include "data/text_pieces.h"
 
@@ -86,10 +87,14 @@ TextBlock DocumentReader::next_piece() {
   TextBlock block;
   block.begins_document = position_.offset == 0;
   block.first_line = position_.line + 1;
-  fill(piece_bytes + 1);
-  if (block.begins_document) block.content_hash = content_hash(buffer_);
+  fill(piece_bytes + byte_order_mark.size() + 1);
+  // Before the text, not of it: cuts and hashes are those of the same text without it.
+  const std::size_t mark_bytes =
+      block.begins_document ? buffer_.size() - without_byte_order_mark(buffer_).size() : std::size_t{0};
+  const auto text = [&] { return std::string_view(buffer_).substr(mark_bytes); };
+  if (block.begins_document) block.content_hash = content_hash(text());
   std::size_t size = 0;
-  while ((size = piece_size(buffer_, source_at_end_, *tokenizer_)) == 0 && !source_at_end_) {
+  while ((size = piece_size(text(), source_at_end_, *tokenizer_)) == 0 && !source_at_end_) {
     if (buffer_.size() > longest_piece_bytes) {
       block.too_long = true;
       drop_document();
@@ -97,7 +102,7 @@ TextBlock DocumentReader::next_piece() {
     }
     fill(2 * buffer_.size());
   }
-  block.text = take(size);
+  block.text = take(std::min(mark_bytes + size, buffer_.size())).erase(0, mark_bytes);
   fill(1);
   block.ends_document = buffer_.empty();
   return block;

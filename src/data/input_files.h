@@ -21,9 +21,12 @@ struct InputFile {
 struct InputFiles {
   std::vector<InputFile> files;
   std::int64_t num_unknown = 0;  // files in folders whose names say neither text nor JSON lines
+  std::vector<std::string>
+      not_read;  // "PATH: reason": in folders, what could not be read (broken links, no permission)
 };
 
-// Files as they are given, folders recursively (their files sorted by path; links to folders are not followed).
+// Files as they are given, folders recursively (their files sorted by path). Links in folders are followed; what they
+// lead to is read once, by its own name where that lies in the folder, too.
 // A name ends in .txt, .md (a document a file) or .jsonl (a document a line), each also with .zst or .gz behind.
 // Throws Error for what does not exist, a file named explicitly whose format is unknown, a file that comes
 // twice, or no file at all.

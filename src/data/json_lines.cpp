@@ -1,22 +1,18 @@
 #include "data/json_lines.h"
 
-#include <fmt/core.h>
-
 #include <memory>
 
 #include "data/byte_source.h"
 
 namespace lookback {
 
-void read_json_lines(const std::filesystem::path& path,
-                     const std::function<void(const Json& value, const std::string& source)>& visit) {
+void read_json_lines(const std::filesystem::path& path, const VisitJson& visit) {
   constexpr std::size_t block_bytes = std::size_t{1} << 20;
   const std::unique_ptr<ByteSource> file = open_byte_source(path);
   std::string buffer;
   std::int64_t line = 0;
   const auto visit_line = [&](std::size_t begin, std::size_t end) {
-    const std::string source = fmt::format("{}, line {}", path.string(), ++line);
-    visit(parse_json(std::string_view(buffer).substr(begin, end - begin), source), source);
+    visit_json_line(std::string_view(buffer).substr(begin, end - begin), path.string(), ++line, visit);
   };
   while (true) {
     const std::size_t before = buffer.size();

@@ -1,17 +1,14 @@
-// Files with a JSON value on each line.
+// Files with a JSON value on each line (core/json_lines.h).
 #pragma once
 
 #include <filesystem>
-#include <functional>
-#include <string>
 
-#include "core/json.h"
+#include "core/json_lines.h"
 
 namespace lookback {
 
-// Calls visit(value, "FILE, line 3") for each line; names ending in .zst and .gz are decompressed. Throws Error naming
-// the file, and the line that is no JSON (an empty one, too).
-void read_json_lines(const std::filesystem::path& path,
-                     const std::function<void(const Json& value, const std::string& source)>& visit);
+// visit_json_lines() of core for the content of a file, a block at a time; names ending in .zst and .gz are
+// decompressed. Throws Error naming the file, and the line that is no JSON.
+void read_json_lines(const std::filesystem::path& path, const VisitJson& visit);
 
 }  // namespace lookback

@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include "core/error.h"
+#include "core/stored_text.h"
 
 namespace lookback {
 namespace {
@@ -70,7 +71,7 @@ Json manifest_to_json(const DatasetManifest& manifest) {
   for (const DatasetFile& shard : manifest.shards) shards.push_back(file_to_json(shard));
   Json sources = Json::array();
   for (const DatasetSource& source : manifest.sources) {
-    sources.push_back({{"path", source.path},
+    sources.push_back({{"path", stored_text(source.path)},
                        {"size_bytes", source.size_bytes},
                        {"num_documents", source.num_documents},
                        {"num_skipped", source.num_skipped}});
@@ -114,7 +115,7 @@ DatasetManifest manifest_from_json(const Json& value, const std::string& source)
   }
   manifest.documents = file_from_json(json_field<Json>(value, "documents", source), source);
   for (const Json& entry : array_field(value, "sources", source)) {
-    manifest.sources.push_back({json_field<std::string>(entry, "path", source),
+    manifest.sources.push_back({bytes_of_stored_text(json_field<std::string>(entry, "path", source)),
                                 json_field<std::int64_t>(entry, "size_bytes", source),
                                 json_field<std::int64_t>(entry, "num_documents", source),
                                 json_field<std::int64_t>(entry, "num_skipped", source)});

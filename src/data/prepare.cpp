@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/stored_text.h"
 #include "data/block_tokenizer.h"
 #include "data/input_files.h"
 #include "data/out_folder.h"
@@ -29,10 +30,11 @@ constexpr std::int64_t valid_dataset = 1;
 Json identity_of(const PrepareConfig& config, const InputFiles& inputs, const Tokenizer& tokenizer) {
   Json files = Json::array();
   for (const InputFile& file : inputs.files) {
-    files.push_back({{"path", file.identity}, {"size_bytes", file.size_bytes}, {"modified_ns", file.modified_ns}});
+    files.push_back(
+        {{"path", stored_text(file.identity)}, {"size_bytes", file.size_bytes}, {"modified_ns", file.modified_ns}});
   }
   return {{"tokenizer_fingerprint", tokenizer.fingerprint()},
-          {"field", config.field},
+          {"field", stored_text(config.field)},
           {"valid_fraction", config.valid_fraction},
           {"tokens_per_shard", config.tokens_per_shard},
           {"inputs", files}};
@@ -334,6 +336,11 @@ PrepareResult prepare(const PrepareConfig& config, const Tokenizer& tokenizer, c
   PrepareResult result;
   result.num_inputs = static_cast<std::int64_t>(inputs.files.size());
   result.num_unknown_files = inputs.num_unknown;
+  result.num_not_read = static_cast<std::int64_t>(inputs.not_read.size());
+  for (const std::string& reason : inputs.not_read) {
+    require(!config.strict, "{} (--strict)", reason);
+    if (listener.skipped) listener.skipped(reason);
+  }
   PrepareJournal journal =
       start_journal(config, folder, inputs, identity_of(config, inputs, tokenizer), result.resumed);
   result.already_done = journal.finished;

@@ -53,6 +53,7 @@ struct PrepareResult {
   std::vector<PreparedDataset> datasets;
   std::int64_t num_inputs = 0;
   std::int64_t num_unknown_files = 0;  // in folders, passed over
+  std::int64_t num_not_read = 0;       // files and folders in folders, told to `skipped` (broken links, no permission)
   std::int64_t num_skipped = 0;        // documents left out; out/skipped.log names them
 };
 

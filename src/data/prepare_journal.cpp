@@ -86,7 +86,8 @@ std::string identity_difference(const Json& before, const Json& now) {
   for (const auto& [key, value] : now.items()) {
     if (key == "inputs") continue;
     if (!before.contains(key)) return fmt::format("{} was not recorded", key);
-    if (before.at(key) != value) return fmt::format("{} was {}, now {}", key, before.at(key).dump(), value.dump());
+    if (before.at(key) != value)
+      return fmt::format("{} was {}, now {}", key, dump_line(before.at(key)), dump_line(value));
   }
   const Json none = Json::array();
   const Json& inputs_before = before.contains("inputs") ? before.at("inputs") : none;
@@ -96,7 +97,7 @@ std::string identity_difference(const Json& before, const Json& now) {
   }
   for (std::size_t i = 0; i < inputs_now.size(); ++i) {
     if (inputs_before[i] == inputs_now[i]) continue;
-    return fmt::format("input {} was {}, now {}", i + 1, inputs_before[i].dump(), inputs_now[i].dump());
+    return fmt::format("input {} was {}, now {}", i + 1, dump_line(inputs_before[i]), dump_line(inputs_now[i]));
   }
   return "the record of it is another";
 }

@@ -23,8 +23,8 @@ class SummaryBatches : public BatchSource {
     require(config.text_loss_weight >= 0, "text loss weight {}: must not be negative", config.text_loss_weight);
     require(!pairs.empty(), "{}: holds no pairs", source);
     std::uint64_t hash = 0;
-    for (std::size_t i = 0; i < pairs.size(); ++i) {
-      sequences_.push_back(encode(pairs[i], fmt::format("{}, line {}", source, i + 1), tokenizer));
+    for (const SummaryPair& pair : pairs) {
+      sequences_.push_back(encode(pair, tokenizer));
       const std::vector<std::int64_t>& ids = sequences_.back().ids;
       hash = XXH64(ids.data(), ids.size() * sizeof(ids[0]), hash);
     }
@@ -68,7 +68,7 @@ class SummaryBatches : public BatchSource {
   }
 
  private:
-  AnsweredSequence encode(const SummaryPair& pair, const std::string& where, const Tokenizer& tokenizer) const {
+  AnsweredSequence encode(const SummaryPair& pair, const Tokenizer& tokenizer) const {
     std::vector<std::int32_t> answer;
     tokenizer.encode_continuation(pair.summary, answer);
     answer.push_back(tokenizer.end_of_text_id());
@@ -77,8 +77,8 @@ class SummaryBatches : public BatchSource {
       sequence.ids =
           summary_prompt(pair.document, config_.length - static_cast<std::int64_t>(answer.size()), tokenizer);
     } catch (const Error&) {
-      fail("{}: a summary of {} tokens leaves no room for its document in a length of {}", where, answer.size() - 1,
-           config_.length);
+      fail("{}: a summary of {} tokens leaves no room for its document in a length of {}", pair.source,
+           answer.size() - 1, config_.length);
     }
     sequence.answer_begin = static_cast<std::int64_t>(sequence.ids.size());
     sequence.ids.insert(sequence.ids.end(), answer.begin(), answer.end());

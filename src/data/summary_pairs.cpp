@@ -8,13 +8,13 @@
 
 namespace lookback {
 
-std::vector<SummaryPair> read_summary_pairs(const std::filesystem::path& path) {
+std::vector<SummaryPair> read_summary_pairs(const std::filesystem::path& path, bool empty_summaries) {
   std::vector<SummaryPair> pairs;
   read_json_lines(path, [&](const Json& value, const std::string& source) {
     SummaryPair pair{json_field<std::string>(value, "document", source),
-                     json_field<std::string>(value, "summary", source)};
+                     json_field<std::string>(value, "summary", source), source};
     require(!pair.document.empty(), "{}: the document is empty", source);
-    require(!pair.summary.empty(), "{}: the summary is empty", source);
+    require(empty_summaries || !pair.summary.empty(), "{}: the summary is empty", source);
     pairs.push_back(std::move(pair));
   });
   require(!pairs.empty(), "{}: holds no lines {{\"document\": ..., \"summary\": ...}}", path.string());

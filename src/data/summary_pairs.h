@@ -13,12 +13,13 @@ namespace lookback {
 
 struct SummaryPair {
   std::string document, summary;
+  std::string source = {};  // "FILE, line 3", for errors
 };
 
-// {"document": "...", "summary": "..."} a line, other fields are passed over; compressed by name (json_lines.h). Pair i
-// is that of line i + 1. Throws Error naming file and line: not such an object, an empty document or summary; naming
-// the file when it holds none.
-std::vector<SummaryPair> read_summary_pairs(const std::filesystem::path& path);
+// {"document": "...", "summary": "..."} a line, other fields are passed over; compressed by name (json_lines.h). An
+// empty summary is nothing to train on, but a reference that nothing matches (empty_summaries: allowed). Throws Error
+// naming file and line: not such an object, an empty document or summary; naming the file when it holds none.
+std::vector<SummaryPair> read_summary_pairs(const std::filesystem::path& path, bool empty_summaries = false);
 
 // Stands between a document and its summary.
 inline constexpr std::string_view summary_separator = "\n\nTL;DR:\n";

@@ -6,10 +6,11 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
-#include <sstream>
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/json_lines.h"
+#include "core/stored_text.h"
 #include "core/worker_threads.h"
 #include "train/toml.h"
 
@@ -103,9 +104,10 @@ void write_plan(const ComparePlan& plan, const CompareSetting& setting) {
   const fs::path path = setting.out / "compare.json";
   if (fs::exists(path)) {
     const Json earlier = read_json_file(path);
-    require(earlier.at("data") == setting.data && earlier.at("valid") == setting.valid,
-            "{}: holds a comparison on other data ({}, {}): choose another --out", setting.out.string(),
-            earlier.at("data").dump(), earlier.at("valid").dump());
+    const std::string data = bytes_of_stored_text(json_field<std::string>(earlier, "data", path.string()));
+    const std::string valid = bytes_of_stored_text(json_field<std::string>(earlier, "valid", path.string()));
+    require(data == setting.data && valid == setting.valid,
+            "{}: holds a comparison on other data ({}, {}): choose another --out", setting.out.string(), data, valid);
   }
   fs::create_directories(setting.out / "configs");
   fs::create_directories(setting.out / "runs");
@@ -114,11 +116,15 @@ void write_plan(const ComparePlan& plan, const CompareSetting& setting) {
   for (const CompareModel& model : plan.models) check_same_training(model, config_of(model), setting.out);
   for (const CompareModel& model : plan.models) write_file_atomic(config_of(model), dump_toml(model.run));
   write_json_file(prompt_path(setting), {{"ids", setting.prompt_ids}});
-  write_json_file(path, {{"data", setting.data}, {"valid", setting.valid}, {"plan", to_json(plan)}});
+  write_json_file(
+      path, {{"data", stored_text(setting.data)}, {"valid", stored_text(setting.valid)}, {"plan", to_json(plan)}});
 }
 
 bool is_done(const Step& step, const fs::path& result) {
-  return fs::exists(result) && read_json_file(result).at("settings") == Json(step.settings);
+  if (!fs::exists(result)) return false;
+  // As it was written: a path in it may be no UTF-8.
+  const Json wanted = parse_json(dump_line(step.settings), result.string());
+  return json_field<Json>(read_json_file(result), "settings", result.string()) == wanted;
 }
 
 // Whether the step came to its end.
@@ -220,9 +226,7 @@ Json read_if_there(const fs::path& path) { return fs::exists(path) ? read_json_f
 Json read_lines(const fs::path& path) {
   Json list = Json::array();
   if (!fs::exists(path)) return list;
-  std::istringstream lines(read_file(path));
-  std::string line;
-  while (std::getline(lines, line)) list.push_back(parse_json(line, path.string()));
+  visit_json_lines(read_file(path), path.string(), [&](const Json& line, const std::string&) { list.push_back(line); });
   return list;
 }
 

@@ -27,10 +27,8 @@ std::vector<SummaryPrediction> predict_summaries(const InferenceModel& opened, c
 std::vector<SummaryPrediction> read_predictions(const std::filesystem::path& path) {
   std::vector<SummaryPrediction> predictions;
   read_json_lines(path, [&](const Json& value, const std::string& source) {
-    SummaryPrediction prediction{json_field<std::string>(value, "summary", source),
-                                 json_field<std::string>(value, "prediction", source)};
-    require(!prediction.summary.empty(), "{}: the summary is empty", source);
-    predictions.push_back(std::move(prediction));
+    predictions.push_back(
+        {json_field<std::string>(value, "summary", source), json_field<std::string>(value, "prediction", source)});
   });
   require(!predictions.empty(), "{}: holds no lines {{\"summary\": ..., \"prediction\": ...}}", path.string());
   return predictions;

@@ -24,7 +24,7 @@ std::vector<SummaryPrediction> predict_summaries(const InferenceModel& opened, c
                                                  const std::function<bool(std::size_t num_done)>& on_summary);
 
 // {"summary": "...", "prediction": "..."} a line, other fields are passed over, as predict_summaries' are written by
-// write_predictions. An empty prediction is one that scores 0. Throws Error naming file and line.
+// write_predictions. An empty text on either side scores 0. Throws Error naming file and line.
 std::vector<SummaryPrediction> read_predictions(const std::filesystem::path& path);
 void write_predictions(const std::vector<SummaryPrediction>& predictions, const std::filesystem::path& path);
 

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/json.h"
+#include "core/stored_text.h"
 #include "models/fingerprint.h"
 #include "nn/record_file.h"
 
@@ -28,7 +29,7 @@ void save_session(const std::filesystem::path& path, const TextSession& text, co
   Json memories = Json::array();
   for (std::size_t i = 0; i < text.memories.size(); ++i) {
     const std::int64_t num_chunks = text.memories[i].archive->num_chunks();
-    memories.push_back({{"path", memory_paths.at(i)},
+    memories.push_back({{"path", stored_text(memory_paths.at(i))},
                         {"num_chunks", num_chunks},
                         {"landmarks_checksum", landmarks_fingerprint(*text.memories[i].archive, num_chunks)}});
   }
@@ -45,7 +46,7 @@ SavedSession load_session(const std::filesystem::path& path) {
   saved.owner = {json_field<std::string>(record.fields, "model_fingerprint", source),
                  json_field<std::string>(record.fields, "tokenizer_fingerprint", source)};
   for (const Json& memory : json_field<Json>(record.fields, "memories", source)) {
-    saved.memories.push_back({json_field<std::string>(memory, "path", source),
+    saved.memories.push_back({bytes_of_stored_text(json_field<std::string>(memory, "path", source)),
                               json_field<std::int64_t>(memory, "num_chunks", source),
                               json_field<std::string>(memory, "landmarks_checksum", source)});
   }

@@ -4,6 +4,7 @@
 #include <iterator>
 #include <limits>
 
+#include "core/byte_order_mark.h"
 #include "core/error.h"
 #include "core/files.h"
 
@@ -53,8 +54,8 @@ void decode_any(const Tokenizer& tokenizer, std::int64_t id, std::string& text) 
 }
 
 std::string read_file_or_stdin(const std::string& path) {
-  if (path != "-") return read_file(path);
-  return {std::istreambuf_iterator<char>(std::cin), {}};
+  const std::string content = path != "-" ? read_file(path) : std::string{std::istreambuf_iterator<char>(std::cin), {}};
+  return std::string(without_byte_order_mark(content));
 }
 
 std::string input_name(const std::string& path) { return path == "-" ? "standard input" : path; }

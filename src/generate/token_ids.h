@@ -19,7 +19,7 @@ std::vector<std::vector<std::int64_t>> parse_token_ids(const Json& value, const 
 // that the embedding has behind it. For ids that a user or a file gave.
 void decode_any(const Tokenizer& tokenizer, std::int64_t id, std::string& text);
 
-// Everything on standard input when `path` is "-", otherwise the content of the file.
+// Everything on standard input when `path` is "-", otherwise the content of the file; without a byte-order mark.
 std::string read_file_or_stdin(const std::string& path);
 
 // How messages name it: the path, or "standard input".

@@ -96,6 +96,10 @@ class MemoryBuilder {
   BuildMemoryResult run() {
     const OneThreadEach one_thread;
     const Clock::time_point start = Clock::now();
+    for (const std::string& reason : inputs_.not_read) {
+      require(!config_.strict, "{} (--strict)", reason);
+      if (listener_.skipped) listener_.skipped(reason);
+    }
     TokenizePipeline pipeline(inputs_.files, {}, tokenizer_, config_.field, config_.num_threads);
     while (!result_.interrupted) {
       const auto block = pipeline.next(listener_.stop);
@@ -129,10 +133,6 @@ class MemoryBuilder {
   void add(const TokenizedBlock& block) {
     const bool is_text = block.block.format == InputFormat::text;
     if (is_text && block.block.begins_document) skipping_ = false;
-    if (block.block.input != numbered_input_) {
-      numbered_input_ = block.block.input;
-      line_number_ = 0;
-    }
     if (is_text && skipping_) return;
     for (const DocumentProblem& problem : block.problems) skip(block, problem);
     const std::vector<std::int64_t> ids = unpack_ids(block.tokens, element_bytes_for(tokenizer_.vocab_size()));
@@ -140,7 +140,7 @@ class MemoryBuilder {
     for (const TokenizedDocument& document : block.documents) {
       const auto count = static_cast<std::size_t>(document.num_tokens);
       if (!is_text || block.block.begins_document) {
-        const std::string behind = is_text ? "" : fmt::format(":{}", ++line_number_);
+        const std::string behind = is_text ? "" : fmt::format(":{}", document.line);
         const auto content = is_text ? hash_text_file(file_of(block).path, listener_.stop)
                                      : std::optional(hash_tokens(rest.first(count)));
         result_.interrupted = !content.has_value();
@@ -343,8 +343,7 @@ class MemoryBuilder {
   std::vector<std::int64_t> token_bytes_;  // of each id's text
   std::optional<OpenDocument> open_;       // none while what comes is known or broken
   bool skipping_ = false;                  // the rest of a broken text
-  std::int64_t numbered_input_ = -1, line_number_ = 0;
-  std::vector<Segment> segments_;  // to be read
+  std::vector<Segment> segments_;          // to be read
   std::vector<Segment> being_read_;
   std::int64_t segment_tokens_ = 0;  // in them, halos included
   bool has_segments_ = false;        // some were made in this run

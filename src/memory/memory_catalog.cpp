@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/stored_text.h"
 #include "memory/checksum.h"
 #include "memory/lmdb_catalog.h"
 
@@ -158,19 +159,16 @@ void check_catalog(const MemoryCatalog& catalog, std::uint64_t end, const std::s
 }  // namespace
 
 Json to_json(const MemoryDocument& document) {
-  return {{"name", document.name},
-          {"source", document.source},
-          {"num_chunks", document.num_chunks},
-          {"num_tokens", document.num_tokens},
-          {"text_bytes", document.text_bytes},
-          {"finished", document.finished}};
+  return {{"name", stored_text(document.name)}, {"source", stored_text(document.source)},
+          {"num_chunks", document.num_chunks},  {"num_tokens", document.num_tokens},
+          {"text_bytes", document.text_bytes},  {"finished", document.finished}};
 }
 
 MemoryDocument parse_memory_document(const Json& value, std::uint64_t id, const std::string& source) {
   MemoryDocument document;
   document.id = id;
-  document.name = json_field<std::string>(value, "name", source);
-  document.source = json_field<std::string>(value, "source", source);
+  document.name = bytes_of_stored_text(json_field<std::string>(value, "name", source));
+  document.source = bytes_of_stored_text(json_field<std::string>(value, "source", source));
   document.num_chunks = json_field<std::int64_t>(value, "num_chunks", source);
   document.num_tokens = json_field<std::int64_t>(value, "num_tokens", source);
   document.text_bytes = json_field<std::int64_t>(value, "text_bytes", source);

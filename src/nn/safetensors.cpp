@@ -4,7 +4,6 @@
 #include <array>
 #include <bit>
 #include <cstring>
-#include <fstream>
 #include <set>
 
 #include "core/error.h"
@@ -80,8 +79,8 @@ std::vector<Entry> parse_header(const std::string& text, const std::string& sour
   Json header;
   try {
     header = Json::parse(text, on_key);
-  } catch (const nlohmann::json::exception& exception) {
-    fail("{}: its header is not valid JSON: {}", source, exception.what());
+  } catch (const nlohmann::json::exception&) {
+    fail("{}: its header is not valid JSON; the file is damaged", source);
   }
   require(header.is_object(), "{}: its header is not a JSON object", source);
   std::vector<Entry> entries;
@@ -145,15 +144,13 @@ void write_safetensors(const std::filesystem::path& path, const NamedTensors& te
   std::string text = header.dump();
   text.resize((text.size() + length_bytes - 1) / length_bytes * length_bytes, ' ');  // aligns the data
   const std::uint64_t header_bytes = text.size();
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file.write(reinterpret_cast<const char*>(&header_bytes), sizeof header_bytes);
-  file.write(text.data(), static_cast<std::streamsize>(text.size()));
+  OutputFile file(path);
+  file.write({reinterpret_cast<const char*>(&header_bytes), sizeof header_bytes});
+  file.write(text);
   for (const auto& [name, tensor] : tensors) {
     const at::Tensor plain = tensor.detach().cpu().contiguous();
-    file.write(static_cast<const char*>(plain.data_ptr()), static_cast<std::streamsize>(plain.nbytes()));
+    file.write({static_cast<const char*>(plain.const_data_ptr()), plain.nbytes()});
   }
-  file.close();
-  require(file.good(), "cannot write {}: {}", path.string(), std::strerror(errno));
 }
 
 }  // namespace lookback

@@ -9,8 +9,9 @@
 #include <limits>
 #include <ostream>
 
+#include "core/byte_order_mark.h"
 #include "core/error.h"
-#include "core/json.h"
+#include "core/json_lines.h"
 #include "text/utf8_stream.h"
 
 namespace lookback {
@@ -88,17 +89,21 @@ class IdReader {
   std::uint64_t line_ = 1;
 };
 
-// Calls `convert(line, name of the line, answer)` for each line and writes the answers, a line each.
+// Calls `convert(JSON of a line, name of the line, answer)` for each line that is not blank and writes the answers, a
+// line each.
 template <typename Convert>
 void convert_lines(std::istream& in, std::ostream& out, const OnInputBytes& on_bytes, const Convert& convert) {
   std::string line;
   std::string answer;
   std::uint64_t num_bytes = 0;
   for (std::uint64_t number = 1; std::getline(in, line); ++number) {
-    answer.clear();
-    convert(line, fmt::format("standard input: line {}", number), answer);
-    answer += '\n';
-    write(out, answer);
+    if (!is_blank_line(line)) {
+      answer.clear();
+      const std::string source = fmt::format("standard input: line {}", number);
+      convert(parse_json_line(line, source), source, answer);
+      answer += '\n';
+      write(out, answer);
+    }
     num_bytes += line.size() + 1;
     if (on_bytes) on_bytes(num_bytes);
   }
@@ -118,6 +123,7 @@ void tokenize_text(const Tokenizer& tokenizer, std::istream& in, std::ostream& o
   std::size_t next_cut_at = block_bytes;
   for (bool more = true; more;) {
     more = read_block(in, buffer);
+    if (num_bytes == 0) buffer.erase(0, buffer.size() - without_byte_order_mark(buffer).size());
     if (more && buffer.size() < next_cut_at) continue;
     const std::size_t size = more ? tokenizer.safe_prefix(buffer) : buffer.size();
     ids.clear();
@@ -160,16 +166,16 @@ void detokenize_text(const Tokenizer& tokenizer, std::istream& in, std::ostream&
 
 void tokenize_lines(const Tokenizer& tokenizer, std::istream& in, std::ostream& out, const OnInputBytes& on_bytes) {
   std::vector<std::int32_t> ids;
-  convert_lines(in, out, on_bytes, [&](const std::string& line, const std::string& source, std::string& answer) {
+  convert_lines(in, out, on_bytes, [&](const Json& line, const std::string& source, std::string& answer) {
     ids.clear();
-    tokenizer.encode(json_field<std::string>(parse_json(line, source), "text", source), ids);
+    tokenizer.encode(json_field<std::string>(line, "text", source), ids);
     fmt::format_to(std::back_inserter(answer), "{{\"ids\":[{}]}}", fmt::join(ids, ","));
   });
 }
 
 void detokenize_lines(const Tokenizer& tokenizer, std::istream& in, std::ostream& out, const OnInputBytes& on_bytes) {
-  convert_lines(in, out, on_bytes, [&](const std::string& line, const std::string& source, std::string& answer) {
-    const auto ids = json_field<Json>(parse_json(line, source), "ids", source);
+  convert_lines(in, out, on_bytes, [&](const Json& line, const std::string& source, std::string& answer) {
+    const auto ids = json_field<Json>(line, "ids", source);
     require(ids.is_array(), "{}: field \"ids\": expected a list of token ids", source);
     std::string text;
     for (const Json& id : ids) {

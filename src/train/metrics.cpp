@@ -9,7 +9,9 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/file_operations.h"
 #include "core/files.h"
+#include "core/json_lines.h"
 
 namespace lookback {
 namespace {
@@ -20,10 +22,12 @@ std::string lines_until(const std::string& content, std::int64_t last_step) {
   while (true) {
     const std::size_t newline = content.find('\n', end);
     if (newline == std::string::npos) break;
-    const Json line = Json::parse(content.begin() + static_cast<std::ptrdiff_t>(end),
-                                  content.begin() + static_cast<std::ptrdiff_t>(newline), nullptr, false);
-    if (!line.is_object() || !line.contains("step") || !line["step"].is_number_integer()) break;
-    if (line["step"].get<std::int64_t>() > last_step) break;
+    const std::string_view line = std::string_view(content).substr(end, newline - end);
+    if (!is_blank_line(line)) {
+      const Json value = try_parse_json_line(line).value;
+      if (!value.is_object() || !value.contains("step") || !value["step"].is_number_integer()) break;
+      if (value["step"].get<std::int64_t>() > last_step) break;
+    }
     end = newline + 1;
   }
   return content.substr(0, end);
@@ -62,14 +66,12 @@ MetricsLog::MetricsLog(const std::filesystem::path& path, std::int64_t last_step
 MetricsLog::~MetricsLog() { ::close(descriptor_); }
 
 void MetricsLog::append(const StepMetrics& metrics) {
-  const std::string line = dump_line(to_json(metrics)) + "\n";
-  const ssize_t count = ::write(descriptor_, line.data(), line.size());
-  if (count == static_cast<ssize_t>(line.size())) return;
-  fail("cannot write {}: {}", path_.string(), count < 0 ? std::strerror(errno) : "the disk is full");
+  write_all(descriptor_, dump_line(to_json(metrics)) + "\n", path_);
 }
 
 void MetricsLog::sync() {
-  if (::fsync(descriptor_) != 0) fail("cannot write {}: {}", path_.string(), std::strerror(errno));
+  if (uninterrupted([this] { return file_operations().fsync(descriptor_); }) != 0)
+    fail("cannot write {}: {}", path_.string(), std::strerror(errno));
 }
 
 }  // namespace lookback

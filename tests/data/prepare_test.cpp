@@ -232,6 +232,48 @@ TEST(Prepare, BrokenDocumentsAreNamedAndLeftOut) {
   EXPECT_THAT(prepare_error(strict), AllOf(HasSubstr("--strict"), HasSubstr("9 documents")));
 }
 
+TEST(Prepare, AByteOrderMarkIsNoText) {
+  const TemporaryFolder folder;
+  const std::string mark = "\xEF\xBB\xBF";
+  const std::string text = generated_text(3'000'000, 4);
+  write_bytes(folder.path() / "1/a.txt", mark + text);
+  write_bytes(folder.path() / "1/b.jsonl", mark + mark + "\r\n" + mark + R"({"text": "line", "n": 1e999})" + "\r\n");
+  write_bytes(folder.path() / "1/c.md.gz", gzip_compressed(mark));
+  write_bytes(folder.path() / "2/a.txt", text);
+  write_bytes(folder.path() / "2/b.jsonl", json_lines({"line"}));
+  std::vector<std::string> skipped;
+  PrepareListener listener;
+  listener.skipped = [&](const std::string& reason) { skipped.push_back(reason); };
+  prepare_bytes(small_config({folder.path() / "1"}, folder.path() / "out1"), listener);
+  prepare_bytes(small_config({folder.path() / "2"}, folder.path() / "out2"));
+  EXPECT_TRUE(documents_of(folder.path() / "out1") == (std::vector<std::string>{text, "line"}));
+  EXPECT_EQ(read_file(folder.path() / "out1/documents.bin"), read_file(folder.path() / "out2/documents.bin"));
+  EXPECT_THAT(skipped, ElementsAre(HasSubstr("c.md.gz:1: the file is empty")));
+}
+
+TEST(Prepare, NamesThatAreNoUtf8) {
+  const TemporaryFolder folder;
+  const fs::path in = folder.path() / "in\xff";
+  write_bytes(in / "gr\xf6\xdf"
+                   "e.txt",
+              "text");
+  write_bytes(in / "broken\xfe.txt", "\xff");
+  std::vector<std::string> skipped;
+  PrepareListener listener;
+  listener.skipped = [&](const std::string& reason) { skipped.push_back(reason); };
+  const PrepareConfig config = small_config({in}, folder.path() / "out\xff");
+  prepare_bytes(config, listener);
+  EXPECT_THAT(skipped, ElementsAre(HasSubstr("broken\xfe.txt:1: ")));
+  EXPECT_TRUE(prepare_bytes(config).already_done);
+  EXPECT_THAT(documents_of(config.out), ElementsAre("text"));
+  EXPECT_EQ(TokenDataset(config.out).manifest().sources.at(1).path, (in / "gr\xf6\xdf"
+                                                                          "e.txt")
+                                                                        .string());
+  // Another file whose name looks the same is another.
+  fs::rename(in / "broken\xfe.txt", in / "broken\xff.txt");
+  EXPECT_THAT(prepare_error(config), HasSubstr("another command"));
+}
+
 TEST(Prepare, NamesDamagedCompressedFiles) {
   const TemporaryFolder folder;
   const std::string text = generated_text(300'000, 4);

@@ -73,12 +73,22 @@ TEST(SummaryPairs, BadLinesAreNamed) {
     return message_of([&] { read_summary_pairs(path); });
   };
   for (const char* line :
-       {"", "{\"document\": \"d\"", "[1]", "{\"document\": \"d\"}", "{\"document\": 3, \"summary\": \"s\"}",
+       {"{\"document\": \"d\"", "[1]", "{\"document\": \"d\"}", "{\"document\": 3, \"summary\": \"s\"}",
         "{\"document\": \"\", \"summary\": \"s\"}", "{\"document\": \"d\", \"summary\": \"\"}",
         "{\"document\": \"\xff\", \"summary\": \"s\"}"}) {
     EXPECT_THAT(error_of_line(line), HasSubstr(path.string() + ", line 2: ")) << line;
   }
   EXPECT_THAT(error_of_line("{\"document\": \"d\"}"), HasSubstr("\"summary\""));
+  // Blank lines are no pairs, but lines.
+  EXPECT_THAT(error_of_line("\n \t\r\n[1]"), HasSubstr(path.string() + ", line 4: "));
+  write_bytes(path,
+              "\xEF\xBB\xBF\r\n\xEF\xBB\xBF" + good + "\n{\"n\": -1e999, \"document\": \"e\", \"summary\": \"\"}\r\n");
+  EXPECT_THAT(message_of([&] { read_summary_pairs(path); }),
+              HasSubstr(path.string() + ", line 4: the summary is empty"));
+  const std::vector<SummaryPair> to_judge = read_summary_pairs(path, true);
+  ASSERT_EQ(to_judge.size(), 2U);
+  EXPECT_EQ(to_judge[0].document, "d");
+  EXPECT_EQ(to_judge[1].source, path.string() + ", line 4");
   write_bytes(path, "");
   EXPECT_THAT(message_of([&] { read_summary_pairs(path); }), HasSubstr(path.string()));
   EXPECT_THAT(message_of([&] { read_summary_pairs(folder.path() / "nowhere.jsonl"); }), HasSubstr("nowhere.jsonl"));
@@ -119,7 +129,9 @@ TEST(SummaryBatches, DocumentsAreCutAtTheirEnds) {
   EXPECT_EQ(batch.length, 20);
   expect_row(batch, 0, "A long", "Cats.");
   EXPECT_NO_THROW(make_summary_batches({pairs[0]}, "f", bytes, {.length = 16}));
-  EXPECT_THAT(message_of([] { make_summary_batches({pairs[2], pairs[0]}, "f.jsonl", bytes, {.length = 15}); }),
+  SummaryPair second = pairs[0];
+  second.source = "f.jsonl, line 2";
+  EXPECT_THAT(message_of([&] { make_summary_batches({pairs[2], second}, "f.jsonl", bytes, {.length = 15}); }),
               AllOf(HasSubstr("f.jsonl, line 2"), HasSubstr("5 tokens")));
 }
 

@@ -194,7 +194,20 @@ TEST_F(BuildMemoryTest, AddsWhatIsNewAndKnowsWhatIsThere) {
   const auto memory = open("library");
   ASSERT_EQ(memory->documents().size(), 5U);
   EXPECT_EQ(memory->documents()[3].name, (folder_ / "texts" / "d.jsonl").string() + ":1");
+  EXPECT_EQ(memory->documents()[4].name, (folder_ / "texts" / "d.jsonl").string() + ":4");  // the file's line
   EXPECT_EQ(memory->documents()[4].num_tokens, 14);
+}
+
+TEST_F(BuildMemoryTest, ANameThatIsNoUtf8IsKept) {
+  const fs::path path = folder_ / "texts" /
+                        "gr\xf6\xdf"
+                        "e.txt";
+  write_file_atomic(path, "a text of its own");
+  build(config("library"));
+  EXPECT_EQ(open("library")->documents().back().name, path.string());
+  const BuildMemoryResult again = build(config("library"));
+  EXPECT_EQ(again.num_known, 4);
+  EXPECT_EQ(again.num_documents, 0);
 }
 
 TEST_F(BuildMemoryTest, AChangedFileIsNotReadTwice) {

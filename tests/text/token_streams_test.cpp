@@ -71,6 +71,13 @@ TEST(TokenStream, DropTheBlankThatSentencePieceAdds) {
   EXPECT_EQ(converted(detokenize_text, *tokenizer, converted(tokenize_text, *tokenizer, "the cat")), "the cat");
 }
 
+TEST(TokenStream, AByteOrderMarkIsNoText) {
+  const auto bytes = load_tokenizer("bytes");
+  EXPECT_EQ(converted(tokenize_text, *bytes, "\xEF\xBB\xBFhi"), "104 105\n");
+  EXPECT_EQ(converted(tokenize_text, *bytes, "\xEF\xBB\xBF"), "\n");
+  EXPECT_EQ(converted(tokenize_text, *bytes, "h\xEF\xBB\xBF"), "104 239 187 191\n");
+}
+
 TEST(TokenStream, LinesOfJson) {
   const auto bytes = load_tokenizer("bytes");
   const std::string texts = "{\"text\":\"a\\u0000\\n\"}\n{\"text\":\"\"}\n{\"text\":\"\xc3\xa9\"}\n";
@@ -81,6 +88,9 @@ TEST(TokenStream, LinesOfJson) {
             "{\"ids\":[98]}\n{\"ids\":[99]}\n");
   EXPECT_EQ(converted(detokenize_lines, *bytes, "{\"ids\":[195]}\n"), "{\"text\":\"\xef\xbf\xbd\"}\n");
   EXPECT_EQ(converted(tokenize_lines, *bytes, ""), "");
+  EXPECT_EQ(
+      converted(tokenize_lines, *bytes, "\xEF\xBB\xBF{\"text\":\"a\",\"n\":1e999}\r\n\r\n \n{\"text\":\"b\"}\n\n"),
+      "{\"ids\":[97]}\n{\"ids\":[98]}\n");
 }
 
 TEST(TokenStream, ErrorsNameTheLine) {
@@ -91,7 +101,7 @@ TEST(TokenStream, ErrorsNameTheLine) {
   const std::string good = "{\"text\":\"a\"}\n";
   expect(tokenize_lines, good + "{\"text\":\"\\ud800\"}\n", "line 2: not valid JSON");  // half of a surrogate pair
   expect(tokenize_lines, good + good + "{\"text\":\"\xff\"}", "line 3: not valid JSON");
-  expect(tokenize_lines, good + "\n", "line 2");
+  expect(tokenize_lines, good + "\n{", "line 3: not valid JSON (at byte 2 of the line, where it ends too early)");
   expect(tokenize_lines, "{\"texts\":\"a\"}", "line 1: field \"text\": is missing");
   expect(tokenize_lines, "[1]", "line 1: expected an object");
   expect(detokenize_lines, "{\"ids\":[1]}\n{\"ids\":[1,257]}",
