@@ -1,5 +1,7 @@
 #include "train/flops.h"
 
+#include "models/parameter_count.h"
+
 #include <gtest/gtest.h>
 
 #include "train/train_helpers.h"
