@@ -17,9 +17,7 @@ void add_inference_flags(CLI::App& command, InferenceFlags& flags) {
   command.add_option("--threads", flags.threads, "CPU threads (default: one a core)")->check(CLI::PositiveNumber);
 }
 
-int thread_count(const InferenceFlags& flags) {
-  return flags.threads > 0 ? flags.threads : default_threads();
-}
+int thread_count(const InferenceFlags& flags) { return flags.threads > 0 ? flags.threads : default_threads(); }
 
 InferenceModel open_model(const InferenceFlags& flags) {
   at::set_num_threads(thread_count(flags));

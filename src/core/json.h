@@ -46,8 +46,8 @@ T json_field_or(const AnyJson& value, const std::string& key, T otherwise, const
 [[noreturn]] void fail_json_field(bool is_object, const std::string& key, const std::string& source,
                                   const char* reason);
 
-// Why numbers in `value` do not fit the integers of T (an integer or a list of them), which the JSON library would cut or
-// wrap; nullptr where they do, and for other types.
+// Why numbers in `value` do not fit the integers of T (an integer or a list of them), which the JSON library would cut
+// or wrap; nullptr where they do, and for other types.
 template <typename T, typename AnyJson>
 const char* integer_problem(const AnyJson& value) {
   if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {

@@ -113,8 +113,8 @@ void check_drt(const ModelConfig& config, const std::string& source) {
           num_layers);
   check_range(config.num_encoder_layers, 1, most_layers, "encoder_layers", source);
   require(config.chunk_size >= 8, "{}: enc_chunk_size must be at least 8, found {}", source, config.chunk_size);
-  require(std::isfinite(config.rope_theta) && config.rope_theta > 0, "{}: rope_theta must be positive, found {}", source,
-          config.rope_theta);
+  require(std::isfinite(config.rope_theta) && config.rope_theta > 0, "{}: rope_theta must be positive, found {}",
+          source, config.rope_theta);
   require(config.head_dim() % 2 == 0, "{}: the head dimension {} must be even for rotary positions", source,
           config.head_dim());
   if (config.kind == "compressed-memory") check_positive(config.memory_vectors, "memory_vectors", source);

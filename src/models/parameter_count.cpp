@@ -5,7 +5,9 @@
 
 namespace lookback {
 
-double key_value_size(const ModelConfig& config) { return static_cast<double>(config.head_dim() * config.num_kv_heads); }
+double key_value_size(const ModelConfig& config) {
+  return static_cast<double>(config.head_dim() * config.num_kv_heads);
+}
 
 double layer_matrix_elements(const ModelConfig& config, double key_value_size) {
   const auto d = static_cast<double>(config.hidden_size);

@@ -7,8 +7,8 @@
 
 namespace lookback {
 
-// As many threads as the tensor library takes by itself (OMP_NUM_THREADS; else one a core of the machine), but unless that
-// was said no more than there are cores for this process (core/available_cores.h). Of commands that were not told.
+// As many threads as the tensor library takes by itself (OMP_NUM_THREADS; else one a core of the machine), but unless
+// that was said no more than there are cores for this process (core/available_cores.h). Of commands that were not told.
 int default_threads();
 
 // work(first, last, scratch) for ranges that cover [0, num_items); each thread has scratch_size floats of its own.

@@ -71,8 +71,8 @@ double forward_flops(const ModelConfig& config, std::int64_t length) {
   const auto chunk_positions = static_cast<double>(config.chunk_size + 1);
   const double positions = chunks * chunk_positions;
   double flops = logits;
-  flops += layers *
-           (2 * positions * layer_matrix_elements(config, key_value_size(config)) + per_pair * window_pairs(positions, window));
+  flops += layers * (2 * positions * layer_matrix_elements(config, key_value_size(config)) +
+                     per_pair * window_pairs(positions, window));
   flops += static_cast<double>(config.num_encoder_layers) *
            (2 * positions * layer_matrix_elements(config, d) + per_pair * positions * chunk_positions);
   const auto vectors = static_cast<double>(config.chunk_vectors());

@@ -1,9 +1,8 @@
 #include "train/flops.h"
 
-#include "models/parameter_count.h"
-
 #include <gtest/gtest.h>
 
+#include "models/parameter_count.h"
 #include "train/train_helpers.h"
 
 namespace lookback {

@@ -1,6 +1,6 @@
-// Threads that have nothing to do sleep, instead of spinning until there is work again: on a core that others need, too,
-// the thread with the work would wait for the one that spins. OpenMP's runtime asks for that in the environment, once,
-// before the first line of main(); so the program starts itself again, before its libraries have begun to.
+// Threads that have nothing to do sleep, instead of spinning until there is work again: on a core that others need,
+// too, the thread with the work would wait for the one that spins. OpenMP's runtime asks for that in the environment,
+// once, before the first line of main(); so the program starts itself again, before its libraries have begun to.
 #include <linux/limits.h>
 #include <unistd.h>
 
@@ -32,7 +32,7 @@ void let_idle_threads_sleep(int /*argc*/, char** argv, char** environment) {
 }
 
 // Called before any library's own initialization.
-[[gnu::section(".preinit_array"), gnu::used]] void (*const before_all_else)(int, char**, char**) =
-    let_idle_threads_sleep;
+[[gnu::section(".preinit_array"), gnu::used]] void (*const before_all_else)(int, char**,
+                                                                            char**) = let_idle_threads_sleep;
 
 }  // namespace
