@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/demo_run.h"
 #include "cli/exit_codes.h"
+#include "core/available_cores.h"
 #include "core/files.h"
 #include "core/interrupt.h"
 #include "core/progress.h"
@@ -67,6 +68,7 @@ int run(const DemoOptions& options, bool json) {
 
 void add_demo_command(CLI::App& app) {
   auto options = std::make_shared<DemoOptions>();
+  options->threads = available_cores();
   auto json = std::make_shared<bool>(false);
   CLI::App* command = app.add_subcommand("demo",
                                          "Train a small DRT and a sliding-window model from scratch, "

@@ -11,6 +11,7 @@
 #include "core/standard_streams.h"
 #include "text/tokenizer.h"
 #include "train/estimate.h"
+#include "train/training_threads.h"
 
 namespace lookback {
 namespace {
@@ -54,7 +55,8 @@ void print_estimate(const TrainingEstimate& estimate, const RunConfig& config) {
 void run_estimate(const EstimateFlags& flags) {
   const Json given = flags.run->given();
   RunConfig config = parse_run_config(given, flags.run->source(), vocabulary_of(given));
-  if (config.threads > 0) at::set_num_threads(static_cast<int>(config.threads));
+  if (config.threads == 0) config.threads = training_threads(config);
+  at::set_num_threads(static_cast<int>(config.threads));
   const TrainingEstimate estimate = estimate_training(config);
   if (flags.json) {
     print_output("{}\n", dump_line(to_json(estimate, config)));

@@ -2,10 +2,8 @@
 
 #include <ATen/Parallel.h>
 
-#include <algorithm>
-#include <thread>
-
 #include "models/device.h"
+#include "ops/parallel.h"
 
 namespace lookback {
 
@@ -19,12 +17,10 @@ void add_inference_flags(CLI::App& command, InferenceFlags& flags) {
   command.add_option("--threads", flags.threads, "CPU threads (default: one a core)")->check(CLI::PositiveNumber);
 }
 
-int thread_count(const InferenceFlags& flags) {
-  return flags.threads > 0 ? flags.threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
+int thread_count(const InferenceFlags& flags) { return flags.threads > 0 ? flags.threads : default_threads(); }
 
 InferenceModel open_model(const InferenceFlags& flags) {
-  if (flags.threads > 0) at::set_num_threads(flags.threads);
+  at::set_num_threads(thread_count(flags));
   return load_inference_model(flags.model, parse_device(flags.device), parse_dtype(flags.dtype));
 }
 

@@ -19,7 +19,7 @@ struct InferenceFlags {
 // --model, --device, --dtype, --threads. `flags` must live until the command has run.
 void add_inference_flags(CLI::App& command, InferenceFlags& flags);
 
-// Of work that is divided among threads of our own.
+// Of tensor operations, and of work that is divided among threads of our own.
 int thread_count(const InferenceFlags& flags);
 
 // Sets the number of threads and opens the model.

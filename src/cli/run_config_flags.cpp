@@ -36,7 +36,8 @@ std::shared_ptr<RunConfigFlags> add_train_key_flags(CLI::App& command) {
   add_key<std::int64_t>(command, flags, "--seed", "train", "seed", "Of weights, data order and noise");
   add_key<std::string>(command, flags, "--device", "train", "device", "cpu, cuda or cuda:N");
   add_key<std::string>(command, flags, "--dtype", "train", "dtype", "float32 or bfloat16");
-  add_key<std::int64_t>(command, flags, "--threads", "train", "threads", "0: all that LibTorch takes");
+  add_key<std::int64_t>(command, flags, "--threads", "train", "threads",
+                        "0: one a core that it may use; fewer for small models");
   add_key<std::int64_t>(command, flags, "--validate-every", "train", "validate_every", "Steps between validations");
   add_key<std::int64_t>(command, flags, "--validation-windows", "train", "validation_windows", "Windows validated on");
   add_key<std::int64_t>(command, flags, "--checkpoint-every", "train", "checkpoint_every", "Steps between checkpoints");

@@ -17,12 +17,13 @@
 #include "models/device.h"
 #include "models/fixed_retriever.h"
 #include "models/model_folder.h"
+#include "models/parameter_count.h"
 #include "ops/cuda_attention.h"
-#include "train/flops.h"
 #include "train/machine_peak.h"
 #include "train/run_folder.h"
 #include "train/toml.h"
 #include "train/trainer.h"
+#include "train/training_threads.h"
 #include "train/validation.h"
 
 namespace lookback {
@@ -115,7 +116,7 @@ void settle_data(RunConfig& config, const std::string& tokenizer_fingerprint, st
           config.data, config.num_tokens, num_tokens);
   config.tokenizer_fingerprint = tokenizer_fingerprint;
   config.num_tokens = num_tokens;
-  if (config.threads == 0) config.threads = at::get_num_threads();
+  if (config.threads == 0) config.threads = training_threads(config);
 }
 
 std::optional<fs::path> resumed_checkpoint(const TrainingFlags& flags) {

@@ -3,10 +3,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 namespace lookback {
 
@@ -68,10 +71,36 @@ std::string json_kind() {
   }
 }
 
+// Why numbers in `value` do not fit the integers of T (an integer or a list of them), which the JSON library would cut
+// or wrap; nullptr where they do, and for other types.
+template <typename T, typename AnyJson>
+const char* integer_problem(const AnyJson& value) {
+  if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+    constexpr double largest_exact = 0x1p53;
+    const double number = value.is_number() ? value.template get<double>() : 0;
+    if (value.is_number_float() && (!(std::abs(number) <= largest_exact) || number != std::floor(number)))
+      return "expected an integer";
+    const bool fits = value.is_number_unsigned()  ? std::in_range<T>(value.template get<std::uint64_t>())
+                      : value.is_number_integer() ? std::in_range<T>(value.template get<std::int64_t>())
+                                                  : std::in_range<T>(static_cast<std::int64_t>(number));
+    return fits ? nullptr : "the number is too large or too small";
+  } else if constexpr (requires { typename T::value_type; } && !std::is_same_v<T, AnyJson> &&
+                       !std::is_same_v<T, std::string>) {
+    const char* problem = nullptr;
+    for (std::size_t i = 0; value.is_array() && problem == nullptr && i < value.size(); ++i) {
+      problem = integer_problem<typename T::value_type>(value[i]);
+    }
+    return problem;
+  } else {
+    return nullptr;
+  }
+}
+
 template <typename T, typename AnyJson>
 T json_field(const AnyJson& value, const std::string& key, const std::string& source) {
   if (!value.is_object() || !value.contains(key)) fail_json_field(value.is_object(), key, source, "is missing");
   const AnyJson& field = value.at(key);
+  if (const char* const problem = integer_problem<T>(field)) fail_json_field(true, key, source, problem);
   try {
     return field.template get<T>();
   } catch (const nlohmann::json::exception&) {

@@ -7,9 +7,9 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <thread>
 #include <utility>
 
+#include "core/available_cores.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/stored_text.h"
@@ -68,8 +68,7 @@ class Preparation {
 
   // False: stopped on request, to go on later.
   bool run() {
-    const int cores = static_cast<int>(std::thread::hardware_concurrency());
-    const int num_threads = config_.num_threads > 0 ? config_.num_threads : std::max(1, cores);
+    const int num_threads = config_.num_threads > 0 ? config_.num_threads : available_cores();
     TokenizePipeline pipeline(inputs_.files, journal_.position, tokenizer_, config_.field, num_threads);
     std::int64_t bytes_since_journal = 0;
     bool first = true;

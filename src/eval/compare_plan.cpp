@@ -11,7 +11,7 @@
 #include "core/error.h"
 #include "data/needle_task.h"
 #include "models/model.h"
-#include "train/flops.h"
+#include "models/parameter_count.h"
 #include "train/known_keys.h"
 
 namespace lookback {

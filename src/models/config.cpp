@@ -1,6 +1,9 @@
 #include "models/config.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
 #include <numeric>
 #include <string>
 
@@ -28,8 +31,19 @@ std::string kind_of(const Json& value, const std::string& source) {
       source);
 }
 
+// Far above all models that there are, and far below where products of two sizes overflow.
+constexpr std::int64_t largest_size = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t most_layers = 4096;
+constexpr std::int64_t most_retrieved = 65'536;
+
+void check_range(std::int64_t number, std::int64_t smallest, std::int64_t largest, const char* key,
+                 const std::string& source) {
+  require(number >= smallest, "{}: {} must be at least {}, found {}", source, key, smallest, number);
+  require(number <= largest, "{}: {} must be at most {}, found {}", source, key, largest, number);
+}
+
 void check_positive(std::int64_t number, const char* key, const std::string& source) {
-  require(number >= 1, "{}: {} must be at least 1, found {}", source, key, number);
+  check_range(number, 1, largest_size, key, source);
 }
 
 enum class Key { required, optional };
@@ -80,7 +94,7 @@ void visit_ablations(Config& config, const Visitor& visit) {
 }
 
 void check_landmarks(const ModelConfig& config, const std::string& source) {
-  check_positive(config.top_k, "chunk_topk", source);
+  check_range(config.top_k, 1, most_retrieved, "chunk_topk", source);
   check_positive(config.chunk_size, "enc_chunk_size", source);
   require(config.landmark_id >= 0 && config.landmark_id < config.vocab_size,
           "{}: chunk_id {} is not in the vocabulary of {}", source, config.landmark_id, config.vocab_size);
@@ -90,9 +104,17 @@ void check_drt(const ModelConfig& config, const std::string& source) {
   require(config.decoder_layers.size() >= 2,
           "{}: decoder_layers needs the lower layers and at least one upper group, found {} numbers", source,
           config.decoder_layers.size());
-  for (const std::int64_t layers : config.decoder_layers) check_positive(layers, "each of decoder_layers", source);
-  check_positive(config.num_encoder_layers, "encoder_layers", source);
+  std::int64_t num_layers = 0;
+  for (const std::int64_t layers : config.decoder_layers) {
+    check_range(layers, 1, most_layers, "each of decoder_layers", source);
+    num_layers += layers;
+  }
+  require(num_layers <= most_layers, "{}: decoder_layers must be at most {} in all, found {}", source, most_layers,
+          num_layers);
+  check_range(config.num_encoder_layers, 1, most_layers, "encoder_layers", source);
   require(config.chunk_size >= 8, "{}: enc_chunk_size must be at least 8, found {}", source, config.chunk_size);
+  require(std::isfinite(config.rope_theta) && config.rope_theta > 0, "{}: rope_theta must be positive, found {}",
+          source, config.rope_theta);
   require(config.head_dim() % 2 == 0, "{}: the head dimension {} must be even for rotary positions", source,
           config.head_dim());
   if (config.kind == "compressed-memory") check_positive(config.memory_vectors, "memory_vectors", source);
@@ -112,8 +134,8 @@ void check_memory_layer(const ModelConfig& config, const std::string& source) {
     check_positive(config.state_size, "state_size", source);
   } else {
     check_positive(config.memory_size, "memory_size", source);
-    check_positive(config.memory_top_k, "memory_topk", source);
-    require(config.memory_width >= 0, "{}: memory_width must be 0 or more, found {}", source, config.memory_width);
+    check_range(config.memory_top_k, 1, most_retrieved, "memory_topk", source);
+    check_range(config.memory_width, 0, largest_size, "memory_width", source);
   }
 }
 
@@ -125,7 +147,7 @@ void check_model_config(const ModelConfig& config, const std::string& source) {
   check_positive(config.num_heads, "num_attention_heads", source);
   check_positive(config.num_kv_heads, "num_key_value_heads", source);
   check_positive(config.vocab_size, "vocab_size", source);
-  require(config.window_size >= 0, "{}: slide_window must be 0 or more, found {}", source, config.window_size);
+  check_range(config.window_size, 0, largest_size, "slide_window", source);
   require(config.hidden_size % config.num_heads == 0, "{}: num_attention_heads {} must divide hidden_size {}", source,
           config.num_heads, config.hidden_size);
   require(config.num_heads % config.num_kv_heads == 0, "{}: num_key_value_heads {} must divide num_attention_heads {}",
@@ -137,7 +159,7 @@ void check_model_config(const ModelConfig& config, const std::string& source) {
   if (config.is_drt()) {
     check_drt(config, source);
   } else {
-    check_positive(config.num_layers, "num_hidden_layers", source);
+    check_range(config.num_layers, 1, most_layers, "num_hidden_layers", source);
   }
   if (config.kind == "block-recurrent" || config.kind == "memorizing") check_memory_layer(config, source);
 }

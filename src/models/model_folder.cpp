@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "models/fixed_retriever.h"
+#include "models/parameter_count.h"
 #include "models/torch_checkpoint.h"
 #include "models/weight_parts.h"
 #include "nn/safetensors.h"
@@ -65,12 +66,8 @@ void check_tied(const at::Tensor& output_layer, const at::Tensor& embedding, Com
   }
 }
 
-}  // namespace
-
-void load_weights(const std::filesystem::path& folder, Model& model) {
+void copy_weights(const NamedTensors& stored, const std::string& source, Model& model) {
   const at::NoGradGuard no_gradients;
-  std::string source;
-  const NamedTensors stored = read_weights(folder, source);
   const auto find = [&stored](const std::string& name) {
     return std::find_if(stored.begin(), stored.end(), [&](const auto& entry) { return entry.first == name; });
   };
@@ -99,6 +96,30 @@ void load_weights(const std::filesystem::path& folder, Model& model) {
   for (const auto& [name, parameter] : model.parameters().named()) at::Tensor(parameter).copy_(find(name)->second);
 }
 
+// A configuration may describe any number of parameters, whatever its folder holds: what the model takes is weighed
+// against the weights before it is made. One that is only somewhat larger is made, so that all that is missing can be
+// named.
+void check_weights_suffice(const ModelConfig& config, const NamedTensors& stored, const std::string& config_source,
+                           const std::string& weights_source) {
+  constexpr double always_made = 16'000'000;
+  double num_stored = 0;
+  for (const auto& [name, tensor] : stored) num_stored += static_cast<double>(tensor.numel());
+  auto num_needed = static_cast<double>(count_parameters(config));
+  if (config.kind == "rpt" && config.retriever == "embeddings")
+    num_needed += static_cast<double>(config.vocab_size) * static_cast<double>(config.retriever_size);
+  require(num_needed <= std::max(always_made, 2 * num_stored),
+          "{}: describes a model of {:.3g} parameters, {} holds {:.3g}: one of the two is of another model",
+          config_source, num_needed, weights_source, num_stored);
+}
+
+}  // namespace
+
+void load_weights(const std::filesystem::path& folder, Model& model) {
+  std::string source;
+  const NamedTensors stored = read_weights(folder, source);
+  copy_weights(stored, source, model);
+}
+
 void load_retriever_embeddings(const std::filesystem::path& path, Model& model) {
   const at::NoGradGuard no_gradients;
   require(model.parameters().contains(retriever_embeddings_name),
@@ -124,8 +145,11 @@ std::unique_ptr<Model> load_model(const std::filesystem::path& folder, at::Devic
   const std::filesystem::path config_path = resolved / config_name;
   const ModelConfig config = parse_model_config(read_json_file(config_path), config_path.string());
   constexpr std::uint64_t any_seed = 0;  // every parameter is overwritten
+  std::string weights_source;
+  const NamedTensors stored = read_weights(resolved, weights_source);
+  check_weights_suffice(config, stored, config_path.string(), weights_source);
   std::unique_ptr<Model> model = make_model(config, device, any_seed);
-  load_weights(resolved, *model);
+  copy_weights(stored, weights_source, *model);
   return model;
 }
 

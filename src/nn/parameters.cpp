@@ -1,6 +1,7 @@
 #include "nn/parameters.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -13,7 +14,12 @@ ParameterSet::ParameterSet(at::Device device, std::uint64_t seed)
 
 at::Tensor ParameterSet::add(const std::string& name, at::IntArrayRef shape, Initializer initializer) {
   require(!contains(name), "parameter {} is registered twice", name);
-  at::Tensor tensor = at::empty(shape, at::kFloat);
+  at::Tensor tensor;
+  try {
+    tensor = at::empty(shape, at::kFloat);
+  } catch (const c10::Error&) {
+    fail("parameter {} [{}]: there is no memory for a model of this size", name, fmt::join(shape, ", "));
+  }
   if (initializer.kind == Initializer::Kind::ones) {
     tensor.fill_(1);
   } else {

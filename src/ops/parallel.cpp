@@ -6,8 +6,16 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cstdlib>
+
+#include "core/available_cores.h"
 
 namespace lookback {
+
+int default_threads() {
+  const int threads = at::get_num_threads();
+  return std::getenv("OMP_NUM_THREADS") != nullptr ? threads : std::min(threads, available_cores());
+}
 
 void parallel_with_scratch(std::int64_t num_items, double item_flops, std::int64_t scratch_size,
                            const std::function<void(std::int64_t first, std::int64_t last, float* scratch)>& work) {

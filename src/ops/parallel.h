@@ -7,6 +7,10 @@
 
 namespace lookback {
 
+// As many threads as the tensor library takes by itself (OMP_NUM_THREADS; else one a core of the machine), but unless
+// that was said no more than there are cores for this process (core/available_cores.h). Of commands that were not told.
+int default_threads();
+
 // work(first, last, scratch) for ranges that cover [0, num_items); each thread has scratch_size floats of its own.
 // item_flops: a thread is woken only for about as much work as waking it takes.
 void parallel_with_scratch(std::int64_t num_items, double item_flops, std::int64_t scratch_size,

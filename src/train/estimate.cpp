@@ -12,6 +12,7 @@
 #include "core/random.h"
 #include "models/device.h"
 #include "models/model.h"
+#include "models/parameter_count.h"
 #include "train/clipping.h"
 #include "train/flops.h"
 #include "train/generator.h"

@@ -2,32 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+
+#include "models/parameter_count.h"
 
 namespace lookback {
 namespace {
-
-struct Sizes {
-  double hidden, key_value, intermediate;
-};
-
-Sizes sizes_of(const ModelConfig& config) {
-  return {static_cast<double>(config.hidden_size), static_cast<double>(config.head_dim() * config.num_kv_heads),
-          static_cast<double>(config.intermediate_size)};
-}
-
-// Elements of a Llama layer's seven matrices.
-double layer_matrix_elements(const Sizes& sizes, double key_value) {
-  return 2 * sizes.hidden * sizes.hidden + 2 * sizes.hidden * key_value + 3 * sizes.hidden * sizes.intermediate;
-}
-
-std::int64_t num_upper_layers(const ModelConfig& config) {
-  return std::accumulate(config.decoder_layers.begin() + 1, config.decoder_layers.end(), std::int64_t{0});
-}
-
-std::int64_t num_decoder_layers(const ModelConfig& config) {
-  return config.is_drt() ? config.decoder_layers[0] + num_upper_layers(config) : config.num_layers;
-}
 
 // Keys that all positions of a sequence see together in a window of W before them and themselves.
 double window_pairs(double positions, double window) {
@@ -42,24 +21,14 @@ double count_positions(const ModelConfig& config, double tokens) {
   return std::ceil(tokens / chunk_size) * (chunk_size + 1);
 }
 
-// Elements of the matrices that the layer that remembers has besides those of a Llama layer.
-double memory_matrix_elements(const ModelConfig& config, const Sizes& sizes) {
-  const double d = sizes.hidden;
-  const auto width = static_cast<double>(config.memory_width);
-  if (config.kind == "block-recurrent") return 6 * d * d + 2 * d * sizes.key_value;
-  if (config.kind == "memorizing" && config.memory_width > 0)
-    return 2 * d * d + d * width + 2 * sizes.key_value * width;
-  return 0;
-}
-
-// What that layer adds to the forward pass over `tokens` tokens.
-double memory_layer_flops(const ModelConfig& config, const Sizes& sizes, double tokens) {
-  const double d = sizes.hidden;
+// What the layer that remembers adds to the forward pass over `tokens` tokens.
+double memory_layer_flops(const ModelConfig& config, double tokens) {
+  const auto d = static_cast<double>(config.hidden_size);
   const auto window = static_cast<double>(config.window_size);
   if (config.kind == "block-recurrent") {
     const auto states = static_cast<double>(config.state_size);
     const double carried = std::ceil(tokens / window) - 1;
-    const double keys_and_values = (carried + 1) * states * 4 * d * sizes.key_value;
+    const double keys_and_values = (carried + 1) * states * 4 * d * key_value_size(config);
     // Tokens: query, output, all states. States: two queries and outputs, all states and a block of tokens.
     return tokens * (4 * d * d + 4 * d * states) + keys_and_values +
            carried * states * (8 * d * d + 4 * d * (states + window));
@@ -81,28 +50,8 @@ double memory_layer_flops(const ModelConfig& config, const Sizes& sizes, double 
 
 }  // namespace
 
-std::int64_t count_parameters(const ModelConfig& config) {
-  const Sizes sizes = sizes_of(config);
-  const double d = sizes.hidden;
-  double count = static_cast<double>(config.vocab_size) * d + d;  // embedding, final norm
-  count += static_cast<double>(num_decoder_layers(config)) * (layer_matrix_elements(sizes, sizes.key_value) + 2 * d);
-  count += memory_matrix_elements(config, sizes);
-  // Norm, two biases, ids.
-  if (config.kind == "block-recurrent") count += (3 + static_cast<double>(config.state_size)) * d;
-  if (config.kind == "memorizing" && config.memory_width == 0) count += static_cast<double>(config.num_heads);
-  if (config.is_drt()) {
-    count += static_cast<double>(config.num_encoder_layers) * (layer_matrix_elements(sizes, d) + 2 * d);
-    count += 2 * d + 2 * d * d;  // encoder norms, chunk projections
-    if (config.kind != "rpt") count += static_cast<double>(config.num_upper_groups()) * d;  // lmk_norms
-    if (config.kind == "compressed-memory") count += static_cast<double>(config.memory_vectors) * d;
-    count += static_cast<double>(num_upper_layers(config)) * (d + 2 * d * d);  // gca
-  }
-  return static_cast<std::int64_t>(count);
-}
-
 double forward_flops(const ModelConfig& config, std::int64_t length) {
-  const Sizes sizes = sizes_of(config);
-  const double d = sizes.hidden;
+  const auto d = static_cast<double>(config.hidden_size);
   const auto window = static_cast<double>(config.window_size);
   const auto layers = static_cast<double>(num_decoder_layers(config));
   const auto tokens = static_cast<double>(length);
@@ -113,8 +62,8 @@ double forward_flops(const ModelConfig& config, std::int64_t length) {
     const double positions = count_positions(config, tokens);
     // Training with landmarks reads all that came before.
     const double reach = config.kind == "landmark" ? positions : window;
-    return logits + memory_layer_flops(config, sizes, tokens) +
-           layers * (2 * positions * layer_matrix_elements(sizes, sizes.key_value) +
+    return logits + memory_layer_flops(config, tokens) +
+           layers * (2 * positions * layer_matrix_elements(config, key_value_size(config)) +
                      per_pair * window_pairs(positions, reach));
   }
   const std::int64_t num_chunks = (length + config.chunk_size - 1) / config.chunk_size;
@@ -122,15 +71,15 @@ double forward_flops(const ModelConfig& config, std::int64_t length) {
   const auto chunk_positions = static_cast<double>(config.chunk_size + 1);
   const double positions = chunks * chunk_positions;
   double flops = logits;
-  flops += layers *
-           (2 * positions * layer_matrix_elements(sizes, sizes.key_value) + per_pair * window_pairs(positions, window));
+  flops += layers * (2 * positions * layer_matrix_elements(config, key_value_size(config)) +
+                     per_pair * window_pairs(positions, window));
   flops += static_cast<double>(config.num_encoder_layers) *
-           (2 * positions * layer_matrix_elements(sizes, d) + per_pair * positions * chunk_positions);
+           (2 * positions * layer_matrix_elements(config, d) + per_pair * positions * chunk_positions);
   const auto vectors = static_cast<double>(config.chunk_vectors());
   const double text = chunks * static_cast<double>(config.chunk_size);
   if (config.kind == "rpt" && config.retriever == "encoder") {
     flops += static_cast<double>(config.num_encoder_layers) *
-             (2 * text * layer_matrix_elements(sizes, d) + per_pair * text * static_cast<double>(config.chunk_size));
+             (2 * text * layer_matrix_elements(config, d) + per_pair * text * static_cast<double>(config.chunk_size));
   }
   if (config.kind == "compressed-memory") flops += text * 4 * d * vectors;
   flops += 4 * chunks * vectors * d * d;  // chunk keys and values

@@ -1,4 +1,4 @@
-// What a model costs, counted from its configuration: parameters, arithmetic, bytes of state.
+// What a model costs, counted from its configuration: arithmetic, bytes of state.
 #pragma once
 
 #include <cstdint>
@@ -6,9 +6,6 @@
 #include "models/config.h"
 
 namespace lookback {
-
-// Number of parameters, as make_model makes them, but for the table of a fixed retriever: it is given, not trained.
-std::int64_t count_parameters(const ModelConfig& config);
 
 // Floating-point operations of matrix products (a multiply-add counts two) of the forward pass over one sequence of
 // `length` text tokens: what the formulas of docs/model.md need, masked scores not counted, recomputation neither.

@@ -33,7 +33,7 @@ struct RunConfig {
   std::int64_t context_length = 4032;    // text tokens a sequence
   std::int64_t validation_windows = 32;  // of context_length tokens, spread evenly over the validation text
   std::string device = "cpu";            // cpu, cuda, cuda:1
-  std::int64_t threads = 0;              // 0: as many as LibTorch would take
+  std::int64_t threads = 0;              // 0: training_threads()
   std::string retriever_embeddings;      // a file for load_retriever_embeddings; empty: none is wanted
   std::string init;                      // a model folder whose weights the run starts from; empty: fresh ones
 

@@ -144,6 +144,22 @@ class ProgramTest : public testing::Test {
 
 fs::path ProgramTest::folder;
 
+// OpenMP's runtime itself says how its threads wait. (A sanitized program stays as it was started.)
+#ifndef __SANITIZE_ADDRESS__
+TEST_F(ProgramTest, IdleThreadsSleepUnlessTheEnvironmentSaysOtherwise) {
+  const auto settings = [](const std::string& environment) {
+    const std::string command =
+        fmt::format("cd '{}' && env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT OMP_DISPLAY_ENV=VERBOSE {} '{}/lookback' {}",
+                    folder.string(), environment, LOOKBACK_BINARY_DIR, "--version >out 2>err");
+    EXPECT_EQ(std::system(command.c_str()), 0);  // NOLINT(bugprone-command-processor): as users start it
+    return read_file(folder / "err");
+  };
+  EXPECT_THAT(settings(""), HasSubstr("GOMP_SPINCOUNT = '0'"));
+  EXPECT_THAT(settings("OMP_WAIT_POLICY=active"), HasSubstr("OMP_WAIT_POLICY = 'ACTIVE'"));
+  EXPECT_THAT(settings("GOMP_SPINCOUNT=7"), HasSubstr("GOMP_SPINCOUNT = '7'"));
+}
+#endif
+
 TEST_F(ProgramTest, EveryCommandHasHelpWithExamples) {
   EXPECT_EQ(lookback("--version").code, 0);
   const Outcome all = lookback("--help");

@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include "core/error.h"
-#include "train/flops.h"
+#include "models/parameter_count.h"
 
 namespace lookback {
 namespace {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/worker_threads.h"
 #include "generate/scripted_model.h"
 #include "generate/small_models.h"
 
@@ -382,6 +383,33 @@ TEST(Generator, WhatIsSaidNextGoesOnWithTheText) {
   text.ids.push_back(end_of_text);
   EXPECT_EQ(encode_behind(text, "der", tokenizer), bytes_of(" der"));
 }
+
+class SessionsInThreads : public ::testing::TestWithParam<SmallModelCase> {};
+
+// Sessions of one model share its weights alone: what each gives is what it gives by itself, draws included.
+TEST_P(SessionsInThreads, GiveWhatTheyGiveOneAfterAnother) {
+  const std::unique_ptr<Model> model = make_small_model(GetParam().config);
+  constexpr std::size_t num_sessions = 4;
+  const auto run = [&](std::size_t i) {
+    const at::Tensor ids = random_ids(model->config(), 1, 50 + 7 * static_cast<std::int64_t>(i), i);
+    const std::vector<std::int64_t> prompt(ids.const_data_ptr<std::int64_t>(),
+                                           ids.const_data_ptr<std::int64_t>() + ids.numel());
+    GenerateConfig config;
+    config.stop.max_new_tokens = 40;
+    config.seed = 5;
+    config.stream = i;
+    config.segment_tokens = 16;
+    return generate(*model, nullptr, prompt, config).ids;
+  };
+  std::vector<std::vector<std::int64_t>> alone(num_sessions);
+  for (std::size_t i = 0; i < num_sessions; ++i) alone[i] = run(i);
+  std::vector<std::vector<std::int64_t>> together(num_sessions);
+  run_on_threads(2, num_sessions, [&](std::size_t i) { together[i] = run(i); });
+  EXPECT_EQ(together, alone);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, SessionsInThreads, ::testing::ValuesIn(small_model_cases()),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace lookback

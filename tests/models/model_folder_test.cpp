@@ -192,6 +192,39 @@ TEST(ModelConfigFile, UnsupportedSettingsAreNamed) {
   EXPECT_EQ(to_json(parse_model_config(good, "")), good);
 }
 
+TEST(ModelConfigFile, SizesThatNoModelHasAreRefused) {
+  const Json good = to_json(small_drt_config());
+  for (const char* key : {"hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads",
+                          "vocab_size", "slide_window", "enc_chunk_size", "chunk_topk", "encoder_layers", "chunk_id"}) {
+    for (const Json& value : std::vector<Json>{-1, std::int64_t{1} << 40, 0x1p63, 1e300, 18446744073709551615U, 1.5}) {
+      Json changed = good;
+      changed[key] = value;
+      EXPECT_THROW(parse_model_config(changed, "config.json"), Error) << key << " " << value;
+    }
+    if (key == std::string("slide_window") || key == std::string("chunk_id")) continue;
+    Json changed = good;
+    changed[key] = 0;
+    EXPECT_THROW(parse_model_config(changed, "config.json"), Error) << key;
+  }
+  Json many_layers = good;
+  many_layers["decoder_layers"] = {1, 3000, 3000};
+  EXPECT_THROW(parse_model_config(many_layers, "config.json"), Error);
+}
+
+// 2^62 numbers of parameters beside a small file: refused by what the file holds.
+TEST(ModelFolder, ALargeConfigurationBesideSmallWeightsTakesNoMemory) {
+  const fs::path folder = scratch("large-config");
+  const auto model = make_model(small_drt_config(), at::kCPU, 3);
+  save_model(*model, folder);
+  Json config = to_json(small_drt_config());
+  for (const char* key : {"hidden_size", "intermediate_size", "vocab_size"}) {
+    Json changed = config;
+    changed[key] = 1 << 30;
+    write_json_file(folder / "config.json", changed);
+    EXPECT_NE(error_of_loading(folder).find("one of the two is of another model"), std::string::npos) << key;
+  }
+}
+
 TEST(ModelRegistry, NamesTheKnownKinds) {
   ModelConfig config = small_drt_config();
   config.kind = "transformer-xl";

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "models/parameter_count.h"
 #include "train/train_helpers.h"
 
 namespace lookback {

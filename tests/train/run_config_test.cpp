@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 
 #include "core/files.h"
+#include "ops/parallel.h"
 #include "train/known_keys.h"
 #include "train/toml.h"
 #include "train/train_helpers.h"
+#include "train/training_threads.h"
 
 namespace lookback {
 namespace {
@@ -36,6 +38,14 @@ Json parse_toml(const std::string& text) {
 }
 
 RunConfig parse(const std::string& text) { return parse_run_config(parse_toml(text), "run.toml", VocabularyHint{257}); }
+
+TEST(RunConfig, SmallModelsTrainOnOneThread) {
+  RunConfig config = parse(small_run);
+  EXPECT_EQ(training_threads(config), 1);
+  config.model.hidden_size = 1024;
+  config.model.intermediate_size = 4096;
+  EXPECT_EQ(training_threads(config), default_threads());
+}
 
 TEST(RunConfig, TakesDefaultsFromTokenizerRateAndSteps) {
   const RunConfig config = parse(small_run);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
@@ -15,6 +16,8 @@
 #include <fstream>
 #include <thread>
 
+#include "core/error.h"
+#include "core/file_size_limit.h"
 #include "core/files.h"
 #include "core/random.h"
 #include "models/model_folder.h"
@@ -296,22 +299,14 @@ pid_t start_child(const fs::path& folder) {
 
 bool is_running(pid_t child, int& status) { return ::waitpid(child, &status, WNOHANG) == 0; }
 
-TEST(Train, AKilledProcessGoesOnBitByBit) {
-  if (const char* const folder = std::getenv(child_folder)) {
-    SmallRun().go(folder, short_run(), true);
-    return;
-  }
-  const TemporaryFolder whole;
-  SmallRun().go(whole.path(), short_run(), false);
-
-  const TemporaryFolder folder;
-  Random random(static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
-  const fs::path metrics = folder.path() / "metrics.jsonl";
+// Trains in `folder` in child processes, of which most_kills at most are killed; returns how many were.
+int train_and_kill(const fs::path& folder, int most_kills, Random& random) {
+  const fs::path metrics = folder / "metrics.jsonl";
   int num_kills = 0;
   int status = -1;
-  for (int attempt = 0; attempt < 40; ++attempt) {
-    const pid_t child = start_child(folder.path());
-    const bool kill_this = num_kills < 5;
+  for (int attempt = 0; attempt < 80; ++attempt) {
+    const pid_t child = start_child(folder);
+    const bool kill_this = num_kills < most_kills;
     const auto size_before = fs::exists(metrics) ? fs::file_size(metrics) : 0;
     bool running = true;
     // Let it come to its steps, then strike at any moment of the next ones: in a step, in a line, in a checkpoint.
@@ -325,27 +320,87 @@ TEST(Train, AKilledProcessGoesOnBitByBit) {
       ::waitpid(child, &status, 0);
       if (WIFSIGNALED(status)) ++num_kills;
       // Whatever moment it was, there is a whole checkpoint.
-      EXPECT_NO_THROW(load_model(folder.path() / "last", at::kCPU));
+      EXPECT_NO_THROW(load_model(folder / "last", at::kCPU));
     } else if (running) {
       ::waitpid(child, &status, 0);
     }
     if (WIFEXITED(status)) break;
   }
-  ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-  EXPECT_GE(num_kills, 1);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  return num_kills;
+}
 
+// Bit by bit, but for what a clock decides.
+void expect_same_runs(const fs::path& run, const fs::path& whole) {
   for (const char* name : {"last", "best"}) {
-    EXPECT_EQ(fs::read_symlink(folder.path() / name), fs::read_symlink(whole.path() / name));
+    EXPECT_EQ(fs::read_symlink(run / name), fs::read_symlink(whole / name));
     for (const char* file : {"model.safetensors", "optimizer.safetensors", "trainer.json"}) {
-      EXPECT_EQ(read_file(folder.path() / name / file), read_file(whole.path() / name / file)) << name << "/" << file;
+      EXPECT_EQ(read_file(run / name / file), read_file(whole / name / file)) << name << "/" << file;
     }
   }
-  const auto lines = metrics_of(folder.path());
-  const auto expected = metrics_of(whole.path());
+  const auto lines = metrics_of(run);
+  const auto expected = metrics_of(whole);
   ASSERT_EQ(lines.size(), expected.size());
   for (std::size_t i = 0; i < lines.size(); ++i) EXPECT_EQ(without_times(lines[i]), without_times(expected[i]));
-  for (const auto& entry : fs::directory_iterator(folder.path() / "checkpoints")) {
+  for (const auto& entry : fs::directory_iterator(run / "checkpoints")) {
     EXPECT_FALSE(entry.path().filename().string().starts_with(".")) << entry.path();
+  }
+}
+
+TEST(Train, AKilledProcessGoesOnBitByBit) {
+  if (const char* const folder = std::getenv(child_folder)) {
+    SmallRun().go(folder, short_run(), true);
+    return;
+  }
+  const TemporaryFolder whole;
+  SmallRun().go(whole.path(), short_run(), false);
+
+  Random random(static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
+  const char* const asked = std::getenv("LOOKBACK_TEST_KILLS");
+  const int most_kills = asked == nullptr ? 5 : std::stoi(asked);
+  int num_kills = 0;
+  for (bool first = true; first || num_kills < most_kills; first = false) {
+    const TemporaryFolder folder;
+    const int killed = train_and_kill(folder.path(), std::min(20, most_kills - num_kills), random);
+    EXPECT_GE(killed, 1);
+    expect_same_runs(folder.path(), whole.path());
+    num_kills += killed;
+    if (HasFailure() || killed == 0 || asked == nullptr) break;
+  }
+  RecordProperty("kills", num_kills);
+}
+
+// At any place of any file of a checkpoint, and of the log.
+TEST(Train, GoesOnAfterAFullDiskBitByBit) {
+  TrainConfig config = short_run();
+  config.steps = 8;
+  config.grad_accumulation_steps = 1;
+  const TemporaryFolder whole;
+  SmallRun().go(whole.path(), config, false);
+  std::uintmax_t largest = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(whole.path())) {
+    if (entry.is_regular_file()) largest = std::max(largest, entry.file_size());
+  }
+
+  constexpr std::uintmax_t num_sizes = 25;
+  for (std::uintmax_t i = 0; i < num_sizes; ++i) {
+    // Closer together where the small files end.
+    const std::uintmax_t size = (largest - 1) * i * i / ((num_sizes - 1) * (num_sizes - 1));
+    SCOPED_TRACE(size);
+    const TemporaryFolder folder;
+    const auto stop_in_step_5 = [](const StepMetrics& step) { require(step.step != 5, "stopped"); };
+    EXPECT_EQ(error_of([&] { SmallRun().go(folder.path(), config, false, stop_in_step_5); }), "stopped");
+    const fs::path last_before = fs::read_symlink(folder.path() / "last");
+    const std::string saved = read_file(folder.path() / "last/model.safetensors");
+    {
+      const FileSizeLimit limit(size);
+      EXPECT_NE(error_of([&] { SmallRun().go(folder.path(), config, true); }), "");
+    }
+    // The failed process may have saved step 6; what it could not save changes nothing.
+    const bool same_step = fs::read_symlink(folder.path() / "last") == last_before;
+    EXPECT_TRUE(!same_step || read_file(folder.path() / "last/model.safetensors") == saved);
+    SmallRun().go(folder.path(), config, true);
+    expect_same_runs(folder.path(), whole.path());
   }
 }
 
