@@ -258,7 +258,8 @@ CatalogChange MemoryWriter::changes(bool all) const {
 FilePlace MemoryWriter::write_catalog() {
   constexpr std::uint64_t few_bytes = 1 << 18;
   std::uint64_t bytes_behind_first = 0;
-  for (std::size_t i = 1; i < catalog_.segments.size(); ++i) bytes_behind_first += whole_pages(catalog_.segments[i].bytes);
+  for (std::size_t i = 1; i < catalog_.segments.size(); ++i)
+    bytes_behind_first += whole_pages(catalog_.segments[i].bytes);
   const bool all =
       catalog_.segments.empty() || bytes_behind_first > std::max(few_bytes, catalog_.segments.front().bytes);
   std::vector<std::byte> segment = serialize(changes(all));

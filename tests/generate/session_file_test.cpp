@@ -107,11 +107,8 @@ TEST_F(SessionFileTest, MemoriesMayGrowButNotShrink) {
   EXPECT_LT(largest_difference(with_more.session->append(next), as_before.session->append(next)), tolerance);
   EXPECT_THAT([&] { resume({archive}); }, ThrowsMessage<Error>(HasSubstr("from 2 memories, 1 were opened")));
   save(with_more);
-  EXPECT_THAT(
-      [&] {
-        resume({grown, archive});
-      },
-      ThrowsMessage<Error>(HasSubstr("documents were removed from a.memory")));
+  EXPECT_THAT([&] { resume({grown, archive}); },
+              ThrowsMessage<Error>(HasSubstr("documents were removed from a.memory")));
   const auto other = std::make_shared<RandomArchive>(model_->config(), 19, 8);
   EXPECT_THAT([&] { resume({grown, other}); }, ThrowsMessage<Error>(HasSubstr("begin a new session")));
 }

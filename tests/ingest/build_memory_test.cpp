@@ -276,7 +276,7 @@ TEST_F(BuildMemoryTest, AMemoryOfBeforeGoesOn) {
   const auto whole = open("whole");
   auto writer = std::make_unique<MemoryWriter>(folder_ / "old", whole->format());
   for (const MemoryDocument& document : whole->documents()) {
-    struct stat status {};
+    struct stat status{};
     ASSERT_EQ(::stat(document.name.c_str(), &status), 0);
     const std::uint64_t id = writer->begin_document(
         document.name,
@@ -285,7 +285,8 @@ TEST_F(BuildMemoryTest, AMemoryOfBeforeGoesOn) {
     const bool is_half = document.id == 0;
     constexpr std::int64_t half_tokens = std::int64_t{13} * 8;
     whole->for_each_block(document.id, 0, [&](const EncodedBlock& block) {
-      writer->append(id, block, is_half ? half_tokens : document.num_tokens, is_half ? half_tokens : document.text_bytes);
+      writer->append(id, block, is_half ? half_tokens : document.num_tokens,
+                     is_half ? half_tokens : document.text_bytes);
       return !is_half;
     });
     if (!is_half) writer->finish_document(id);
