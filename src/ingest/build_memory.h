@@ -50,7 +50,7 @@ struct BuildMemoryResult {
 };
 
 // model: frozen, elements of config.dtype; fingerprint: its own. Documents are known by the file's path, that of a JSON
-// line by "path:number" (of the documents that are whole). Everything is committed every few seconds. Throws Error for
+// line by "path:number", the number of the line in its file. Everything is committed every few seconds. Throws Error for
 // bad inputs, an `out` made with another model, tokenizer or element type, a file that changed since it was read, and
 // failures to write; what was committed stays.
 BuildMemoryResult build_memory(const BuildMemoryConfig& config, Model& model, const std::string& fingerprint,
