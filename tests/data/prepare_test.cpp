@@ -237,7 +237,7 @@ TEST(Prepare, AByteOrderMarkIsNoText) {
   const std::string mark = "\xEF\xBB\xBF";
   const std::string text = generated_text(3'000'000, 4);
   write_bytes(folder.path() / "1/a.txt", mark + text);
-  write_bytes(folder.path() / "1/b.jsonl", mark + mark + "\r\n" + mark + R"({"text": "line", "n": 1e999})" + "\r\n");
+  write_bytes(folder.path() / "1/b.jsonl", mark + "\r\n" + mark + R"({"text": "line", "n": 1e999})" + "\r\n");
   write_bytes(folder.path() / "1/c.md.gz", gzip_compressed(mark));
   write_bytes(folder.path() / "2/a.txt", text);
   write_bytes(folder.path() / "2/b.jsonl", json_lines({"line"}));
