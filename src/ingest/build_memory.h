@@ -50,9 +50,9 @@ struct BuildMemoryResult {
 };
 
 // model: frozen, elements of config.dtype; fingerprint: its own. Documents are called by the file's path, that of a
-// JSON line by "path:number", the number of the line in its file, and known by the hash of their content: a text that is
-// there is not read again, whatever its name and time. Everything is committed every few seconds. Throws Error for bad
-// inputs, an `out` made with another model, tokenizer or element type, a file that changed since it was read, and
+// JSON line by "path:number", the number of the line in its file, and known by the hash of their content: a text that
+// is there is not read again, whatever its name and time. Everything is committed every few seconds. Throws Error for
+// bad inputs, an `out` made with another model, tokenizer or element type, a file that changed since it was read, and
 // failures to write; what was committed stays.
 BuildMemoryResult build_memory(const BuildMemoryConfig& config, Model& model, const std::string& fingerprint,
                                const Tokenizer& tokenizer, const BuildMemoryListener& listener);
