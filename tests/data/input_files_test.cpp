@@ -57,7 +57,7 @@ TEST(InputFiles, AFileBehindTwoNamesIsReadOnce) {
 
 TEST(InputFiles, WhatCannotBeReadIsNamed) {
   const TemporaryFolder folder;
-  const fs::path top = folder.path();
+  const fs::path& top = folder.path();
   write_bytes(top / "a.txt", "a");
   write_bytes(top / "other.pdf", "?");
   fs::create_symlink("gone.txt", top / "broken.txt");
@@ -75,7 +75,7 @@ TEST(InputFiles, WhatCannotBeReadIsNamed) {
 TEST(InputFiles, WhatMayNotBeReadIsNamed) {
   if (::geteuid() == 0) GTEST_SKIP() << "root may read everything";
   const TemporaryFolder folder;
-  const fs::path top = folder.path();
+  const fs::path& top = folder.path();
   write_bytes(top / "a.txt", "a");
   write_bytes(top / "secret.txt", "s");
   write_bytes(top / "closed/b.txt", "b");

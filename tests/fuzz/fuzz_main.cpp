@@ -13,7 +13,7 @@ const lookback::FuzzTarget* target = nullptr;
 }  // namespace
 
 // LibTorch's reader of zip archives leaves some bytes behind for each file that it refuses.
-extern "C" const char* __lsan_default_suppressions() {  // NOLINT(bugprone-reserved-identifier): the sanitizer's name
+extern "C" const char* __lsan_default_suppressions() {  // NOLINT(bugprone-reserved-identifier): the sanitizer's
   return "leak:mz_zip_reader_init";
 }
 
