@@ -14,7 +14,8 @@ TokenizePipeline::TokenizePipeline(const std::vector<InputFile>& files, const In
       start_(start),
       tokenizer_(tokenizer),
       field_(field),
-      limit_bytes_(2 * piece_bytes * static_cast<std::size_t>(num_threads + 1)) {
+      limit_bytes_(2 * piece_bytes * static_cast<std::size_t>(num_threads + 1)),
+      limit_blocks_(64 * static_cast<std::size_t>(num_threads + 1)) {
   threads_.emplace_back([this] { read(); });
   for (int i = 0; i < num_threads; ++i) threads_.emplace_back([this] { tokenize(); });
 }
@@ -64,7 +65,7 @@ void TokenizePipeline::read() {
       // Small blocks count too: a million tiny files must not queue up.
       const auto has_room = [&] {
         return slots_.empty() ||
-               (bytes_under_way_ + slot->text_bytes <= limit_bytes_ && slots_.size() < 64 * threads_.size());
+               (bytes_under_way_ + slot->text_bytes <= limit_bytes_ && slots_.size() < limit_blocks_);
       };
       changed_.wait(lock, [&] { return stopped_ || has_room(); });
       if (stopped_) return;

@@ -49,15 +49,18 @@ class TokenizePipeline {
   InputPosition start_;
   const Tokenizer& tokenizer_;
   std::string field_;
-  std::size_t limit_bytes_;
+  // What may be under way between the files and the one who asks for blocks.
+  const std::size_t limit_bytes_;
+  const std::size_t limit_blocks_;
 
-  std::mutex mutex_;  // guards all below
+  std::mutex mutex_;  // guards what follows, up to the threads
   std::condition_variable changed_;
   std::deque<std::shared_ptr<Slot>> slots_;  // in order; the front is the next to be given
   std::size_t bytes_under_way_ = 0;
   bool read_all_ = false;
   bool stopped_ = false;
-  std::vector<std::thread> threads_;
+
+  std::vector<std::thread> threads_;  // of the pipeline's owner: none of them looks at it
 };
 
 }  // namespace lookback
