@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/failing_files.h"
 #include "core/files.h"
 
 namespace lookback {
@@ -108,6 +109,40 @@ TEST_F(CompareRunTest, AFailedStepIsNamedAndTriedAgain) {
   exit_code_ = 0;
   EXPECT_TRUE(run_compare(plan_, setting_, listener_));
   EXPECT_EQ(commands_.size(), 10U);
+}
+
+// Every operation on a file fails once by itself, and once as the first on a disk that is full from then on.
+TEST_F(CompareRunTest, WhateverFileOperationFailsItGoesOnToTheSameResults) {
+  const auto written = [this] {
+    std::map<std::string, std::string> files;
+    for (const auto& entry : fs::recursive_directory_iterator(folder_ / "out")) {
+      if (entry.is_regular_file()) files[entry.path().string()] = read_file(entry.path());
+    }
+    return files;
+  };
+  ASSERT_TRUE(run_compare(plan_, setting_, listener_));
+  const std::map<std::string, std::string> expected = written();
+  for (const bool full : {false, true}) {
+    int operation = 0;
+    for (bool failed = true; failed;) {
+      fs::remove_all(folder_);
+      commands_.clear();
+      {
+        const FailingFiles failing(++operation, full ? ENOSPC : EIO, full);
+        try {
+          run_compare(plan_, setting_, listener_);
+        } catch (const Error& error) {
+          EXPECT_THAT(error.what(), HasSubstr(folder_.string()));
+        }
+        failed = failing.has_failed();
+      }
+      EXPECT_TRUE(run_compare(plan_, setting_, listener_));
+      EXPECT_LE(commands_.size(), 10U) << "only the step whose result was lost is done again";
+      EXPECT_EQ(written(), expected) << "operation " << operation << (full ? " of a full disk" : "");
+    }
+    EXPECT_GT(operation, 40);
+    RecordProperty(full ? "full_disks" : "failures", operation - 1);
+  }
 }
 
 TEST_F(CompareRunTest, NeedlesAreAskedForAfterTrainingFurther) {

@@ -17,6 +17,7 @@
 #include "core/error.h"
 #include "core/file_size_limit.h"
 #include "core/files.h"
+#include "core/number_of_kills.h"
 #include "core/random.h"
 #include "generate/generator.h"
 #include "generate/session_file.h"
@@ -99,8 +100,7 @@ TEST(SessionKilled, GoesOnBitByBit) {
   converse(whole, num_tokens_in_all);
 
   const fs::path file = folder.path() / "talk.session";
-  const char* const asked = std::getenv("LOOKBACK_TEST_KILLS");
-  const int most_kills = asked == nullptr ? 5 : std::stoi(asked);
+  const int most_kills = number_of_kills().value_or(5);
   Random random(7);
   int num_kills = 0;
   int status = -1;

@@ -19,6 +19,7 @@
 #include "core/error.h"
 #include "core/file_size_limit.h"
 #include "core/files.h"
+#include "core/number_of_kills.h"
 #include "core/random.h"
 #include "models/model_folder.h"
 #include "train/train_helpers.h"
@@ -356,8 +357,7 @@ TEST(Train, AKilledProcessGoesOnBitByBit) {
   SmallRun().go(whole.path(), short_run(), false);
 
   Random random(static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
-  const char* const asked = std::getenv("LOOKBACK_TEST_KILLS");
-  const int most_kills = asked == nullptr ? 5 : std::stoi(asked);
+  const int most_kills = number_of_kills().value_or(5);
   int num_kills = 0;
   for (bool first = true; first || num_kills < most_kills; first = false) {
     const TemporaryFolder folder;
@@ -365,7 +365,7 @@ TEST(Train, AKilledProcessGoesOnBitByBit) {
     EXPECT_GE(killed, 1);
     expect_same_runs(folder.path(), whole.path());
     num_kills += killed;
-    if (HasFailure() || killed == 0 || asked == nullptr) break;
+    if (HasFailure() || killed == 0 || !number_of_kills()) break;
   }
   RecordProperty("kills", num_kills);
 }
