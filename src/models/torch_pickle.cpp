@@ -1,8 +1,8 @@
 #include "models/torch_pickle.h"
 
 #include <cstring>
+#include <deque>
 #include <map>
-#include <memory>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -31,11 +31,10 @@ struct Tuple {
   Values items;
 };
 
-// Dictionaries and tuples are shared, as in Python: the memo holds the object that later opcodes fill.
+// Dictionaries and tuples are shared, as in Python: the memo holds the object that later opcodes fill. They belong to the
+// machine, for they may hold themselves, and each other as deep as a file likes.
 struct Value {
-  std::variant<None, Mark, bool, std::int64_t, double, std::string, Global, std::shared_ptr<Dict>,
-               std::shared_ptr<Tuple>, Storage, at::Tensor>
-      held;
+  std::variant<None, Mark, bool, std::int64_t, double, std::string, Global, Dict*, Tuple*, Storage, at::Tensor> held;
 };
 
 at::ScalarType storage_type(const std::string& name, const std::string& source) {
@@ -49,6 +48,7 @@ at::ScalarType storage_type(const std::string& name, const std::string& source) 
   return found->second;
 }
 
+// Values are of use as long as it lives.
 class Machine {
  public:
   Machine(std::string_view pickle, const StorageReader& read_storage, const std::string& source)
@@ -119,7 +119,7 @@ class Machine {
     return *held;
   }
 
-  void push_tuple(Values items) { push(std::make_shared<Tuple>(Tuple{std::move(items)})); }
+  void push_tuple(Values items) { push(&tuples_.emplace_back(Tuple{std::move(items)})); }
 
   void push_tuple_of(std::size_t count) {
     Values items(count);
@@ -129,7 +129,7 @@ class Machine {
 
   void set_items(const Values& items) {
     if (items.size() % 2 != 0 || stack_.empty()) damaged("a dictionary entry lacks its value");
-    const auto dict = as<std::shared_ptr<Dict>>(stack_.back(), "items are set on something that is no dictionary");
+    Dict* const dict = as<Dict*>(stack_.back(), "items are set on something that is no dictionary");
     for (std::size_t i = 0; i < items.size(); i += 2) dict->entries.emplace_back(items[i], items[i + 1]);
   }
 
@@ -145,7 +145,7 @@ class Machine {
   }
 
   void push_storage() {
-    const auto id = as<std::shared_ptr<Tuple>>(pop(), "a storage's id is no tuple");
+    const Tuple* const id = as<Tuple*>(pop(), "a storage's id is no tuple");
     if (id->items.size() < 3 || as<std::string>(id->items[0], "a storage's id has no kind") != "storage") {
       damaged("an object that is no storage is referred to");
     }
@@ -154,10 +154,10 @@ class Machine {
   }
 
   void call() {
-    const auto arguments = as<std::shared_ptr<Tuple>>(pop(), "a call has no arguments");
+    const Tuple* const arguments = as<Tuple*>(pop(), "a call has no arguments");
     const std::string name = as<Global>(pop(), "something that is no function is called").name;
     if (name == "collections OrderedDict" && arguments->items.empty()) {
-      push(std::make_shared<Dict>());
+      push(&dicts_.emplace_back());
     } else if (name == "torch._utils _rebuild_tensor_v2") {
       push(rebuild_tensor(arguments->items));
     } else if (name == "torch._utils _rebuild_parameter" && !arguments->items.empty()) {
@@ -169,7 +169,7 @@ class Machine {
 
   std::vector<std::int64_t> integers(const Value& value) const {
     std::vector<std::int64_t> numbers;
-    for (const Value& item : as<std::shared_ptr<Tuple>>(value, "a shape is no tuple")->items) {
+    for (const Value& item : as<Tuple*>(value, "a shape is no tuple")->items) {
       numbers.push_back(as<std::int64_t>(item, "a shape holds something that is no integer"));
     }
     return numbers;
@@ -209,7 +209,7 @@ class Machine {
         push(Mark{});
         break;  // MARK
       case '}':
-        push(std::make_shared<Dict>());
+        push(&dicts_.emplace_back());
         break;  // EMPTY_DICT
       case ')':
         push_tuple({});
@@ -311,6 +311,8 @@ class Machine {
   std::string_view rest_;
   const StorageReader& read_storage_;
   const std::string& source_;
+  std::deque<Dict> dicts_;
+  std::deque<Tuple> tuples_;
   Values stack_;
   std::map<std::uint32_t, Value> memo_;
 };
@@ -319,8 +321,9 @@ class Machine {
 
 NamedTensors read_state_dict_pickle(std::string_view pickle, const StorageReader& read_storage,
                                     const std::string& source) {
-  const Value value = Machine(pickle, read_storage, source).run();
-  const auto* const dict = std::get_if<std::shared_ptr<Dict>>(&value.held);
+  Machine machine(pickle, read_storage, source);
+  const Value value = machine.run();
+  const auto* const dict = std::get_if<Dict*>(&value.held);
   require(dict != nullptr, "{}: expected a mapping of names to tensors", source);
   NamedTensors tensors;
   for (const auto& [key, entry] : (*dict)->entries) {

@@ -23,6 +23,17 @@ constexpr std::string_view blank = "\xE2\x96\x81";  // U+2581
 // over what stands before.
 constexpr std::string_view without_blank_before = {"\x1A\x02\x18\x00", 4};
 
+void load(sentencepiece::SentencePieceProcessor& library, const std::string& model, const std::filesystem::path& path) {
+  const auto status = [&] {
+    try {
+      return library.LoadFromSerializedProto(model);
+    } catch (const std::exception&) {  // of the tree of pieces, which takes no empty ones
+      fail("{}: not a SentencePiece model: its pieces are damaged", path.string());
+    }
+  }();
+  require(status.ok(), "{}: not a SentencePiece model: {}", path.string(), status.error_message());
+}
+
 void encode_with(const sentencepiece::SentencePieceProcessor& library, std::string_view text,
                  std::vector<std::int32_t>& ids) {
   std::vector<int> found;
@@ -40,8 +51,7 @@ struct SentencePieceTokenizer::Processor {
 
 SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path, const TokenizerChoices& choices)
     : processor_(std::make_unique<Processor>()), file_content_(read_file(path)), choices_(choices) {
-  const auto status = processor_->library.LoadFromSerializedProto(file_content_);
-  require(status.ok(), "{}: not a SentencePiece model: {}", path.string(), status.error_message());
+  load(processor_->library, file_content_, path);
   const auto& proto = processor_->library.model_proto();
   require(is_sound_charsmap(proto.normalizer_spec().precompiled_charsmap()) &&
               is_sound_charsmap(proto.denormalizer_spec().precompiled_charsmap()),
@@ -62,8 +72,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path
   const std::vector<std::string> pieces = processor_->library.EncodeAsPieces("a");
   puts_blank_before_text_ = !pieces.empty() && std::string_view(pieces[0]).starts_with(blank);
   if (puts_blank_before_text_) {
-    const auto loaded = processor_->inside.LoadFromSerializedProto(file_content_ + std::string(without_blank_before));
-    require(loaded.ok(), "{}: not a SentencePiece model: {}", path.string(), loaded.error_message());
+    load(processor_->inside, file_content_ + std::string(without_blank_before), path);
   }
   // Not so of a model that strips the blank before a text and puts none there.
   std::vector<std::int32_t> cut = Tokenizer::encode("a");
