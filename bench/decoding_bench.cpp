@@ -14,7 +14,7 @@
 #include "memory/chunk_cache.h"
 #include "memory/memory_writer.h"
 #include "memory/stored_memory.h"
-#include "models/model.h"
+#include "models/sequence_batch.h"
 #include "side_by_side.h"
 
 namespace lookback {
@@ -85,19 +85,18 @@ std::shared_ptr<const StoredMemory> store(const RepeatedArchive& archive, Model&
 }
 
 // Of sixteen million tokens against sixteen thousand, a chunk's tokens a turn: one of them retrieves.
-void race_against_16k(benchmark::State& state, Model& model, const SearchedArchive& memory) {
+void race_against_16k(benchmark::State& state, const Model& model, const SearchedArchive& memory) {
   const std::int64_t batch_size = state.range(0);
-  const auto with_memory = model.new_session(batch_size, at::kFloat);
-  with_memory->attach_memory(memory);
-  const auto without = model.new_session(batch_size, at::kFloat);
-  with_memory->prefill(some_ids(batch_size, 1000), {});
-  without->prefill(some_ids(batch_size, short_tokens), {});
-  const auto decode = [&](Session& session) {
+  SequenceBatch with_memory(model, batch_size, make_memory_set({memory}));
+  SequenceBatch without(model, batch_size);
+  with_memory.prefill(some_ids(batch_size, 1000), {});
+  without.prefill(some_ids(batch_size, short_tokens), {});
+  const auto decode = [&](SequenceBatch& sequences) {
     for (std::int64_t i = 0; i < model.config().chunk_size; ++i) {
-      benchmark::DoNotOptimize(model.logits(session.append(some_ids(batch_size, 1))));
+      benchmark::DoNotOptimize(model.logits(sequences.append(some_ids(batch_size, 1))));
     }
   };
-  run_contest(state, {.ours = [&] { decode(*with_memory); }, .rivals = {{"16k", [&] { decode(*without); }}}});
+  run_contest(state, {.ours = [&] { decode(with_memory); }, .rivals = {{"16k", [&] { decode(without); }}}});
   state.counters["tokens_per_second"] = benchmark::Counter(static_cast<double>(batch_size * model.config().chunk_size),
                                                            benchmark::Counter::kIsIterationInvariantRate);
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -97,14 +98,14 @@ SessionOwner owner_of(const InferenceModel& opened) {
 TextSession open_session(const GenerateFlags& flags, const InferenceModel& opened, OpenedMemories& memories) {
   if (flags.session.empty() || !std::filesystem::exists(flags.session)) {
     memories = open_memories(flags.memory.paths, flags.memory, opened);
-    return new_text_session(*opened.model, opened.dtype, memories.searched);
+    return new_text_session(*opened.model, opened.dtype, memories.set);
   }
   const SavedSession saved = load_session(flags.session);
   std::vector<std::string> paths;
   for (const SessionMemory& memory : saved.memories) paths.push_back(memory.path);
   // Given anew: they have moved.
   memories = open_memories(flags.memory.paths.empty() ? paths : flags.memory.paths, flags.memory, opened);
-  return resume_session(saved, flags.session, *opened.model, opened.dtype, owner_of(opened), memories.searched);
+  return resume_session(saved, flags.session, *opened.model, opened.dtype, owner_of(opened), memories.set);
 }
 
 void show_reading(ProgressLine& progress, double read, double total) {
@@ -125,7 +126,7 @@ void run_one(const GenerateFlags& flags, const InferenceModel& opened) {
     prompt_ids = {opened.tokenizer->end_of_text_id()};
   }
   const auto num_tokens = static_cast<std::int64_t>(text.ids.size() + prompt_ids.size());
-  const auto num_unread = static_cast<double>(num_tokens - text.session->num_tokens(0));
+  const auto num_unread = static_cast<double>(num_tokens - text.sequence->num_tokens());
   ProgressLine progress(flags.quiet);
   GenerateListener listener;
   listener.stop_asked = interrupted;
@@ -168,33 +169,29 @@ void run_batches(const GenerateFlags& flags, const InferenceModel& opened) {
   ProgressLine progress(flags.quiet);
   GenerateListener listener;
   listener.stop_asked = interrupted;
-  GenerateConfig config = flags.config;
-  const auto total = static_cast<double>(prompts.size());
-  for (std::size_t first = 0; first < prompts.size();) {
-    const auto end = std::min(prompts.size(), first + static_cast<std::size_t>(flags.batch_size));
-    const std::vector<std::vector<std::int64_t>> batch(prompts.begin() + static_cast<std::ptrdiff_t>(first),
-                                                       prompts.begin() + static_cast<std::ptrdiff_t>(end));
-    config.stream = first;  // line i draws from stream i, whatever the batches
-    const std::vector<GenerateResult> results =
-        generate_batch(*opened.model, opened.tokenizer.get(), batch, memories.searched, config, listener);
-    for (std::size_t i = 0; i < results.size(); ++i) {
-      Json json = {{"index", first + i}};
-      json.update(to_json(results[i], opened.tokenizer != nullptr));
-      if (flags.config.explain) {
-        std::vector<std::int64_t> text_ids = batch[i];
-        text_ids.insert(text_ids.end(), results[i].ids.begin(), results[i].ids.end());
-        json["explain"] = explain(results[i], memories.stored, text_ids, opened);
-      }
-      print_now(dump_line(json) + "\n");
+  std::map<std::size_t, std::string> early;  // lines of prompts that ended before others that stand before them
+  std::size_t num_printed = 0;
+  std::size_t num_ended = 0;
+  const auto on_finished = [&](std::size_t index, const GenerateResult& result) {
+    Json json = {{"index", index}};
+    json.update(to_json(result, opened.tokenizer != nullptr));
+    if (flags.config.explain) {
+      std::vector<std::int64_t> text_ids = prompts[index];
+      text_ids.insert(text_ids.end(), result.ids.begin(), result.ids.end());
+      json["explain"] = explain(result, memories.stored, text_ids, opened);
     }
-    first = end;
-    if (interrupted()) break;
-    const auto done = static_cast<double>(first);
-    if (progress.due()) {
-      progress.show(fmt::format("prompts: {} of {}, {} left", first, prompts.size(),
-                                eta_text(done, total, progress.elapsed_seconds())));
+    early.emplace(index, dump_line(json) + "\n");
+    for (; early.contains(num_printed); ++num_printed) print_now(early.extract(num_printed).mapped());
+    if (++num_ended < prompts.size() && progress.due()) {
+      progress.show(fmt::format(
+          "prompts: {} of {}, {} left", num_ended, prompts.size(),
+          eta_text(static_cast<double>(num_ended), static_cast<double>(prompts.size()), progress.elapsed_seconds())));
     }
-  }
+  };
+  generate_all(*opened.model, opened.tokenizer.get(), prompts, memories.set, flags.config,
+               static_cast<std::size_t>(flags.batch_size), listener, on_finished);
+  // Interrupted: those before them were not begun.
+  for (const auto& [index, line] : early) print_now(line);
   progress.finish();
 }
 

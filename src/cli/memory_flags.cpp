@@ -43,19 +43,21 @@ OpenedMemories open_memories(const std::vector<std::string>& paths, const Memory
   const auto ram = std::make_shared<ChunkCache>(at::kCPU, static_cast<std::int64_t>(flags.ram_budget_bytes));
   const auto gpu = std::make_shared<ChunkCache>(device, static_cast<std::int64_t>(flags.gpu_budget_bytes));
   OpenedMemories memories;
+  std::vector<SearchedArchive> searched;
   for (const std::string& path : paths) {
     memories.paths.push_back(std::filesystem::absolute(path).string());
     memories.stored.push_back(open_memory(path, *opened.model, opened.fingerprint, opened.tokenizer.get()));
     std::shared_ptr<const ChunkArchive> tier = std::make_shared<CachedArchive>(memories.stored.back(), ram);
     if (device.is_cuda()) tier = std::make_shared<CachedArchive>(tier, gpu);
     if (flags.search == "exact") {
-      memories.searched.push_back(search_exactly(tier, device));
+      searched.push_back(search_exactly(tier, device));
       continue;
     }
     const OpenedMemoryIndex index = open_memory_index(*memories.stored.back(), flags.num_probes);
-    memories.searched.push_back({tier, index.index});
+    searched.push_back({tier, index.index});
     memories.qualities.push_back(index.quality);
   }
+  memories.set = make_memory_set(std::move(searched));
   return memories;
 }
 

@@ -30,8 +30,8 @@ void add_memory_flags(CLI::App& command, MemoryFlags& flags);
 struct OpenedMemories {
   std::vector<std::string> paths;  // absolute: a session may go on in another folder
   std::vector<std::shared_ptr<const StoredMemory>> stored;
-  std::vector<SearchedArchive> searched;  // over the tiers and by the search that flags ask for
-  std::vector<SearchQuality> qualities;   // of approximate searches
+  std::shared_ptr<const MemorySet> set;  // over the tiers and by the search that flags ask for
+  std::vector<SearchQuality> qualities;  // of approximate searches
 };
 
 // Opens `paths`, which may be others than the flags'. Throws Error as open_memory does.

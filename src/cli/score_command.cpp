@@ -132,7 +132,7 @@ void run_score(ScoreFlags& flags) {
   flags.options.dtype = opened.dtype;
   const ScoreInput input = read_input(flags, opened);
   const OpenedMemories memories = open_memories(flags.memory.paths, flags.memory, opened);
-  flags.options.memories = memories.searched;
+  flags.options.memories = memories.set;
   ProgressLine progress(flags.quiet);
   const auto total = static_cast<double>(input.ids.size(1));
   flags.options.on_progress = [&](std::int64_t num_tokens) {

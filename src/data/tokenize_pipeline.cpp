@@ -64,8 +64,7 @@ void TokenizePipeline::read() {
       std::unique_lock lock(mutex_);
       // Small blocks count too: a million tiny files must not queue up.
       const auto has_room = [&] {
-        return slots_.empty() ||
-               (bytes_under_way_ + slot->text_bytes <= limit_bytes_ && slots_.size() < limit_blocks_);
+        return slots_.empty() || (bytes_under_way_ + slot->text_bytes <= limit_bytes_ && slots_.size() < limit_blocks_);
       };
       changed_.wait(lock, [&] { return stopped_ || has_room(); });
       if (stopped_) return;

@@ -67,7 +67,7 @@ class Increments {
 
 }  // namespace
 
-DemoCell evaluate_demo_cell(Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
+DemoCell evaluate_demo_cell(const Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
                             const DemoLengthPlan& length, std::size_t depth_index, std::uint64_t seed,
                             const TokensRead& on_tokens) {
   NeedleEvaluationConfig config;
@@ -80,27 +80,29 @@ DemoCell evaluate_demo_cell(Model& model, const Tokenizer& tokenizer, const Demo
   const NeedleEvaluation evaluation = evaluate_needles(
       model, tokenizer, make_haystack(seed), config,
       [&](double done_tokens, double) { return increments.report(static_cast<std::int64_t>(done_tokens)); });
-  if (!evaluation.complete) fail("interrupted");
+  if (!evaluation.complete) throw Interrupted();
   const NeedleCell& cell = evaluation.cells.at(0);
   DemoCell result{cell.num_samples, cell.num_correct, 0, !cell.recall.empty()};
   if (result.retrieves) result.num_recalled = cell.recall.at(0).at(0).num_recalled;
   return result;
 }
 
-DemoInspection inspect_demo_sample(Model& model, const Tokenizer& tokenizer, const DemoPlan& plan, std::uint64_t seed,
-                                   const TokensRead& on_tokens) {
+DemoInspection inspect_demo_sample(const Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
+                                   std::uint64_t seed, const TokensRead& on_tokens) {
   const at::NoGradGuard no_gradients;
   const std::int64_t chunk_size = plan.drt.chunk_size;
   const NeedleSample sample = make_sample(tokenizer, plan, plan.sample.num_chunks, seed, inspection_stream);
   const std::vector<std::int64_t>& ids = sample.prompt_ids;
   const auto length = static_cast<std::int64_t>(ids.size());
 
-  const std::unique_ptr<Session> session = model.new_session(1, at::kFloat);
+  const std::unique_ptr<Sequence> sequence = model.new_sequence(at::kFloat);
   Increments increments(on_tokens);
   PrefillOptions options;
   options.on_progress = [&](std::int64_t num_tokens) { return increments.report(num_tokens); };
-  at::Tensor hidden = session->prefill(at::tensor(at::ArrayRef<std::int64_t>(ids)).unsqueeze(0), options);
-  const std::vector<Retrieval> retrievals = session->current_retrievals();
+  Sequence* const prompted = sequence.get();
+  const std::span<const std::int64_t> prompt = ids;
+  at::Tensor hidden = prefill(model, {&prompted, 1}, {&prompt, 1}, options);
+  const std::vector<Retrieval> retrievals = sequence->current_retrievals();
 
   DemoInspection inspection;
   inspection.num_chunks = plan.sample.num_chunks;
@@ -110,9 +112,10 @@ DemoInspection inspect_demo_sample(Model& model, const Tokenizer& tokenizer, con
   inspection.needle = text_of(ids, sample.needle_begins.at(0), sample.needle_ends.at(0));
   for (const std::int64_t id : sample.answer_ids) inspection.expected += character_of(id);
   for (std::size_t i = 0; i < sample.answer_ids.size(); ++i) {
-    const at::Tensor id = model.logits(hidden).argmax(-1);  // [1, 1]
-    inspection.answer += character_of(id.item<std::int64_t>());
-    hidden = session->append(id);
+    const auto id = model.logits(hidden).argmax(-1).item<std::int64_t>();
+    inspection.answer += character_of(id);
+    const Piece piece{sequence.get(), {&id, 1}, 0};
+    hidden = model.step({&piece, 1});
   }
   if (retrievals.empty()) return inspection;
   const at::Tensor indices = retrievals[0].indices.flatten();

@@ -14,7 +14,7 @@
 namespace lookback {
 
 // Called with each number of tokens just read, from the thread that reads them; returning false stops with
-// Error "interrupted".
+// Interrupted.
 using TokensRead = std::function<bool(std::int64_t)>;
 
 // Answers at one length and depth.
@@ -27,7 +27,7 @@ struct DemoCell {
 
 // Asks `length.samples_per_depth` questions whose needle lies at plan.depths[depth_index]. Both models are
 // asked the same.
-DemoCell evaluate_demo_cell(Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
+DemoCell evaluate_demo_cell(const Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
                             const DemoLengthPlan& length, std::size_t depth_index, std::uint64_t seed,
                             const TokensRead& on_tokens);
 
@@ -47,8 +47,8 @@ struct DemoInspection {
   std::string answer;
   std::vector<DemoRetrieved> retrieved;  // weights falling; empty for models that retrieve nothing
 };
-DemoInspection inspect_demo_sample(Model& model, const Tokenizer& tokenizer, const DemoPlan& plan, std::uint64_t seed,
-                                   const TokensRead& on_tokens);
+DemoInspection inspect_demo_sample(const Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
+                                   std::uint64_t seed, const TokensRead& on_tokens);
 
 // The text before the answer of one more question, for a reader to try: the answer's blank is its last
 // character.

@@ -80,38 +80,46 @@ Json cell_json(const NeedleCell& cell) {
 
 }  // namespace
 
-NeedleAnswers ask_needles(Model& model, const std::vector<NeedleSample>& samples, at::ScalarType dtype,
-                          const PrefillOptions& options, const std::vector<SearchedArchive>& memories) {
-  const at::Device device = model.parameters().device();
-  const at::Tensor prompts = rows_of(samples, &NeedleSample::prompt_ids).to(device);
-  const at::Tensor answers = rows_of(samples, &NeedleSample::answer_ids).to(device);
-  const std::unique_ptr<Session> session = model.new_session(prompts.size(0), dtype);
-  for (const SearchedArchive& memory : memories) session->attach_memory(memory);
+NeedleAnswers ask_needles(const Model& model, const std::vector<NeedleSample>& samples, at::ScalarType dtype,
+                          const PrefillOptions& options, const std::shared_ptr<const MemorySet>& memories) {
+  std::vector<std::unique_ptr<Sequence>> owned;
+  std::vector<Sequence*> sequences;
+  std::vector<std::span<const std::int64_t>> prompts;
+  for (const NeedleSample& sample : samples) {
+    owned.push_back(model.new_sequence(dtype));
+    owned.back()->attach(memories);
+    sequences.push_back(owned.back().get());
+    prompts.emplace_back(sample.prompt_ids);
+  }
   const Clock::time_point start = Clock::now();
-  at::Tensor said = likeliest_tokens(model, session->prefill(prompts, options));
+  at::Tensor said = likeliest_tokens(model, prefill(model, sequences, prompts, options));  // [N, 1]
   NeedleAnswers result;
   result.first_token_seconds = seconds_since(start);
-  result.retrievals = session->current_retrievals();
-  const std::int64_t answer_length = answers.size(1);
+  for (const Sequence* sequence : sequences) result.retrievals.push_back(sequence->current_retrievals());
+  const std::size_t answer_length = samples.front().answer_ids.size();
   if (answer_length > 1) {
-    said = at::cat({said, likeliest_tokens(model, session->append(answers.narrow(1, 0, answer_length - 1)))}, 1);
+    std::vector<Piece> pieces;
+    for (std::size_t n = 0; n < samples.size(); ++n) {
+      pieces.push_back({sequences[n], std::span(samples[n].answer_ids).first(answer_length - 1), 0});
+    }
+    const at::Tensor hidden = model.step(pieces).unflatten(0, {std::ssize(samples), -1});
+    said = at::cat({said, likeliest_tokens(model, hidden)}, 1);
   }
-  const at::Tensor correct = said.eq(answers.cpu()).all(1);
+  const at::Tensor correct = said.eq(rows_of(samples, &NeedleSample::answer_ids)).all(1);
   for (std::int64_t n = 0; n < correct.size(0); ++n) result.correct.push_back(correct[n].item<bool>());
   return result;
 }
 
 void count_needle_answers(const NeedleAnswers& answers, const std::vector<NeedleSample>& samples,
                           std::int64_t chunk_size, NeedleCell& cell) {
-  cell.recall.resize(answers.retrievals.size(), std::vector<NeedleRecall>(samples[0].needle_begins.size()));
+  cell.recall.resize(answers.retrievals.front().size(), std::vector<NeedleRecall>(samples[0].needle_begins.size()));
   for (std::size_t n = 0; n < samples.size(); ++n) {
     ++cell.num_samples;
     cell.num_correct += answers.correct[n] ? 1 : 0;
-    const auto row = static_cast<std::int64_t>(n);
-    for (std::size_t group = 0; group < answers.retrievals.size(); ++group) {
-      const Retrieval& retrieval = answers.retrievals[group];
+    for (std::size_t group = 0; group < answers.retrievals[n].size(); ++group) {
+      const Retrieval& retrieval = answers.retrievals[n][group];
       for (std::size_t hop = 0; hop < samples[n].needle_begins.size(); ++hop) {
-        count_recall(retrieval.scores.defined() ? retrieval.scores[row][0] : at::Tensor(), retrieval.indices[row][0],
+        count_recall(retrieval.scores.defined() ? retrieval.scores[0][0] : at::Tensor(), retrieval.indices[0][0],
                      samples[n].needle_begins[hop] / chunk_size, (samples[n].needle_ends[hop] - 1) / chunk_size,
                      cell.recall[group][hop]);
       }
@@ -124,8 +132,9 @@ double NeedleCell::accuracy() const {
   return static_cast<double>(num_correct) / static_cast<double>(num_samples);
 }
 
-NeedleEvaluation evaluate_needles(Model& model, const Tokenizer& tokenizer, std::span<const std::int64_t> haystack,
-                                  const NeedleEvaluationConfig& config, const NeedleProgress& on_progress) {
+NeedleEvaluation evaluate_needles(const Model& model, const Tokenizer& tokenizer,
+                                  std::span<const std::int64_t> haystack, const NeedleEvaluationConfig& config,
+                                  const NeedleProgress& on_progress) {
   require(!config.lengths.empty() && !config.depths.empty(), "needle evaluation: no lengths or no depths");
   require(config.num_samples >= 1, "needle evaluation: {} samples a cell, expected at least 1", config.num_samples);
   NeedleEvaluation evaluation;
@@ -165,8 +174,7 @@ NeedleEvaluation evaluate_needles(Model& model, const Tokenizer& tokenizer, std:
       try {
         count_needle_answers(ask_needles(model, samples, config.dtype, options, {}), samples, config.task.chunk_size,
                              cell);
-      } catch (const Error&) {
-        if (evaluation.complete) throw;
+      } catch (const Interrupted&) {
         return evaluation;
       }
       done_tokens += static_cast<double>(cell.length * count);

@@ -13,6 +13,7 @@
 #include "data/needle_task.h"
 #include "eval/wilson.h"
 #include "models/model.h"
+#include "models/prefill.h"
 
 namespace lookback {
 
@@ -48,14 +49,14 @@ struct NeedleCell {
 // What a model says to some samples.
 struct NeedleAnswers {
   std::vector<bool> correct;
-  std::vector<Retrieval> retrievals;  // one a group, in effect for the first answer token
-  double first_token_seconds = 0;     // from the prompt to the first answer token
+  std::vector<std::vector<Retrieval>> retrievals;  // [sample][group], in effect for the first answer token
+  double first_token_seconds = 0;                  // from the prompt to the first answer token
 };
 
 // Greedy decoding gives the answer exactly when each of its tokens is the most probable one after those before it: one
-// append of the answer decides it. Samples are of one length.
-NeedleAnswers ask_needles(Model& model, const std::vector<NeedleSample>& samples, at::ScalarType dtype,
-                          const PrefillOptions& options, const std::vector<SearchedArchive>& memories);
+// step of the answer decides it. Samples are of one length.
+NeedleAnswers ask_needles(const Model& model, const std::vector<NeedleSample>& samples, at::ScalarType dtype,
+                          const PrefillOptions& options, const std::shared_ptr<const MemorySet>& memories);
 
 // Adds them to a cell.
 void count_needle_answers(const NeedleAnswers& answers, const std::vector<NeedleSample>& samples,
@@ -72,8 +73,9 @@ using NeedleProgress = std::function<bool(double done_tokens, double total_token
 // Asks every cell the same number of samples. A sample depends on task, length, depth, its number, the seed and the
 // haystack only: models with the same chunk size are asked the same. Throws Error for cells without room before
 // the first is asked.
-NeedleEvaluation evaluate_needles(Model& model, const Tokenizer& tokenizer, std::span<const std::int64_t> haystack,
-                                  const NeedleEvaluationConfig& config, const NeedleProgress& on_progress);
+NeedleEvaluation evaluate_needles(const Model& model, const Tokenizer& tokenizer,
+                                  std::span<const std::int64_t> haystack, const NeedleEvaluationConfig& config,
+                                  const NeedleProgress& on_progress);
 
 // Cells, sums by length and by depth, for machines.
 void add_cells(const NeedleEvaluation& evaluation, const std::vector<std::int64_t>& lengths,

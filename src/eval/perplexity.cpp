@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 #include <numbers>
+#include <span>
 
 #include "core/clock.h"
 #include "core/error.h"
@@ -59,11 +60,12 @@ at::Tensor nll_of(const Model& model, const at::Tensor& hidden, const at::Tensor
 // A document's negative log-likelihoods, by position; 0 for the first token.
 class DocumentScorer {
  public:
-  DocumentScorer(Model& model, const PerplexityConfig& config, const PerplexityProgress& on_progress)
+  DocumentScorer(const Model& model, const PerplexityConfig& config, const PerplexityProgress& on_progress)
       : model_(model), config_(config), on_progress_(on_progress) {}
 
   // Empty when on_progress said stop.
   std::vector<float> score(const std::vector<std::int64_t>& ids) {
+    host_ids_ = ids;
     ids_ = at::tensor(ids, at::kLong).to(model_.parameters().device());
     nll_ = std::vector<float>(ids.size(), 0.0F);
     const std::vector<Window> windows = windows_of(static_cast<std::int64_t>(ids.size()), config_);
@@ -116,21 +118,24 @@ class DocumentScorer {
   }
 
   bool score_in_segments(const Window& window) {
-    const std::unique_ptr<Session> session = model_.new_session(1, config_.dtype);
+    const std::unique_ptr<Sequence> sequence = model_.new_sequence(config_.dtype);
     for (std::int64_t read = 0; read < window.length; read += config_.segment_tokens) {
       const std::int64_t count = std::min(config_.segment_tokens, window.length - read);
       const std::int64_t begin = window.begin + read;
-      keep(session->append(ids_.narrow(0, begin, count).unsqueeze(0))[0], begin, window.first_target);
+      const Piece piece{sequence.get(),
+                        host_ids_.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)), 0};
+      keep(model_.step({&piece, 1}), begin, window.first_target);
       if (!proceed()) return false;
     }
     return true;
   }
 
-  Model& model_;
+  const Model& model_;
   const PerplexityConfig& config_;
   const PerplexityProgress& on_progress_;
-  at::Tensor ids_;          // [L]
-  std::vector<float> nll_;  // [L]
+  std::span<const std::int64_t> host_ids_;  // [L]
+  at::Tensor ids_;                          // the same on the model's device
+  std::vector<float> nll_;                  // [L]
   std::int64_t num_scored_ = 0;
 };
 
@@ -171,7 +176,7 @@ double PerplexityResult::bits_per_byte() const {
   return nll_sum / std::numbers::ln2 / static_cast<double>(num_bytes);
 }
 
-PerplexityResult evaluate_perplexity(Model& model, const NextDocument& next, const PerplexityConfig& config,
+PerplexityResult evaluate_perplexity(const Model& model, const NextDocument& next, const PerplexityConfig& config,
                                      const PerplexityProgress& on_progress) {
   require(config.context >= 0, "context {}: must not be negative", config.context);
   require(config.context == 0 || (config.stride >= 1 && config.stride <= config.context),

@@ -21,7 +21,7 @@ struct EvaluationDocument {
 // window before it, which holds at most `context` tokens. Window w reads the tokens [w stride, w stride + context)
 // and predicts the token after each; only the last `stride` predictions are scored, all of the first window.
 struct PerplexityConfig {
-  std::int64_t context = 4096;  // 0: everything before the token in its document, read once through a session
+  std::int64_t context = 4096;  // 0: everything before the token in its document, read once, piece after piece
   std::int64_t stride = 2048;   // 1 to context; without meaning when context is 0
   at::ScalarType dtype = at::kFloat;
   std::int64_t most_tokens_at_once = 16384;  // windows share a batch up to this; longer ones are read in segments
@@ -63,7 +63,7 @@ using NextDocument = std::function<bool(EvaluationDocument&)>;
 using PerplexityProgress = std::function<bool(std::int64_t num_scored_tokens)>;
 
 // Throws Error for a stride out of range, ids out of range, and a model whose logits are NaN or infinite.
-PerplexityResult evaluate_perplexity(Model& model, const NextDocument& next, const PerplexityConfig& config,
+PerplexityResult evaluate_perplexity(const Model& model, const NextDocument& next, const PerplexityConfig& config,
                                      const PerplexityProgress& on_progress);
 
 // Everything, for machines; what is NaN is null.

@@ -85,7 +85,7 @@ class StoredNeedleRun {
           random);
       const auto memory = read_library(library, fmt::format("{}-seed{}-{}", cost.length, config_.seed, text), cost);
       if (memory == nullptr) break;
-      const SearchedArchive searched = search_exactly(memory, opened_.model->parameters().device());
+      const auto searched = make_memory_set({search_exactly(memory, opened_.model->parameters().device())});
       for (std::size_t q = 0; q < library.questions.size(); ++q) {
         if (!go_on(fmt::format("asking {} tokens: question {} of {}", format_count(static_cast<double>(cost.length)),
                                q + 1, library.questions.size()))) {
@@ -134,8 +134,8 @@ class StoredNeedleRun {
   }
 
   // Seconds to the first token.
-  double ask(const NeedleSample& question, const SearchedArchive& memory, NeedleCell& cell) {
-    const NeedleAnswers answers = ask_needles(*opened_.model, {question}, opened_.dtype, {}, {memory});
+  double ask(const NeedleSample& question, const std::shared_ptr<const MemorySet>& memory, NeedleCell& cell) {
+    const NeedleAnswers answers = ask_needles(*opened_.model, {question}, opened_.dtype, {}, memory);
     count_needle_answers(answers, {question}, opened_.model->config().chunk_size, cell);
     return answers.first_token_seconds;
   }

@@ -19,18 +19,60 @@ struct Beam {
   double log_probability = 0;
 };
 
-class BeamSearch {
+class BeamSearch : public Decoder {
  public:
-  BeamSearch(const Model& model, const Tokenizer* tokenizer, const GenerateConfig& config)
-      : model_(model), tokenizer_(tokenizer), config_(config), forbidden_(forbidden_ids(model.config(), tokenizer)) {
+  BeamSearch(const Model& model, const Tokenizer* tokenizer, const Sequence& text, const GenerateConfig& config,
+             const GenerateListener& listener)
+      : tokenizer_(tokenizer),
+        text_(text),
+        config_(config),
+        listener_(listener),
+        forbidden_(forbidden_ids(model.config(), tokenizer)),
+        over_(config.stop.max_new_tokens == 0) {
     Beam first;
     if (tokenizer != nullptr) first.stream.emplace(*tokenizer, config.stop.stop_strings);
     beams_.push_back(std::move(first));
   }
 
-  // Goes on from the hidden states of the beams' last tokens [B, 1, d]. Returns for each new beam which one it extends.
-  std::vector<std::int64_t> step(const at::Tensor& hidden) {
-    const at::Tensor scores = next_log_probabilities(hidden);  // [B, V]
+  void take(at::Tensor logits) override {
+    if (!sequences_.empty()) ++num_steps_;
+    const std::vector<std::int64_t> origins = extend_beams(next_log_probabilities(logits));
+    if (!beams_.empty() && std::ssize(beams_.front().ids) == config_.stop.max_new_tokens) {
+      end_all(StopReason::max_new_tokens);
+    }
+    over_ = has_enough();
+    if (!over_) continue_sequences(origins);
+  }
+
+  void add_pieces(std::vector<Piece>& pieces) override {
+    for (std::size_t b = 0; b < beams_.size(); ++b) {
+      pieces.push_back({sequences_[b].get(), std::span(beams_[b].ids).last(1), 0});
+    }
+  }
+
+  bool ended() const override { return over_; }
+
+  void interrupt() override {
+    if (over_) return;
+    end_all(StopReason::interrupted);
+    over_ = true;
+  }
+
+  void give(GenerateResult& result) override {
+    result.num_decode_steps = num_steps_;
+    result.hypotheses = std::move(ended_);
+    if (result.hypotheses.empty()) return;
+    const Hypothesis& best = result.hypotheses.front();
+    result.ids = best.ids;
+    result.text = best.text;
+    result.stop_reason = best.stop_reason;
+    if (listener_.on_text && !best.text.empty()) listener_.on_text(best.text);
+    if (listener_.on_token) std::ranges::for_each(best.ids, listener_.on_token);
+  }
+
+ private:
+  // scores [B, V]: of the beams' texts with each next token. Returns for each new beam which one it extends.
+  std::vector<std::int64_t> extend_beams(const at::Tensor& scores) {
     const std::int64_t vocab_size = scores.size(1);
     const auto num_beams = static_cast<std::size_t>(config_.num_beams);
     // Twice as many as stay, since each beam's end-of-text may be among them.
@@ -55,9 +97,29 @@ class BeamSearch {
     return origins;
   }
 
-  bool over() const {
+  // A beam that one new beam extends is taken over by it, others copy it; the text itself stays as it is.
+  void continue_sequences(const std::vector<std::int64_t>& origins) {
+    std::vector<std::unique_ptr<Sequence>> next;
+    std::vector<std::int64_t> moved_to(sequences_.size(), -1);
+    for (const std::int64_t origin : origins) {
+      if (sequences_.empty()) {
+        next.push_back(text_.fork());
+        continue;
+      }
+      std::int64_t& place = moved_to[static_cast<std::size_t>(origin)];
+      if (place >= 0) {
+        next.push_back(next[static_cast<std::size_t>(place)]->fork());
+      } else {
+        place = std::ssize(next);
+        next.push_back(std::move(sequences_[static_cast<std::size_t>(origin)]));
+      }
+    }
+    sequences_ = std::move(next);
+  }
+
+  bool has_enough() const {
     if (beams_.empty()) return true;
-    if (static_cast<std::int64_t>(ended_.size()) < config_.num_beams) return false;
+    if (std::ssize(ended_) < config_.num_beams) return false;
     return score_of(beams_.front()) <= ended_.back().score;
   }
 
@@ -66,17 +128,8 @@ class BeamSearch {
     for (Beam& beam : std::exchange(beams_, {})) end(std::move(beam), reason);
   }
 
-  std::vector<std::int64_t> last_ids() const {
-    std::vector<std::int64_t> ids;
-    for (const Beam& beam : beams_) ids.push_back(beam.ids.back());
-    return ids;
-  }
-  std::vector<Hypothesis> take_hypotheses() { return std::move(ended_); }
-
- private:
-  at::Tensor next_log_probabilities(const at::Tensor& hidden) const {
-    at::Tensor scores =
-        at::log_softmax(model_.logits(hidden.select(1, hidden.size(1) - 1)), -1).to(at::kCPU, at::kDouble);
+  at::Tensor next_log_probabilities(const at::Tensor& logits) const {
+    at::Tensor scores = at::log_softmax(logits, -1).to(at::kDouble);
     require(!scores.isnan().any().item<bool>(), "the model's logits hold NaN or infinity: its weights are broken");
     if (!forbidden_.empty()) scores.index_fill_(1, at::tensor(forbidden_, at::kLong), -INFINITY);
     for (std::size_t b = 0; b < beams_.size(); ++b) scores[static_cast<std::int64_t>(b)] += beams_[b].log_probability;
@@ -107,11 +160,15 @@ class BeamSearch {
     if (static_cast<std::int64_t>(ended_.size()) > config_.num_beams) ended_.pop_back();
   }
 
-  const Model& model_;
   const Tokenizer* tokenizer_;
+  const Sequence& text_;
   const GenerateConfig& config_;
+  const GenerateListener& listener_;
   std::vector<std::int64_t> forbidden_;
-  std::vector<Beam> beams_;  // by log-probability, the best first
+  std::vector<Beam> beams_;                           // by log-probability, the best first
+  std::vector<std::unique_ptr<Sequence>> sequences_;  // the beams', without their last tokens; none before the first
+  std::int64_t num_steps_ = 0;
+  bool over_ = false;
   std::vector<Hypothesis> ended_;
 };
 
@@ -128,40 +185,9 @@ void check_beam_config(const GenerateConfig& config) {
   require(std::isfinite(config.length_penalty), "length-penalty {}: must be a finite number", config.length_penalty);
 }
 
-GenerateResult beam_search(const Model& model, const Tokenizer* tokenizer, Session& session, const at::Tensor& hidden,
-                           const GenerateConfig& config, const GenerateListener& listener) {
-  BeamSearch search(model, tokenizer, config);
-  GenerateResult result;
-  const at::Device device = model.parameters().device();
-  // Sequence 0 stays where it is, the others are the beams.
-  session.select({0, 0});
-  at::Tensor last = hidden;
-  for (std::int64_t length = 1; length <= config.stop.max_new_tokens; ++length) {
-    const std::vector<std::int64_t> origins = search.step(last);
-    if (length == config.stop.max_new_tokens) search.end_all(StopReason::max_new_tokens);
-    if (search.over()) break;
-    if (listener.stop_asked && listener.stop_asked()) {
-      search.end_all(StopReason::interrupted);
-      break;
-    }
-    std::vector<std::int64_t> rows = {0};
-    for (const std::int64_t origin : origins) rows.push_back(origin + 1);
-    session.select(rows);
-    std::vector<std::int64_t> ids = search.last_ids();
-    ids.insert(ids.begin(), -1);
-    last = session.append(at::tensor(ids, at::kLong).unsqueeze(1).to(device)).narrow(0, 1, std::ssize(ids) - 1);
-    ++result.num_decode_steps;
-  }
-  session.select({0});
-  result.hypotheses = search.take_hypotheses();
-  if (result.hypotheses.empty()) return result;
-  const Hypothesis& best = result.hypotheses.front();
-  result.ids = best.ids;
-  result.text = best.text;
-  result.stop_reason = best.stop_reason;
-  if (listener.on_text && !best.text.empty()) listener.on_text(best.text);
-  if (listener.on_token) std::ranges::for_each(best.ids, listener.on_token);
-  return result;
+std::unique_ptr<Decoder> make_beam_search(const Model& model, const Tokenizer* tokenizer, const Sequence& text,
+                                          const GenerateConfig& config, const GenerateListener& listener) {
+  return std::make_unique<BeamSearch>(model, tokenizer, text, config, listener);
 }
 
 }  // namespace lookback

@@ -34,12 +34,12 @@ at::Tensor next_token_logprobs(const Model& model, const at::Tensor& hidden, con
 }
 
 void report_progress(const ScoreOptions& options, std::int64_t num_tokens) {
-  if (options.on_progress) require(options.on_progress(num_tokens), "interrupted");
+  if (options.on_progress && !options.on_progress(num_tokens)) throw Interrupted();
 }
 
 }  // namespace
 
-at::Tensor score_tokens(Model& model, const at::Tensor& input_ids, const ScoreOptions& options) {
+at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const ScoreOptions& options) {
   require(input_ids.dim() == 2 && input_ids.scalar_type() == at::kLong, "input_ids: expected int64 [N, L]");
   require(input_ids.size(0) >= 1 && input_ids.size(1) >= 1, "the text is empty: there is nothing to score");
   require(options.segment_tokens >= 1, "segment-tokens {}: must be at least 1", options.segment_tokens);
@@ -56,18 +56,28 @@ at::Tensor score_tokens(Model& model, const at::Tensor& input_ids, const ScoreOp
         .copy_(next_token_logprobs(model, hidden.narrow(1, 0, count), input_ids.narrow(1, first + 1, count)));
   };
 
-  if (!options.incremental && options.memories.empty() && input_ids.numel() <= options.whole_tokens) {
+  if (!options.incremental && options.memories == nullptr && input_ids.numel() <= options.whole_tokens) {
     ForwardOptions forward;
     forward.dtype = options.dtype;
     score_hidden(model.hidden_states(input_ids.to(device), forward), 0);
     report_progress(options, length);
   } else {
-    const auto session = model.new_session(input_ids.size(0), options.dtype);
-    for (const SearchedArchive& memory : options.memories) session->attach_memory(memory);
+    const at::Tensor ids = input_ids.to(at::kCPU).contiguous();
+    std::vector<std::unique_ptr<Sequence>> sequences;
+    for (std::int64_t n = 0; n < ids.size(0); ++n) {
+      sequences.push_back(model.new_sequence(options.dtype));
+      sequences.back()->attach(options.memories);
+    }
     const std::int64_t step = options.incremental ? 1 : options.segment_tokens;
     for (std::int64_t first = 0; first < length; first += step) {
       const std::int64_t count = std::min(step, length - first);
-      score_hidden(session->append(input_ids.narrow(1, first, count).to(device)), first);
+      std::vector<Piece> pieces;
+      for (std::int64_t n = 0; n < ids.size(0); ++n) {
+        const std::int64_t* const row = ids.const_data_ptr<std::int64_t>() + n * length;
+        pieces.push_back(
+            {sequences[static_cast<std::size_t>(n)].get(), {row + first, static_cast<std::size_t>(count)}, 0});
+      }
+      score_hidden(model.step(pieces).unflatten(0, {ids.size(0), count}), first);
       report_progress(options, first + count);
     }
   }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "models/model.h"
@@ -12,12 +13,12 @@
 namespace lookback {
 
 struct ScoreOptions {
-  bool incremental = false;               // token by token through Session::append, as generation does
-  std::int64_t segment_tokens = 4096;     // read in one step when the text is too long for one forward
-  std::int64_t whole_tokens = 16384;      // the most tokens (of all sequences) for one whole forward
-  at::ScalarType dtype = at::kFloat;      // of activations and chunk memory
-  std::vector<SearchedArchive> memories;  // to retrieve from, as if they came before each sequence
-  // Called with the tokens read so far (of each sequence); returning false stops (Error "interrupted").
+  bool incremental = false;                   // token by token, as generation does
+  std::int64_t segment_tokens = 4096;         // read in one step when the text is too long for one forward
+  std::int64_t whole_tokens = 16384;          // the most tokens (of all sequences) for one whole forward
+  at::ScalarType dtype = at::kFloat;          // of activations and chunk memory
+  std::shared_ptr<const MemorySet> memories;  // to retrieve from, as if they came before each sequence
+  // Called with the tokens read so far (of each sequence); returning false stops (Interrupted).
   std::function<bool(std::int64_t)> on_progress;
 };
 
@@ -25,7 +26,7 @@ struct ScoreOptions {
 // probability of each token given all before it; NaN in the first column, before which there is nothing.
 // Memory beyond the model's own: one block of logits. Throws Error for ids out of range and for a model whose
 // logits are NaN or infinite.
-at::Tensor score_tokens(Model& model, const at::Tensor& input_ids, const ScoreOptions& options);
+at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const ScoreOptions& options);
 
 // Of the tokens that have a log-probability; NaN where there are none.
 struct ScoreSummary {

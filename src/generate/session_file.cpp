@@ -16,6 +16,16 @@ namespace {
 constexpr RecordKind session_kind{"session", 1, "begin a new session"};
 constexpr std::string_view state_prefix = "state.";
 
+// The names of a sequence's tensors in files, which were made for several sequences: behind "state.", those of the
+// first are "sequence.0.<name>", what all share has names of its own, and "num_sequences" says that there is one.
+constexpr std::string_view sequence_prefix = "sequence.0.";
+constexpr std::string_view count_name = "num_sequences";
+constexpr std::string_view shared_name = "archives";
+
+std::string name_in_file(const std::string& name) {
+  return std::string(state_prefix) + (name == shared_name ? "" : std::string(sequence_prefix)) + name;
+}
+
 }  // namespace
 
 void save_session(const std::filesystem::path& path, const TextSession& text, const SessionOwner& owner,
@@ -23,15 +33,15 @@ void save_session(const std::filesystem::path& path, const TextSession& text, co
   NamedTensors tensors;
   tensors.emplace_back("ids", at::tensor(text.ids, at::kLong));
   if (text.hidden.defined()) tensors.emplace_back("hidden", text.hidden);
-  for (const auto& [name, tensor] : text.session->state()) {
-    tensors.emplace_back(std::string(state_prefix) + name, tensor);
-  }
+  tensors.emplace_back(std::string(state_prefix) + std::string(count_name), at::scalar_tensor(1, at::kLong));
+  for (const auto& [name, tensor] : text.sequence->state()) tensors.emplace_back(name_in_file(name), tensor);
   Json memories = Json::array();
-  for (std::size_t i = 0; i < text.memories.size(); ++i) {
-    const std::int64_t num_chunks = text.memories[i].archive->num_chunks();
+  for (std::size_t i = 0; text.memories && i < text.memories->memories().size(); ++i) {
+    const ChunkArchive& archive = *text.memories->memories()[i].archive;
+    const std::int64_t num_chunks = archive.num_chunks();
     memories.push_back({{"path", stored_text(memory_paths.at(i))},
                         {"num_chunks", num_chunks},
-                        {"landmarks_checksum", landmarks_fingerprint(*text.memories[i].archive, num_chunks)}});
+                        {"landmarks_checksum", landmarks_fingerprint(archive, num_chunks)}});
   }
   const Json fields = {{"model_fingerprint", owner.model_fingerprint},
                        {"tokenizer_fingerprint", owner.tokenizer_fingerprint},
@@ -57,17 +67,28 @@ SavedSession load_session(const std::filesystem::path& path) {
   for (auto& [name, tensor] : record.tensors) {
     if (name == "hidden") {
       saved.hidden = std::move(tensor);
-    } else {
-      require(name.starts_with(state_prefix), "{}: its tensor \"{}\" is none of a session: the file is damaged", source,
-              name);
-      saved.state.emplace_back(name.substr(state_prefix.size()), std::move(tensor));
+      continue;
     }
+    require(name.starts_with(state_prefix), "{}: its tensor \"{}\" is none of a session: the file is damaged", source,
+            name);
+    std::string own = name.substr(state_prefix.size());
+    if (own == count_name) {
+      require(tensor.numel() == 1 && tensor.item<std::int64_t>() == 1,
+              "{}: holds other than one text: the file is damaged", source);
+      continue;
+    }
+    require(own == shared_name || own.starts_with(sequence_prefix),
+            "{}: its tensor \"{}\" is none of a session: the file is damaged", source, name);
+    if (own != shared_name) own.erase(0, sequence_prefix.size());
+    saved.state.emplace_back(std::move(own), std::move(tensor));
   }
   return saved;
 }
 
-TextSession resume_session(const SavedSession& saved, const std::string& source, Model& model, at::ScalarType dtype,
-                           const SessionOwner& owner, const std::vector<SearchedArchive>& memories) {
+TextSession resume_session(const SavedSession& saved, const std::string& source, const Model& model,
+                           at::ScalarType dtype, const SessionOwner& owner,
+                           const std::shared_ptr<const MemorySet>& memory_set) {
+  const std::vector<SearchedArchive> memories = memory_set ? memory_set->memories() : std::vector<SearchedArchive>();
   require(saved.owner.model_fingerprint == owner.model_fingerprint,
           "{}: belongs to the weights of another model ({}, this one is {}): begin a new session", source,
           saved.owner.model_fingerprint, owner.model_fingerprint);
@@ -82,17 +103,16 @@ TextSession resume_session(const SavedSession& saved, const std::string& source,
             "{}: documents were removed from {} since the session was saved, or it was built anew: begin a new session",
             source, memory.path);
   }
-  TextSession text = new_text_session(model, dtype, memories);
+  TextSession text = new_text_session(model, dtype, memory_set);
   try {
-    text.session->restore(saved.state);
+    text.sequence->restore(saved.state);
   } catch (const Error& error) {
     fail("{}: {}", source, error.what());
   }
   text.ids = saved.ids;
-  const std::int64_t num_read = text.session->num_tokens(0);
+  const std::int64_t num_read = text.sequence->num_tokens();
   const auto num_ids = static_cast<std::int64_t>(saved.ids.size());
-  require(text.session->num_sequences() == 1 && num_read <= num_ids &&
-              (num_ids > 0 && num_read == num_ids) == saved.hidden.defined(),
+  require(num_read <= num_ids && (num_ids > 0 && num_read == num_ids) == saved.hidden.defined(),
           "{}: its text and its state do not belong together: the file is damaged", source);
   if (saved.hidden.defined()) {
     require(saved.hidden.sizes() == at::IntArrayRef({1, 1, model.config().hidden_size}),

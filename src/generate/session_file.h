@@ -1,8 +1,8 @@
 // Sessions on disk: a conversation that goes on in another process.
 //
 // A record file (nn/record_file.h) whose fields say what model, tokenizer and memories the session belongs to, and
-// whose tensors are "ids", the text; "hidden", if the session has read all of it; "state.*", the session's own
-// (Session::state).
+// whose tensors are "ids", the text; "hidden", if the sequence has read all of it; "state.*", the sequence's own
+// (Sequence::state).
 #pragma once
 
 #include <cstdint>
@@ -46,10 +46,11 @@ void save_session(const std::filesystem::path& path, const TextSession& text, co
 // Throws Error for a file that is missing, no session, of another version, cut short or damaged.
 SavedSession load_session(const std::filesystem::path& path);
 
-// The session of a file goes on. memories: those of saved.memories, opened again; chunks added to them since are
+// The session of a file goes on. memory_set: those of saved.memories, opened again; chunks added to them since are
 // retrieved from, too. Throws Error naming `source` for another model or tokenizer than the owner, and for memories
 // from which chunks were removed.
-TextSession resume_session(const SavedSession& saved, const std::string& source, Model& model, at::ScalarType dtype,
-                           const SessionOwner& owner, const std::vector<SearchedArchive>& memories);
+TextSession resume_session(const SavedSession& saved, const std::string& source, const Model& model,
+                           at::ScalarType dtype, const SessionOwner& owner,
+                           const std::shared_ptr<const MemorySet>& memory_set);
 
 }  // namespace lookback

@@ -70,7 +70,7 @@ struct OpenDocument {
 
 class MemoryBuilder {
  public:
-  MemoryBuilder(const BuildMemoryConfig& config, Model& model, const std::string& fingerprint,
+  MemoryBuilder(const BuildMemoryConfig& config, const Model& model, const std::string& fingerprint,
                 const Tokenizer& tokenizer, const BuildMemoryListener& listener)
       : config_(config),
         model_(model),
@@ -332,7 +332,7 @@ class MemoryBuilder {
   static constexpr std::int64_t chunks_a_block = 32;
 
   const BuildMemoryConfig& config_;
-  Model& model_;
+  const Model& model_;
   const Tokenizer& tokenizer_;
   const BuildMemoryListener& listener_;
   InputFiles inputs_;
@@ -372,7 +372,7 @@ MemoryFormat memory_format(const ModelConfig& config, const std::string& fingerp
   return format;
 }
 
-BuildMemoryResult build_memory(const BuildMemoryConfig& config, Model& model, const std::string& fingerprint,
+BuildMemoryResult build_memory(const BuildMemoryConfig& config, const Model& model, const std::string& fingerprint,
                                const Tokenizer& tokenizer, const BuildMemoryListener& listener) {
   return MemoryBuilder(config, model, fingerprint, tokenizer, listener).run();
 }

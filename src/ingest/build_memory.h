@@ -54,7 +54,7 @@ struct BuildMemoryResult {
 // is there is not read again, whatever its name and time. Everything is committed every few seconds. Throws Error for
 // bad inputs, an `out` made with another model, tokenizer or element type, a file that changed since it was read, and
 // failures to write; what was committed stays.
-BuildMemoryResult build_memory(const BuildMemoryConfig& config, Model& model, const std::string& fingerprint,
+BuildMemoryResult build_memory(const BuildMemoryConfig& config, const Model& model, const std::string& fingerprint,
                                const Tokenizer& tokenizer, const BuildMemoryListener& listener);
 
 // The format of a memory that this model makes.

@@ -41,7 +41,7 @@ class ListeningIndex : public LandmarkIndex {
 };
 
 // What the model asks as it reads pieces of the memory's text [Q, d].
-at::Tensor sample_queries(const StoredMemory& memory, Model& model, const MemoryIndexConfig& config,
+at::Tensor sample_queries(const StoredMemory& memory, const Model& model, const MemoryIndexConfig& config,
                           const std::function<void()>& check) {
   const at::Device device = model.parameters().device();
   const ExactIndex exact(memory.landmarks(), device);
@@ -57,9 +57,10 @@ at::Tensor sample_queries(const StoredMemory& memory, Model& model, const Memory
       const std::vector<std::int64_t> own = memory.origin(chunk).token_ids;
       ids.insert(ids.end(), own.begin(), own.end());
     }
-    const auto session = model.new_session(1, model.embedding().scalar_type());
-    session->attach_memory({archive, listening});
-    session->append(at::tensor(ids, at::kLong).unsqueeze(0).to(device));
+    const auto sequence = model.new_sequence(model.embedding().scalar_type());
+    sequence->attach(make_memory_set({{archive, listening}}));
+    const Piece text{sequence.get(), ids, 0};
+    model.step({&text, 1});
   }
   return listening->queries();
 }
@@ -114,10 +115,12 @@ Json to_json(const MemoryIndexReport& report) {
 
 std::filesystem::path memory_index_path(const std::filesystem::path& memory) { return memory.string() + ".index"; }
 
-MemoryIndexReport build_memory_index(const StoredMemory& memory, Model& model, const MemoryIndexConfig& config,
+MemoryIndexReport build_memory_index(const StoredMemory& memory, const Model& model, const MemoryIndexConfig& config,
                                      const std::function<bool(const char* step)>& between_steps) {
   const at::NoGradGuard no_gradients;
-  const auto go_on = [&](const char* step) { require(!between_steps || between_steps(step), "interrupted"); };
+  const auto go_on = [&](const char* step) {
+    if (between_steps && !between_steps(step)) throw Interrupted();
+  };
   MemoryIndexReport report;
   report.num_chunks = memory.num_chunks();
   report.top_k = model.config().top_k;

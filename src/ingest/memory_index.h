@@ -46,9 +46,9 @@ Json to_json(const MemoryIndexReport& report);
 std::filesystem::path memory_index_path(const std::filesystem::path& memory);
 
 // Finds lists, measures them with `model`, whose memory it is, and writes the file. between_steps() is called now and
-// then, with what begins; returning false stops (Error "interrupted"), and nothing is written. Throws Error as
+// then, with what begins; returning false stops (Interrupted), and nothing is written. Throws Error as
 // cluster_landmarks does, for fewer than 1,000 chunks, and when the file cannot be written.
-MemoryIndexReport build_memory_index(const StoredMemory& memory, Model& model, const MemoryIndexConfig& config,
+MemoryIndexReport build_memory_index(const StoredMemory& memory, const Model& model, const MemoryIndexConfig& config,
                                      const std::function<bool(const char* step)>& between_steps);
 
 // The search and how good it was measured to be.

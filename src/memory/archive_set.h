@@ -1,4 +1,4 @@
-// The archives that a session's sequences retrieve from, as one row of chunks.
+// The archives that a sequence retrieves from, as one row of chunks.
 #pragma once
 
 #include <ATen/ATen.h>

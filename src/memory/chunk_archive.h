@@ -1,4 +1,4 @@
-// Chunks that were read before, wherever they lie: what a session retrieves from beside its own.
+// Chunks that were read before, wherever they lie: what a sequence retrieves from beside its own.
 #pragma once
 
 #include <ATen/ATen.h>

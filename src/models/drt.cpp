@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "models/drt_session.h"
+#include "models/drt_step.h"
 #include "models/landmarks.h"
 #include "models/layer_sizes.h"
 #include "nn/recompute.h"
@@ -136,7 +136,7 @@ at::Tensor Drt::attend_to_chunks(const at::Tensor& query, const at::Tensor& key,
   return chunk_attention(query, key, value, indices, weights, scale, config_.softmax_plus_one);
 }
 
-at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) {
+at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) const {
   check_input_ids(input_ids);
   const bool noisy = options.training && config_.gumbel_noise && !retriever_;
   require(!noisy || options.generator.has_value(), "training with Gumbel noise needs a random generator");
@@ -204,7 +204,7 @@ std::int64_t Drt::reading_halo_chunks() const {
   return (positions + positions_per_chunk() - 1) / positions_per_chunk();
 }
 
-EncodedChunks Drt::read_chunks(const at::Tensor& input_ids, std::int64_t halo_chunks, at::ScalarType dtype) {
+EncodedChunks Drt::read_chunks(const at::Tensor& input_ids, std::int64_t halo_chunks, at::ScalarType dtype) const {
   const at::NoGradGuard no_gradients;
   check_input_ids(input_ids);
   const std::int64_t num_chunks = input_ids.size(1) / config_.chunk_size - halo_chunks;
@@ -224,8 +224,10 @@ EncodedChunks Drt::read_chunks(const at::Tensor& input_ids, std::int64_t halo_ch
   return encode_chunks(x.unflatten(1, {num_chunks, -1}), false);
 }
 
-std::unique_ptr<Session> Drt::new_session(std::int64_t batch_size, at::ScalarType dtype) {
-  return std::make_unique<DrtSession>(*this, batch_size, dtype);
+std::unique_ptr<Sequence> Drt::new_sequence(at::ScalarType dtype) const {
+  return std::make_unique<DrtSequence>(*this, embedding_.options().dtype(dtype));
 }
+
+at::Tensor Drt::advance(std::span<const Piece> pieces) const { return DrtStep(*this, pieces).run(); }
 
 }  // namespace lookback

@@ -26,13 +26,17 @@ class Drt : public Model {
  public:
   Drt(const ModelConfig& config, at::Device device, std::uint64_t seed);
 
-  at::Tensor hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) override;
-  std::unique_ptr<Session> new_session(std::int64_t batch_size, at::ScalarType dtype) override;
+  at::Tensor hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) const override;
+  std::unique_ptr<Sequence> new_sequence(at::ScalarType dtype) const override;
   std::int64_t reading_halo_chunks() const override;
-  EncodedChunks read_chunks(const at::Tensor& input_ids, std::int64_t halo_chunks, at::ScalarType dtype) override;
+  EncodedChunks read_chunks(const at::Tensor& input_ids, std::int64_t halo_chunks, at::ScalarType dtype) const override;
+
+ protected:
+  at::Tensor advance(std::span<const Piece> pieces) const override;
 
  private:
-  friend class DrtSession;
+  friend class DrtSequence;
+  friend class DrtStep;
 
   struct UpperLayer {
     LlamaLayer llama;

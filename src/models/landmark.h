@@ -1,7 +1,7 @@
 // Landmark Attention (arXiv 2305.16300): every layer attends to the whole past through landmarks, one behind each chunk
 // of S = enc_chunk_size tokens, so that blocks have S + 1 positions (the paper's l_block is S).
 //
-// Training reads all earlier blocks (section 3.1). Everything else - whole forward and session alike - reads, for each
+// Training reads all earlier blocks (section 3.1). Everything else - whole forward and sequence alike - reads, for each
 // token and head by itself, the chunk_topk best blocks by their landmarks' scores (section 3.2) and besides, like the
 // paper's local cache, those that begin within slide_window positions before the token's own block.
 //

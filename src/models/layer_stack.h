@@ -1,9 +1,10 @@
 // Models that are a stack of layers between the embedding and the last norm: such a model is its layers alone, and all
-// else (whole forward, sessions of any number of sequences, their files) is here. docs/adding-a-model.md shows one.
+// else (whole forward, sequences that grow, their files) is here. docs/adding-a-model.md shows one.
 #pragma once
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,7 +50,7 @@ class StackLayer {
   // The same (training: false) where x [R, d] holds the next positions of several sequences one after another.
   virtual at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const = 0;
 
-  // options: element type and device of the session.
+  // options: element type and device of the sequence.
   virtual std::unique_ptr<LayerState> new_state(const at::TensorOptions& options) const = 0;
 
   // How many positions back its output looks; nullopt: to the beginning.
@@ -66,11 +67,27 @@ class LayerStack : public Model {
   using MakeLayers = StackLayers(ParameterSet& parameters, const ModelConfig& config);
   LayerStack(const ModelConfig& config, at::Device device, std::uint64_t seed, MakeLayers& make_layers);
 
-  at::Tensor hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) override;
-  std::unique_ptr<Session> new_session(std::int64_t batch_size, at::ScalarType dtype) override;
+  at::Tensor hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) const override;
+  std::unique_ptr<Sequence> new_sequence(at::ScalarType dtype) const override;
+
+ protected:
+  at::Tensor advance(std::span<const Piece> pieces) const override;
 
  private:
-  friend class StackSession;
+  friend class StackSequence;
+
+  // Layers that must see every position: up to the last that looks back to the beginning. And how far those behind
+  // them look back together.
+  struct Reach {
+    std::size_t num_layers_for_all = 0;
+    std::int64_t positions = 0;
+  };
+  Reach reach() const;
+  std::int64_t num_positions(std::int64_t num_tokens) const;
+  // Takes the tokens through the first num_layers layers: as new positions of the pieces' sequences, which begin
+  // first_tokens[i] tokens into piece i. Returns the last layer's output at the tokens [R, d].
+  at::Tensor run_layers(std::span<const Piece> pieces, const std::vector<std::int64_t>& first_tokens,
+                        std::size_t num_layers) const;
 
   StackLayers layers_;
   RmsNorm norm_;

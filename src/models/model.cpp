@@ -1,6 +1,9 @@
 #include "models/model.h"
 
+#include <ATen/core/grad_mode.h>
 #include <fmt/ranges.h>
+
+#include <set>
 
 #include "core/error.h"
 #include "models/block_recurrent.h"
@@ -45,13 +48,9 @@ Model::Model(ModelConfig config, at::Device device, std::uint64_t seed)
 
 at::Tensor Model::logits(const at::Tensor& hidden) const { return project(hidden, embedding_).to(at::kFloat); }
 
-void Session::attach_memory(const SearchedArchive&) {
-  fail("this kind of model retrieves nothing, so no memory can be attached");
-}
-
 std::int64_t Model::reading_halo_chunks() const { fail("a {} model keeps no memory of chunks", config_.kind); }
 
-EncodedChunks Model::read_chunks(const at::Tensor&, std::int64_t, at::ScalarType) {
+EncodedChunks Model::read_chunks(const at::Tensor&, std::int64_t, at::ScalarType) const {
   fail("a {} model keeps no memory of chunks", config_.kind);
 }
 
@@ -66,11 +65,36 @@ void Model::check_input_ids(const at::Tensor& input_ids) const {
           config_.vocab_size);
 }
 
-void Model::check_session_ids(const at::Tensor& input_ids, std::int64_t num_sequences) const {
-  check_input_ids(input_ids);
-  require(input_ids.size(0) == num_sequences, "input_ids: expected {} sequences, found {}", num_sequences,
-          input_ids.size(0));
-  require(input_ids.ge(0).any().item<bool>(), "input_ids: there is no token among them");
+void Model::check_pieces(std::span<const Piece> pieces) const {
+  std::set<const Sequence*> seen;
+  for (const Piece& piece : pieces) {
+    require(piece.sequence != nullptr && piece.sequence->model_ == this, "step: a sequence is not of this model");
+    const Sequence& sequence = *piece.sequence;
+    require(seen.insert(&sequence).second, "step: a sequence stands twice in one step");
+    require(sequence.options_.dtype() == pieces.front().sequence->options_.dtype(),
+            "step: sequences of different element types, {} and {}", c10::toString(sequence.options_.dtype()),
+            c10::toString(pieces.front().sequence->options_.dtype()));
+    require(!piece.ids.empty(), "step: a sequence has no token to read");
+    for (const std::int64_t id : piece.ids) {
+      require(id >= 0 && id < config_.vocab_size, "step: id {} is not in the model's vocabulary of {}", id,
+              config_.vocab_size);
+    }
+    require(piece.first_wanted >= 0 && sequence.num_tokens_ + piece.first_wanted >= sequence.first_wanted_,
+            "step: the hidden state of token {} is wanted, but before only those from {} on were to be",
+            sequence.num_tokens_ + piece.first_wanted, sequence.first_wanted_);
+  }
+}
+
+at::Tensor Model::step(std::span<const Piece> pieces) const {
+  require(!pieces.empty(), "step: there are no pieces");
+  check_pieces(pieces);
+  const at::NoGradGuard no_gradients;
+  at::Tensor hidden = advance(pieces);
+  for (const Piece& piece : pieces) {
+    piece.sequence->first_wanted_ = piece.sequence->num_tokens_ + piece.first_wanted;
+    piece.sequence->num_tokens_ += std::ssize(piece.ids);
+  }
+  return hidden;
 }
 
 std::unique_ptr<Model> make_model(const ModelConfig& config, at::Device device, std::uint64_t seed) {

@@ -4,25 +4,17 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "models/config.h"
+#include "models/sequence.h"
 #include "nn/parameters.h"
-#include "nn/safetensors.h"
-#include "retrieval/searched_archive.h"
 
 namespace lookback {
-
-// What the chunks of a sequence retrieved in one upper group (docs/model.md, 6).
-struct Retrieval {
-  at::Tensor scores;   // [N, C, E] un-noised, -inf where not visible; undefined unless asked for
-  at::Tensor indices;  // [N, C, K] int64, -1: nothing retrieved
-  at::Tensor weights;  // [N, C, K]
-};
 
 // What is remembered of chunks.
 struct EncodedChunks {
@@ -39,58 +31,8 @@ struct ForwardOptions {
   const EncodedChunks* memory = nullptr;         // chunks [N, E, ...] to retrieve from beside the text's, before them
 };
 
-struct PrefillOptions {
-  std::int64_t segment_tokens = 4096;  // of each sequence, read in one step; rounded up to whole chunks
-  // Called after each segment with the number of tokens read so far (of the longest); returning false stops (Error
-  // "interrupted").
-  std::function<bool(std::int64_t)> on_progress;
-};
-
-// Sequences that grow, each at its own pace: the model's state between tokens. Not thread-safe. Everything it returns
-// equals the whole forward's result for each sequence by itself (float32: 2e-4).
-class Session {
- public:
-  virtual ~Session() = default;
-
-  virtual std::int64_t num_sequences() const = 0;
-
-  // Lets every sequence retrieve from chunks that were read before as if they came before the text: before its first
-  // token, any number of times. Throws Error for models that retrieve nothing.
-  virtual void attach_memory(const SearchedArchive& memory);
-
-  // Appends input_ids [N, T], T >= 1, and returns the final hidden states of exactly these tokens [N, T, d]. Rows may
-  // end in negative ids, which are no tokens: so sequences grow by different lengths. Zeros stand where there is none.
-  virtual at::Tensor append(const at::Tensor& input_ids) = 0;
-
-  // Appends input_ids [N, T] in segments, at least one token to each sequence, and returns the hidden states of each
-  // one's last token only [N, 1, d]. Skips what cannot influence this result or any later one (docs/model.md, "What
-  // follows").
-  virtual at::Tensor prefill(const at::Tensor& input_ids, const PrefillOptions& options) = 0;
-
-  // Sequence i goes on as what sequence rows[i] is now: some may go, be copied, change places. Chunk memory is shared,
-  // not copied. Throws Error for a row that there is not, and for no rows.
-  virtual void select(const std::vector<std::int64_t>& rows) = 0;
-
-  // Text tokens of a sequence so far.
-  virtual std::int64_t num_tokens(std::int64_t sequence) const = 0;
-
-  // Bytes of state that grow with the text (chunk memory), and those that do not (windows). What sequences share is
-  // counted for each of them.
-  virtual std::int64_t memory_bytes() const = 0;
-  virtual std::int64_t window_bytes() const = 0;
-
-  // Everything but the attached memories, by names; restore() makes a new session of the same model go on from there:
-  // with memories attached that begin with the same chunks, in the same order. Throws Error for another model's.
-  virtual NamedTensors state() const = 0;
-  virtual void restore(const NamedTensors& state) = 0;
-
-  // For each upper group, the retrieval now in effect (it serves the chunk that holds the next token): scores
-  // [N, 1, E] (-inf where a sequence has no such chunk, and after restore(); undefined with memories attached, which
-  // are searched without computing all), indices (-1: nothing) and weights [N, 1, K]. Empty for models that retrieve
-  // nothing, and before any sequence has retrieved.
-  virtual std::vector<Retrieval> current_retrievals() const { return {}; }
-};
-
+// Const calls change nothing but the sequences that they are given, and may run in any number of threads at once, on
+// different sequences. Gradients are recorded by hidden_states only.
 class Model {
  public:
   virtual ~Model() = default;
@@ -101,19 +43,24 @@ class Model {
 
   // input_ids [N, L] int64 (negative: padding), L >= 1 -> final hidden states at the text positions [N, L, d].
   // Throws Error when ids are out of range or on another device.
-  virtual at::Tensor hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) = 0;
+  virtual at::Tensor hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) const = 0;
 
-  // An empty state for batch_size sequences. Gradients are off inside.
-  virtual std::unique_ptr<Session> new_session(std::int64_t batch_size, at::ScalarType dtype) = 0;
+  // An empty text. dtype: of activations and of what is remembered.
+  virtual std::unique_ptr<Sequence> new_sequence(at::ScalarType dtype) const = 0;
+
+  // Appends each piece's tokens to its sequence, all in one pass whatever their lengths, and returns the final hidden
+  // states [R, d] of the tokens that are wanted, piece after piece. What a sequence gets does not depend on the others.
+  // Throws Error for ids that are not in the vocabulary, for a sequence that stands twice or is another model's, and
+  // for a hidden state that an earlier piece said nobody would want. After any other error its sequences are of no use.
+  at::Tensor step(std::span<const Piece> pieces) const;
 
   // Chunks before a chunk on which its memory depends: a text may be read in parts that begin so much earlier.
   // Throws Error for models that remember no chunks.
   virtual std::int64_t reading_halo_chunks() const;
 
   // What is remembered of input_ids [N, C * S] without its first halo_chunks chunks: lower layers and encoder only.
-  // Exact when the text begins here (halo_chunks = 0) or halo_chunks >= reading_halo_chunks(). Gradients are off
-  // inside.
-  virtual EncodedChunks read_chunks(const at::Tensor& input_ids, std::int64_t halo_chunks, at::ScalarType dtype);
+  // Exact when the text begins here (halo_chunks = 0) or halo_chunks >= reading_halo_chunks().
+  virtual EncodedChunks read_chunks(const at::Tensor& input_ids, std::int64_t halo_chunks, at::ScalarType dtype) const;
 
   // hidden [..., d] -> float32 logits [..., vocab_size] by the tied embedding.
   at::Tensor logits(const at::Tensor& hidden) const;
@@ -126,12 +73,16 @@ class Model {
 
   // Throws Error unless input_ids is int64 [N, L], L >= 1, on the model's device, with ids in the vocabulary.
   void check_input_ids(const at::Tensor& input_ids) const;
-  // The same for a session's step: of num_sequences rows, with a token among them.
-  void check_session_ids(const at::Tensor& input_ids, std::int64_t num_sequences) const;
+
+  // step() of pieces that have been checked; the sequences do not count their new tokens yet.
+  virtual at::Tensor advance(std::span<const Piece> pieces) const = 0;
 
   ModelConfig config_;
   ParameterSet parameters_;
   at::Tensor embedding_;
+
+ private:
+  void check_pieces(std::span<const Piece> pieces) const;
 };
 
 // A freshly initialised model of config.kind. Throws Error listing the known kinds.

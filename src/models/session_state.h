@@ -1,4 +1,4 @@
-// A session's state as named tensors, and the checks of one that comes from a file.
+// A sequence's state as named tensors, and the checks of one that comes from a file (where it is called a session).
 #pragma once
 
 #include <ATen/ATen.h>
@@ -22,7 +22,7 @@ void save_chunks(NamedTensors& state, const std::string& name, const ChunkMemory
 // Takes tensors out of a state by name, comparing what is found with what the model needs.
 class StateReader {
  public:
-  // options: element type and device of the session.
+  // options: element type and device of the sequence.
   StateReader(const NamedTensors& state, at::TensorOptions options);
 
   bool has(const std::string& name) const { return tensors_.contains(name); }

@@ -1,4 +1,4 @@
-// An archive and the search for its chunks: what sessions retrieve from.
+// An archive and the search for its chunks: what sequences retrieve from.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -11,7 +11,7 @@
 
 namespace lookback {
 
-// Shared by any number of sessions on the device.
+// Shared by any number of sequences on the device.
 struct SearchedArchive {
   std::shared_ptr<const ChunkArchive> archive;
   std::shared_ptr<const LandmarkIndex> index;  // of its landmarks

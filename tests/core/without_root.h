@@ -10,7 +10,8 @@
 
 namespace lookback {
 
-// While it lives, root is a user without rights to whom `folder` belongs, and all that lies in it. For anybody else it does nothing.
+// While it lives, root is a user without rights to whom `folder` belongs, and all that lies in it. For anybody else it
+// does nothing.
 class WithoutRoot {
  public:
   explicit WithoutRoot(const std::filesystem::path& folder) : was_root_(::geteuid() == 0) {

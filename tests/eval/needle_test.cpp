@@ -35,83 +35,91 @@ class Bytes : public Tokenizer {
 // What a reader that looks for the words before the passkey would see.
 constexpr std::string_view words_before = "|The passkey is:";
 
-// Finds the passkey with its eyes. `wrong_token`: one of its ten tokens that it gets wrong, or -1.
-class OracleSession : public Session {
+// Finds the passkey with its eyes.
+class OracleSequence : public Sequence {
  public:
-  OracleSession(std::int64_t wrong_token, std::int64_t rank) : wrong_token_(wrong_token), rank_(rank) {}
+  OracleSequence(const Model& model, std::int64_t rank) : Sequence(model, at::TensorOptions(at::kFloat)), rank_(rank) {}
 
-  at::Tensor append(const at::Tensor& input_ids) override {
-    const at::Tensor hidden = at::zeros({input_ids.size(0), input_ids.size(1), vocab_size});
-    for (std::int64_t n = 0; n < input_ids.size(0); ++n) {
-      for (std::int64_t t = 0; t < input_ids.size(1); ++t) set_answer(hidden, n, t, num_answered_ + t);
+  void read(std::span<const std::int64_t> ids) { ids_.insert(ids_.end(), ids.begin(), ids.end()); }
+
+  // The token of the answer that stands behind token `place` of the text, of which the first one asked for ends the
+  // prompt.
+  std::int64_t answer_index(std::int64_t place) {
+    if (prompt_length_ == 0) {
+      prompt_length_ = place + 1;
+      const auto found = std::search(ids_.begin(), ids_.end(), words_before.begin(), words_before.end());
+      begin_ = found - ids_.begin();
+      const auto answer = found + static_cast<std::ptrdiff_t>(words_before.size());
+      answer_.assign(answer, answer + 10);
     }
-    num_answered_ += input_ids.size(1);
-    return hidden;
+    return place + 1 - prompt_length_;
   }
-  at::Tensor prefill(const at::Tensor& input_ids, const PrefillOptions& options) override {
-    const at::Tensor hidden = at::zeros({input_ids.size(0), 1, vocab_size});
-    for (std::int64_t n = 0; n < input_ids.size(0); ++n) {
-      const auto* ids = input_ids[n].const_data_ptr<std::int64_t>();
-      const auto* end = ids + input_ids.size(1);
-      const auto* found = std::search(ids, end, words_before.begin(), words_before.end());
-      begins_.push_back(found - ids);
-      found += words_before.size();
-      answers_.emplace_back(found, found + 10);
-      set_answer(hidden, n, 0, 0);
-    }
-    num_chunks_ = input_ids.size(1) / chunk_size;
-    num_answered_ = 1;
-    if (options.on_progress && !options.on_progress(input_ids.size(1))) throw Error("interrupted");
-    return hidden;
-  }
-  std::int64_t num_sequences() const override { return 1; }
-  void select(const std::vector<std::int64_t>&) override {}
-  NamedTensors state() const override { return {}; }
-  void restore(const NamedTensors&) override {}
-  std::int64_t num_tokens(std::int64_t) const override { return 0; }
-  std::int64_t memory_bytes() const override { return 0; }
-  std::int64_t window_bytes() const override { return 0; }
+  std::int64_t answer(std::int64_t index) const { return answer_.at(static_cast<std::size_t>(index)); }
 
   // The needle's first chunk has the rank asked for, of two that are retrieved.
   std::vector<Retrieval> current_retrievals() const override {
-    const auto batch = static_cast<std::int64_t>(answers_.size());
-    Retrieval retrieval{at::full({batch, 1, num_chunks_}, -1.0), at::zeros({batch, 1, 2}, at::kLong), {}};
-    for (std::int64_t n = 0; n < batch; ++n) {
-      const std::int64_t chunk = begins_[static_cast<std::size_t>(n)] / chunk_size;
-      at::Tensor scores = retrieval.scores[n][0];
-      scores[chunk].fill_(0.0);
-      for (std::int64_t better = 1; better < rank_; ++better) scores[(chunk + 5 + better) % num_chunks_].fill_(1.0);
-      retrieval.indices[n][0].copy_(std::get<1>(scores.topk(2)));
-    }
+    const std::int64_t num_chunks = prompt_length_ / chunk_size;
+    Retrieval retrieval{at::full({1, 1, num_chunks}, -1.0), {}, {}};
+    at::Tensor scores = retrieval.scores[0][0];
+    const std::int64_t chunk = begin_ / chunk_size;
+    scores[chunk].fill_(0.0);
+    for (std::int64_t better = 1; better < rank_; ++better) scores[(chunk + 5 + better) % num_chunks].fill_(1.0);
+    retrieval.indices = std::get<1>(scores.topk(2)).view({1, 1, 2});
     return {retrieval};
   }
 
- private:
-  void set_answer(const at::Tensor& hidden, std::int64_t n, std::int64_t t, std::int64_t index) const {
-    const std::int64_t id = answers_[static_cast<std::size_t>(n)][static_cast<std::size_t>(index)];
-    hidden[n][t][index == wrong_token_ ? (id + 1) % 256 : id].fill_(1.0);
-  }
+  std::unique_ptr<Sequence> fork() const override { return nullptr; }
+  std::int64_t memory_bytes() const override { return 0; }
+  std::int64_t window_bytes() const override { return 0; }
 
-  std::int64_t wrong_token_;
+ protected:
+  void save_state(NamedTensors&) const override {}
+  void restore_state(StateReader&) override {}
+
+ private:
   std::int64_t rank_;
-  std::int64_t num_chunks_ = 0;
-  std::int64_t num_answered_ = 0;
-  std::vector<std::int64_t> begins_;
-  std::vector<std::vector<std::int64_t>> answers_;
+  std::int64_t prompt_length_ = 0;
+  std::int64_t begin_ = 0;
+  std::vector<std::int64_t> ids_;
+  std::vector<std::int64_t> answer_;
 };
 
+// `wrong_token`: one of the passkey's ten tokens that it gets wrong, or -1.
 class Oracle : public Model {
  public:
   Oracle(std::int64_t wrong_token, std::int64_t rank)
-      : Model(small_drt_config(), at::kCPU, 0), wrong_token_(wrong_token), rank_(rank) {
+      : Model(config(), at::kCPU, 0), wrong_token_(wrong_token), rank_(rank) {
     embedding_ = at::eye(vocab_size);
   }
-  at::Tensor hidden_states(const at::Tensor&, const ForwardOptions&) override { return {}; }
-  std::unique_ptr<Session> new_session(std::int64_t, at::ScalarType) override {
-    return std::make_unique<OracleSession>(wrong_token_, rank_);
+  at::Tensor hidden_states(const at::Tensor&, const ForwardOptions&) const override { return {}; }
+  std::unique_ptr<Sequence> new_sequence(at::ScalarType) const override {
+    return std::make_unique<OracleSequence>(*this, rank_);
+  }
+
+ protected:
+  at::Tensor advance(std::span<const Piece> pieces) const override {
+    std::vector<at::Tensor> hidden = {at::zeros({0, vocab_size})};
+    for (const Piece& piece : pieces) {
+      auto& sequence = static_cast<OracleSequence&>(*piece.sequence);
+      sequence.read(piece.ids);
+      for (std::int64_t i = piece.first_wanted; i < std::ssize(piece.ids); ++i) {
+        const std::int64_t index = sequence.answer_index(sequence.num_tokens() + i);
+        const std::int64_t id = sequence.answer(index);
+        hidden.push_back(at::zeros({1, vocab_size}));
+        hidden.back()[0][index == wrong_token_ ? (id + 1) % 256 : id].fill_(1.0);
+      }
+    }
+    return at::cat(hidden);
   }
 
  private:
+  static ModelConfig config() {
+    ModelConfig config = small_drt_config();
+    config.vocab_size = vocab_size;
+    config.landmark_id = vocab_size - 1;
+    return config;
+  }
+
   std::int64_t wrong_token_;
   std::int64_t rank_;
 };

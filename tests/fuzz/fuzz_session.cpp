@@ -6,6 +6,7 @@
 #include "fuzz/fuzz_input.h"
 #include "fuzz/fuzz_models.h"
 #include "fuzz/fuzz_targets.h"
+#include "generate/generator.h"
 #include "generate/session_file.h"
 #include "nn/record_file.h"
 
@@ -50,7 +51,9 @@ void fuzz_session(std::string_view input) {
     SavedSession saved = load_session(path);
     saved.memories.clear();
     TextSession text = resume_session(saved, path.string(), *model, at::kFloat, saved.owner, {});
-    read_text(text, {1, 2, 3}, at::kCPU, {});
+    GenerateConfig config;
+    config.stop.max_new_tokens = 1;
+    generate(*model, nullptr, text, {1, 2, 3}, config);
   });
 }
 

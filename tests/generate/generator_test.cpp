@@ -55,6 +55,17 @@ Story run(const std::vector<std::int64_t>& script, const GenerateConfig& config)
   return run;
 }
 
+// All at once; in the order of the prompts.
+std::vector<GenerateResult> generate_batch(const Model& model, const Tokenizer* tokenizer,
+                                           const std::vector<std::vector<std::int64_t>>& prompts,
+                                           const std::shared_ptr<const MemorySet>& memories,
+                                           const GenerateConfig& config) {
+  std::vector<GenerateResult> results(prompts.size());
+  generate_all(model, tokenizer, prompts, memories, config, prompts.size(), {},
+               [&](std::size_t i, GenerateResult result) { results[i] = std::move(result); });
+  return results;
+}
+
 std::string message_of(const std::function<void()>& action) {
   try {
     action();
@@ -154,9 +165,9 @@ TEST(Generator, RepetitionPenaltyCountsPromptAndNewTokens) {
 TEST(Generator, StopsWhenAsked) {
   ScriptedModel model(bytes_of("hello"), 258, "drt");
   const ByteTokenizer tokenizer;
-  const std::vector<std::int64_t> prompt(10, 65);
+  const std::vector<std::int64_t> prompt(20, 65);
   GenerateConfig config = greedy(100);
-  config.segment_tokens = 4;
+  config.segment_tokens = 4;  // chunks hold 8
   std::vector<std::int64_t> read;
   int num_tokens = 0;
   GenerateListener listener;
@@ -164,7 +175,7 @@ TEST(Generator, StopsWhenAsked) {
   listener.on_token = [&](std::int64_t) { ++num_tokens; };
   listener.stop_asked = [&] { return num_tokens == 3; };
   const GenerateResult result = generate(model, &tokenizer, prompt, config, listener);
-  EXPECT_THAT(read, ElementsAre(4, 8, 10));
+  EXPECT_THAT(read, ElementsAre(8, 16, 20));
   EXPECT_EQ(result.ids.size(), 3U);
   EXPECT_EQ(result.stop_reason, StopReason::interrupted);
   listener.stop_asked = [&] { return true; };

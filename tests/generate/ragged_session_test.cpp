@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/random.h"
 #include "generate/small_models.h"
+#include "models/sequence_batch.h"
 #include "nn/safetensors.h"
 
 namespace lookback {
@@ -34,25 +35,25 @@ class RaggedSessionTest : public ::testing::TestWithParam<SmallModelCase> {
 class Followed {
  public:
   Followed(Model& model, std::int64_t num_sequences)
-      : model_(model), session_(model.new_session(num_sequences, at::kFloat)), ids_(num_sequences) {}
+      : model_(model), sequences_(model, num_sequences), ids_(num_sequences) {}
 
   // Appends counts[n] random tokens to sequence n and compares their logits with those of the whole forward.
   void append(const std::vector<std::int64_t>& counts, Random& random) {
     const at::Tensor step = next_ids(counts, random);
-    const at::Tensor logits = model_.logits(session_->append(step));
+    const at::Tensor logits = model_.logits(sequences_.append(step));
     for (std::size_t n = 0; n < counts.size(); ++n) {
       if (counts[n] == 0) continue;
       const at::Tensor found = logits[static_cast<std::int64_t>(n)].narrow(0, 0, counts[n]);
       EXPECT_LT(largest_difference(found, expected_logits(n, counts[n])), tolerance)
           << "sequence " << n << ", " << ids_[n].size(0) << " tokens";
-      EXPECT_EQ(session_->num_tokens(static_cast<std::int64_t>(n)), ids_[n].size(0));
+      EXPECT_EQ(sequences_[static_cast<std::int64_t>(n)].num_tokens(), ids_[n].size(0));
     }
   }
 
   void prefill(const std::vector<std::int64_t>& counts, Random& random, std::int64_t segment_tokens) {
     PrefillOptions options;
     options.segment_tokens = segment_tokens;
-    const at::Tensor logits = model_.logits(session_->prefill(next_ids(counts, random), options));
+    const at::Tensor logits = model_.logits(sequences_.prefill(next_ids(counts, random), options));
     for (std::size_t n = 0; n < counts.size(); ++n) {
       EXPECT_LT(largest_difference(logits[static_cast<std::int64_t>(n)], expected_logits(n, 1)), tolerance)
           << "sequence " << n << ", " << ids_[n].size(0) << " tokens, segments of " << segment_tokens;
@@ -60,21 +61,23 @@ class Followed {
   }
 
   void select(const std::vector<std::int64_t>& rows) {
-    session_->select(rows);
+    sequences_.select(rows);
     std::vector<at::Tensor> ids;
     for (const std::int64_t row : rows) ids.push_back(ids_[static_cast<std::size_t>(row)]);
     ids_ = ids;
-    EXPECT_EQ(session_->num_sequences(), static_cast<std::int64_t>(rows.size()));
+    EXPECT_EQ(sequences_.num_sequences(), static_cast<std::int64_t>(rows.size()));
   }
 
   // Goes on in a new session that knows nothing but the file.
   void save_and_restore(const std::filesystem::path& file) {
-    write_safetensors(file, session_->state());
-    session_ = model_.new_session(1, at::kFloat);
-    session_->restore(read_safetensors(file));
+    for (std::int64_t n = 0; n < sequences_.num_sequences(); ++n) {
+      write_safetensors(file, sequences_[n].state());
+      sequences_.restart(n);
+      sequences_[n].restore(read_safetensors(file));
+    }
   }
 
-  Session& session() { return *session_; }
+  SequenceBatch& sequences() { return sequences_; }
 
  private:
   at::Tensor next_ids(const std::vector<std::int64_t>& counts, Random& random) {
@@ -94,7 +97,7 @@ class Followed {
   }
 
   Model& model_;
-  std::unique_ptr<Session> session_;
+  SequenceBatch sequences_;
   std::vector<at::Tensor> ids_;
 };
 
@@ -137,8 +140,6 @@ TEST_P(RaggedSessionTest, SelectedSequencesGoOnByThemselves) {
   followed.append({20, 3}, random);
   followed.select({1});
   for (int step = 0; step < 12; ++step) followed.append({1}, random);
-  EXPECT_THAT([&] { followed.session().select({1}); }, ThrowsMessage<Error>(HasSubstr("sequence 1 of 1")));
-  EXPECT_THAT([&] { followed.session().select({}); }, ThrowsMessage<Error>(HasSubstr("no sequences are left")));
 }
 
 TEST_P(RaggedSessionTest, GoesOnWhereItWasSaved) {
@@ -162,8 +163,8 @@ TEST_P(RaggedSessionTest, StatesThatDoNotFitAreRefused) {
   Random random(5);
   Followed followed(*model_, 2);
   followed.append({30, 21}, random);
-  const NamedTensors state = followed.session().state();
-  const auto restore = [&](const NamedTensors& other) { model_->new_session(1, at::kFloat)->restore(other); };
+  const NamedTensors state = followed.sequences()[0].state();
+  const auto restore = [&](const NamedTensors& other) { model_->new_sequence(at::kFloat)->restore(other); };
   for (std::size_t i = 0; i < state.size(); ++i) {
     NamedTensors missing = state;
     missing.erase(missing.begin() + static_cast<std::ptrdiff_t>(i));
@@ -177,25 +178,56 @@ TEST_P(RaggedSessionTest, StatesThatDoNotFitAreRefused) {
   }
   NamedTensors negative = state;
   for (auto& [name, tensor] : negative) {
-    if (name == "num_sequences") tensor = at::scalar_tensor(-2, at::kLong);
+    if (name == "num_tokens") tensor = at::scalar_tensor(-2, at::kLong);
   }
   EXPECT_THAT([&] { restore(negative); }, ThrowsMessage<Error>(HasSubstr("-2 is negative")));
   ModelConfig wider = GetParam().config;
   wider.hidden_size = 64;
-  EXPECT_THROW(make_small_model(wider)->new_session(1, at::kFloat)->restore(state), Error);
+  EXPECT_THROW(make_small_model(wider)->new_sequence(at::kFloat)->restore(state), Error);
   restore(state);
 }
 
-TEST_P(RaggedSessionTest, TokensBehindMissingOnesAreRefused) {
-  const auto session = model_->new_session(2, at::kFloat);
-  const auto append = [&](std::initializer_list<std::int64_t> ids) {
-    session->append(at::tensor(ids, at::kLong).view({2, -1}));
+// What a prompt's early tokens leave is no state to go on from in the midst of it.
+TEST_P(RaggedSessionTest, StateNobodyWantedIsNotAskedFor) {
+  const at::Tensor ids = random_ids(model_->config(), 1, 400, 6)[0];
+  const std::span<const std::int64_t> all(ids.const_data_ptr<std::int64_t>(), 400);
+  const auto read = [&](Sequence& sequence, std::size_t first, std::size_t count, std::int64_t first_wanted) {
+    const Piece piece{&sequence, all.subspan(first, count), first_wanted};
+    return model_->step({&piece, 1});
   };
-  EXPECT_THAT([&] { append({1, 2, 3, 1, -1, 2}); }, ThrowsMessage<Error>(HasSubstr("in row 1")));
-  EXPECT_THAT([&] { append({-1, -1, -1, -1}); }, ThrowsMessage<Error>(HasSubstr("no token")));
-  EXPECT_THAT([&] { session->prefill(at::tensor({1, -1}, at::kLong).view({2, 1}), {}); },
-              ThrowsMessage<Error>(HasSubstr("sequence 1 has no token")));
-  EXPECT_THAT([&] { session->append(at::ones({3, 1}, at::kLong)); }, ThrowsMessage<Error>(HasSubstr("2 sequences")));
+  const auto sequence = model_->new_sequence(at::kFloat);
+  EXPECT_EQ(read(*sequence, 0, 200, 390).size(0), 0);
+  EXPECT_THAT([&] { read(*sequence, 200, 100, 0); }, ThrowsMessage<Error>(HasSubstr("token 200 is wanted")));
+  const auto resumed = model_->new_sequence(at::kFloat);
+  resumed->restore(sequence->state());
+  EXPECT_THAT([&] { read(*resumed, 200, 100, 0); }, ThrowsMessage<Error>(HasSubstr("from 390 on")));
+  const at::Tensor expected = whole_logits(*model_, ids.unsqueeze(0))[0].narrow(0, 390, 10);
+  for (const auto& one : {sequence.get(), resumed.get()}) {
+    EXPECT_EQ(read(*one, 200, 150, 190).size(0), 0);
+    EXPECT_LT(largest_difference(model_->logits(read(*one, 350, 50, 40)), expected), tolerance);
+  }
+}
+
+TEST_P(RaggedSessionTest, PiecesThatDoNotFitAreRefused) {
+  const auto sequence = model_->new_sequence(at::kFloat);
+  const auto other_model = make_small_model(model_->config());
+  const auto foreign = other_model->new_sequence(at::kFloat);
+  const auto wide = model_->new_sequence(at::kDouble);
+  const std::vector<std::int64_t> ids = {1, 2};
+  const std::vector<std::int64_t> unknown = {1, model_->config().vocab_size};
+  const std::vector<std::int64_t> negative = {-1};
+  const auto step = [&](const std::vector<Piece>& pieces) { model_->step(pieces); };
+  EXPECT_THAT([&] { step({}); }, ThrowsMessage<Error>(HasSubstr("no pieces")));
+  EXPECT_THAT([&] { step({{sequence.get(), {}, 0}}); }, ThrowsMessage<Error>(HasSubstr("no token")));
+  EXPECT_THAT([&] { step({{sequence.get(), unknown, 0}}); }, ThrowsMessage<Error>(HasSubstr("vocabulary")));
+  EXPECT_THAT([&] { step({{sequence.get(), negative, 0}}); }, ThrowsMessage<Error>(HasSubstr("id -1")));
+  EXPECT_THAT([&] { step({{nullptr, ids, 0}}); }, ThrowsMessage<Error>(HasSubstr("not of this model")));
+  EXPECT_THAT([&] { step({{foreign.get(), ids, 0}}); }, ThrowsMessage<Error>(HasSubstr("not of this model")));
+  EXPECT_THAT([&] { step({{sequence.get(), ids, 0}, {sequence.get(), ids, 0}}); },
+              ThrowsMessage<Error>(HasSubstr("twice")));
+  EXPECT_THAT([&] { step({{sequence.get(), ids, 0}, {wide.get(), ids, 0}}); },
+              ThrowsMessage<Error>(HasSubstr("element types")));
+  EXPECT_EQ(sequence->num_tokens(), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(SmallModels, RaggedSessionTest, ::testing::ValuesIn(small_model_cases()),

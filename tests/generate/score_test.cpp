@@ -59,7 +59,7 @@ TEST(Score, StoredMemoriesAreRetrievedFrom) {
   const at::Tensor expected = at::log_softmax(logits, 2).gather(2, ids.narrow(1, 1, 20).unsqueeze(2)).squeeze(2);
   ASSERT_GT(largest_difference(expected, plain_logprobs(*model, ids)), 1e-2);
   ScoreOptions options;
-  options.memories = {search_exactly(archive, at::kCPU)};
+  options.memories = make_memory_set({search_exactly(archive, at::kCPU)});
   for (const bool incremental : {false, true}) {
     options.incremental = incremental;
     EXPECT_LT(largest_difference(score_tokens(*model, ids, options).narrow(1, 1, 20), expected), 2e-4) << incremental;

@@ -1,13 +1,14 @@
 // A model that says a given text, whatever the prompt is: for tests of what happens after the logits.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "core/error.h"
 #include "models/model.h"
 #include "text/tokenizer.h"
 
@@ -25,65 +26,40 @@ class ScriptedModel : public Model {
     embedding_.copy_(20 * at::eye(vocab_size));
   }
 
-  at::Tensor hidden_states(const at::Tensor& input_ids, const ForwardOptions& /*options*/) override {
+  at::Tensor hidden_states(const at::Tensor& input_ids, const ForwardOptions& /*options*/) const override {
     return hidden_after(0, input_ids.size(1)).expand({input_ids.size(0), -1, -1});
   }
 
-  std::unique_ptr<Session> new_session(std::int64_t batch_size, at::ScalarType /*dtype*/) override {
-    return std::make_unique<ScriptedSession>(*this, batch_size);
+  std::unique_ptr<Sequence> new_sequence(at::ScalarType /*dtype*/) const override {
+    return std::make_unique<ScriptedSequence>(*this);
   }
 
-  // All tokens that sessions were given, in order.
-  std::vector<std::int64_t> seen_ids;
+  // All tokens that sequences were given, in order.
+  mutable std::vector<std::int64_t> seen_ids;
+
+ protected:
+  at::Tensor advance(std::span<const Piece> pieces) const override {
+    std::vector<at::Tensor> hidden;
+    for (const Piece& piece : pieces) {
+      const std::int64_t count = std::ssize(piece.ids);
+      const std::int64_t first = std::min(piece.first_wanted, count);
+      hidden.push_back(hidden_after(piece.sequence->num_tokens() + first, count - first)[0]);
+      seen_ids.insert(seen_ids.end(), piece.ids.begin(), piece.ids.end());
+    }
+    return at::cat(hidden);
+  }
 
  private:
-  class ScriptedSession : public Session {
+  class ScriptedSequence : public Sequence {
    public:
-    ScriptedSession(ScriptedModel& model, std::int64_t num_sequences)
-        : model_(model), num_tokens_(static_cast<std::size_t>(num_sequences)) {}
-    at::Tensor append(const at::Tensor& input_ids) override {
-      std::vector<at::Tensor> hidden;
-      for (std::int64_t n = 0; n < input_ids.size(0); ++n) {
-        std::int64_t& num_tokens = num_tokens_.at(static_cast<std::size_t>(n));
-        hidden.push_back(model_.hidden_after(num_tokens, input_ids.size(1)));
-        for (std::int64_t i = 0; i < input_ids.size(1); ++i) {
-          const auto id = input_ids[n][i].item<std::int64_t>();
-          if (id < 0) continue;
-          model_.seen_ids.push_back(id);
-          ++num_tokens;
-        }
-      }
-      return at::cat(hidden);
-    }
-    at::Tensor prefill(const at::Tensor& input_ids, const PrefillOptions& options) override {
-      for (std::int64_t first = 0; first < input_ids.size(1); first += options.segment_tokens) {
-        append(input_ids.narrow(1, first, std::min(options.segment_tokens, input_ids.size(1) - first)));
-        if (options.on_progress && !options.on_progress(num_tokens_.front())) fail("interrupted");
-      }
-      std::vector<at::Tensor> last;
-      for (const std::int64_t num_tokens : num_tokens_) last.push_back(model_.hidden_after(num_tokens - 1, 1));
-      return at::cat(last);
-    }
-    std::int64_t num_sequences() const override { return std::ssize(num_tokens_); }
-    void select(const std::vector<std::int64_t>& rows) override {
-      std::vector<std::int64_t> selected;
-      for (const std::int64_t row : rows) selected.push_back(num_tokens_.at(static_cast<std::size_t>(row)));
-      num_tokens_ = selected;
-    }
-    NamedTensors state() const override { return {{"num_tokens", at::tensor(num_tokens_, at::kLong)}}; }
-    void restore(const NamedTensors& state) override {
-      const at::Tensor counts = state.at(0).second;
-      num_tokens_.assign(counts.const_data_ptr<std::int64_t>(), counts.const_data_ptr<std::int64_t>() + counts.numel());
-    }
-    std::int64_t num_tokens(std::int64_t sequence) const override {
-      return num_tokens_.at(static_cast<std::size_t>(sequence));
-    }
-    std::int64_t memory_bytes() const override { return 100 * num_tokens_.front(); }
+    explicit ScriptedSequence(const ScriptedModel& model) : Sequence(model, at::TensorOptions(at::kFloat)) {}
+    std::unique_ptr<Sequence> fork() const override { return std::unique_ptr<Sequence>(new ScriptedSequence(*this)); }
+    std::int64_t memory_bytes() const override { return 100 * num_tokens(); }
     std::int64_t window_bytes() const override { return 7; }
 
-   private:
-    ScriptedModel& model_;
-    std::vector<std::int64_t> num_tokens_;  // of each sequence
+   protected:
+    void save_state(NamedTensors& /*state*/) const override {}
+    void restore_state(StateReader& /*reader*/) override {}
   };
 
   static ModelConfig config_of(std::int64_t vocab_size, const std::string& kind) {
@@ -94,6 +70,7 @@ class ScriptedModel : public Model {
     config.num_heads = 1;
     config.num_kv_heads = 1;
     config.num_layers = 1;
+    config.chunk_size = 8;
     config.landmark_id = vocab_size - 1;
     return config;
   }

@@ -39,13 +39,14 @@ class SessionFileTest : public ::testing::Test {
     config.segment_tokens = 16;
     return config;
   }
-  static std::vector<SearchedArchive> searched(const std::vector<std::shared_ptr<const ChunkArchive>>& archives) {
+  static std::shared_ptr<const MemorySet> searched(const std::vector<std::shared_ptr<const ChunkArchive>>& archives) {
     std::vector<SearchedArchive> memories;
     for (const auto& archive : archives) memories.push_back(search_exactly(archive, at::kCPU));
-    return memories;
+    return make_memory_set(memories);
   }
   void save(const TextSession& text) const {
-    save_session(file_, text, owner_, std::vector<std::string>(text.memories.size(), "a.memory"));
+    save_session(file_, text, owner_,
+                 std::vector<std::string>(text.memories ? text.memories->memories().size() : 0, "a.memory"));
   }
   TextSession resume(const std::vector<std::shared_ptr<const ChunkArchive>>& memories = {}) const {
     return resume_session(load_session(file_), file_.string(), *model_, at::kFloat, owner_, searched(memories));
@@ -103,8 +104,12 @@ TEST_F(SessionFileTest, MemoriesMayGrowButNotShrink) {
   // What was retrieved before is at work until the chunk's end, under other numbers now.
   TextSession with_more = resume({grown, grown});
   TextSession as_before = resume({archive, archive});
-  const at::Tensor next = at::tensor(some_ids(4, 2), at::kLong).unsqueeze(0);
-  EXPECT_LT(largest_difference(with_more.session->append(next), as_before.session->append(next)), tolerance);
+  const std::vector<std::int64_t> next = some_ids(4, 2);
+  const auto read = [&](const TextSession& one) {
+    const Piece piece{one.sequence.get(), next, 0};
+    return model_->step({&piece, 1});
+  };
+  EXPECT_LT(largest_difference(read(with_more), read(as_before)), tolerance);
   EXPECT_THAT([&] { resume({archive}); }, ThrowsMessage<Error>(HasSubstr("from 2 memories, 1 were opened")));
   save(with_more);
   EXPECT_THAT([&] { resume({grown, archive}); },
@@ -167,10 +172,12 @@ TEST_F(SessionFileTest, DamagedFilesAreRefused) {
 TEST_F(SessionFileTest, ARetrievalBeforeTheFirstChunkIsRefused) {
   const auto archive = std::make_shared<RandomArchive>(model_->config(), 20, 0);
   const auto state_after = [&](std::int64_t count) {
-    const auto session = model_->new_session(1, at::kFloat);
-    session->attach_memory(search_exactly(archive, at::kCPU));
-    session->append(at::tensor(some_ids(count, 1), at::kLong).unsqueeze(0));
-    return session->state();
+    const auto sequence = model_->new_sequence(at::kFloat);
+    sequence->attach(searched({archive}));
+    const std::vector<std::int64_t> ids = some_ids(count, 1);
+    const Piece piece{sequence.get(), ids, 0};
+    model_->step({&piece, 1});
+    return sequence->state();
   };
   NamedTensors crafted = state_after(3);
   for (const auto& [name, tensor] : state_after(60)) {
@@ -178,9 +185,9 @@ TEST_F(SessionFileTest, ARetrievalBeforeTheFirstChunkIsRefused) {
     if (name.ends_with(".indices")) crafted.emplace_back(name, at::zeros_like(tensor));
     if (name.ends_with(".weights")) crafted.emplace_back(name, tensor);
   }
-  const auto session = model_->new_session(1, at::kFloat);
-  session->attach_memory(search_exactly(archive, at::kCPU));
-  EXPECT_THAT([&] { session->restore(crafted); }, ThrowsMessage<Error>(HasSubstr("before its first chunk ended")));
+  const auto sequence = model_->new_sequence(at::kFloat);
+  sequence->attach(searched({archive}));
+  EXPECT_THAT([&] { sequence->restore(crafted); }, ThrowsMessage<Error>(HasSubstr("before its first chunk ended")));
 }
 
 TEST_F(SessionFileTest, ReadingThatIsStoppedCanGoOn) {

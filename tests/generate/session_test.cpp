@@ -7,6 +7,7 @@
 
 #include "core/random.h"
 #include "generate/small_models.h"
+#include "models/sequence_batch.h"
 
 namespace lookback {
 
@@ -18,9 +19,9 @@ namespace {
 constexpr double tolerance = 2e-4;
 
 // Logits [N, T, V] of tokens [first, first + count) appended in one step.
-at::Tensor append_logits(const Model& model, Session& session, const at::Tensor& ids, std::int64_t first,
+at::Tensor append_logits(const Model& model, SequenceBatch& sequences, const at::Tensor& ids, std::int64_t first,
                          std::int64_t count) {
-  return model.logits(session.append(ids.narrow(1, first, count)));
+  return model.logits(sequences.append(ids.narrow(1, first, count)));
 }
 
 class SessionTest : public ::testing::TestWithParam<SmallModelCase> {
@@ -53,12 +54,12 @@ TEST_P(SessionTest, TokenByTokenEqualsWholeForward) {
   for (const std::int64_t num_sequences : {1, 3}) {
     const at::Tensor ids = random_ids(model_->config(), num_sequences, 60, 4);
     const at::Tensor expected = whole_logits(*model_, ids);
-    const auto session = model_->new_session(num_sequences, at::kFloat);
+    SequenceBatch sequences(*model_, num_sequences);
     for (std::int64_t i = 0; i < ids.size(1); ++i) {
-      ASSERT_LT(largest_difference(append_logits(*model_, *session, ids, i, 1), expected.narrow(1, i, 1)), tolerance)
+      ASSERT_LT(largest_difference(append_logits(*model_, sequences, ids, i, 1), expected.narrow(1, i, 1)), tolerance)
           << "token " << i << " of " << num_sequences << " sequences";
     }
-    EXPECT_EQ(session->num_tokens(0), 60);
+    EXPECT_EQ(sequences[0].num_tokens(), 60);
   }
 }
 
@@ -67,12 +68,12 @@ TEST_P(SessionTest, RandomPiecesEqualWholeForward) {
   const at::Tensor expected = whole_logits(*model_, ids);
   Random random(6);
   for (int trial = 0; trial < 4; ++trial) {
-    const auto session = model_->new_session(2, at::kFloat);
+    SequenceBatch sequences(*model_, 2);
     const std::uint64_t longest = trial % 2 == 0 ? 11 : 40;
     for (std::int64_t first = 0; first < ids.size(1);) {
       const std::int64_t count = std::min(ids.size(1) - first, 1 + static_cast<std::int64_t>(random.below(longest)));
       ASSERT_LT(
-          largest_difference(append_logits(*model_, *session, ids, first, count), expected.narrow(1, first, count)),
+          largest_difference(append_logits(*model_, sequences, ids, first, count), expected.narrow(1, first, count)),
           tolerance)
           << "tokens " << first << " to " << first + count << ", trial " << trial;
       first += count;
@@ -86,7 +87,7 @@ void expect_prefill_equals(Model& model, const at::Tensor& ids, std::int64_t num
   const std::int64_t length = ids.size(1) - num_decode_steps;
   SCOPED_TRACE("prompt of " + std::to_string(length) + ", segments of " + std::to_string(segment_tokens));
   const at::Tensor expected = whole_logits(model, ids);
-  const auto session = model.new_session(ids.size(0), at::kFloat);
+  SequenceBatch sequences(model, ids.size(0));
   PrefillOptions options;
   options.segment_tokens = segment_tokens;
   std::int64_t reported = 0;
@@ -95,13 +96,13 @@ void expect_prefill_equals(Model& model, const at::Tensor& ids, std::int64_t num
     reported = num_tokens;
     return true;
   };
-  const at::Tensor hidden = session->prefill(ids.narrow(1, 0, length), options);
+  const at::Tensor hidden = sequences.prefill(ids.narrow(1, 0, length), options);
   EXPECT_EQ(hidden.size(1), 1);
   EXPECT_EQ(reported, length);
-  EXPECT_EQ(session->num_tokens(0), length);
+  EXPECT_EQ(sequences[0].num_tokens(), length);
   ASSERT_LT(largest_difference(model.logits(hidden), expected.narrow(1, length - 1, 1)), tolerance);
   for (std::int64_t i = length; i < ids.size(1); ++i) {
-    ASSERT_LT(largest_difference(append_logits(model, *session, ids, i, 1), expected.narrow(1, i, 1)), tolerance)
+    ASSERT_LT(largest_difference(append_logits(model, sequences, ids, i, 1), expected.narrow(1, i, 1)), tolerance)
         << "token " << i;
   }
 }
@@ -123,21 +124,21 @@ TEST_P(SessionTest, SecondPrefillContinues) {
   for (const std::int64_t first_length : {97, 104}) {
     const at::Tensor ids = random_ids(model_->config(), 2, 310, 8);
     const at::Tensor expected = whole_logits(*model_, ids);
-    const auto session = model_->new_session(2, at::kFloat);
+    SequenceBatch sequences(*model_, 2);
     PrefillOptions options;
     options.segment_tokens = 16;
-    session->prefill(ids.narrow(1, 0, first_length), options);
-    append_logits(*model_, *session, ids, first_length, 3);
+    sequences.prefill(ids.narrow(1, 0, first_length), options);
+    append_logits(*model_, sequences, ids, first_length, 3);
     const std::int64_t second_begin = first_length + 3;
     for (const std::int64_t second_length : {4, 190}) {
       const std::int64_t begin = second_length == 4 ? second_begin : second_begin + 4;
-      const at::Tensor hidden = session->prefill(ids.narrow(1, begin, second_length), options);
+      const at::Tensor hidden = sequences.prefill(ids.narrow(1, begin, second_length), options);
       const std::int64_t end = begin + second_length;
       ASSERT_LT(largest_difference(model_->logits(hidden), expected.narrow(1, end - 1, 1)), tolerance)
           << first_length << " then " << second_length;
     }
     for (std::int64_t i = second_begin + 194; i < second_begin + 203; ++i) {
-      ASSERT_LT(largest_difference(append_logits(*model_, *session, ids, i, 1), expected.narrow(1, i, 1)), tolerance)
+      ASSERT_LT(largest_difference(append_logits(*model_, sequences, ids, i, 1), expected.narrow(1, i, 1)), tolerance)
           << "token " << i << ", " << first_length;
     }
   }
@@ -149,10 +150,10 @@ TEST_P(SessionTest, MemoryGrowsByChunksAndWindowsDoNot) {
   std::vector<std::int64_t> window_bytes;
   std::vector<std::int64_t> memory_bytes;
   for (const std::int64_t length : {400, 800, 1600}) {
-    const auto session = model_->new_session(1, at::kFloat);
-    session->prefill(random_ids(model_->config(), 1, length, 9), options);
-    window_bytes.push_back(session->window_bytes());
-    memory_bytes.push_back(session->memory_bytes());
+    SequenceBatch sequences(*model_, 1);
+    sequences.prefill(random_ids(model_->config(), 1, length, 9), options);
+    window_bytes.push_back(sequences[0].window_bytes());
+    memory_bytes.push_back(sequences[0].memory_bytes());
   }
   EXPECT_EQ(window_bytes[0], window_bytes[1]);
   EXPECT_EQ(window_bytes[1], window_bytes[2]);

@@ -12,6 +12,7 @@
 #include "ingest/open_memory.h"
 #include "memory/memory_writer.h"
 #include "models/fingerprint.h"
+#include "models/sequence_batch.h"
 
 namespace lookback {
 namespace {
@@ -142,13 +143,12 @@ TEST_F(BuildMemoryTest, OfCompressedChunks) {
   const EncodedChunks whole = model_->read_chunks(ids_of(read_file(memory->documents()[0].name)), 0, at::kFloat);
   EXPECT_EQ(whole.key.sizes(), at::IntArrayRef({1, memory->documents()[0].num_chunks, 3, 4, 8}));
   EXPECT_TRUE(found.key.narrow(0, 0, whole.key.size(1)).allclose(whole.key[0], 1e-5, 1e-5));
-  const auto session = model_->new_session(1, at::kFloat);
-  session->attach_memory(search_exactly(memory, at::kCPU));
+  SequenceBatch sequence(*model_, 1, make_memory_set({search_exactly(memory, at::kCPU)}));
   const at::Tensor text = ids_of(some_text(40, 9));
   ForwardOptions options;
   const EncodedChunks all{found.key.unsqueeze(0), found.value.unsqueeze(0), found.landmarks.unsqueeze(0)};
   options.memory = &all;
-  EXPECT_TRUE(session->append(text).allclose(model_->hidden_states(text, options), 0, 2e-4));
+  EXPECT_TRUE(sequence.append(text).allclose(model_->hidden_states(text, options), 0, 2e-4));
 }
 
 TEST_F(BuildMemoryTest, IsTheSameBitByBitForAnyNumberOfThreads) {
@@ -364,25 +364,19 @@ TEST_F(BuildMemoryTest, SessionsRetrieveFromItAsTheWholeForwardDoes) {
   EXPECT_TRUE(whole.narrow(1, 0, 8).equal(without.narrow(1, 0, 8)));
   EXPECT_GT((whole - without).narrow(1, 16, 100).abs().max().item<double>(), 0.01);
 
-  const auto session = [&] {
-    auto result = model_->new_session(2, at::kFloat);
-    result->attach_memory(search_exactly(first, at::kCPU));
-    result->attach_memory(search_exactly(second, at::kCPU));
-    return result;
-  };
-  const auto by_token = session();
+  const auto memories = make_memory_set({search_exactly(first, at::kCPU), search_exactly(second, at::kCPU)});
+  SequenceBatch by_token(*model_, 2, memories);
   for (std::int64_t i = 0; i < prompt.size(1); ++i) {
-    const at::Tensor logits = model_->logits(by_token->append(prompt.narrow(1, i, 1)));
+    const at::Tensor logits = model_->logits(by_token.append(prompt.narrow(1, i, 1)));
     ASSERT_LT((logits - whole.narrow(1, i, 1)).abs().max().item<double>(), 2e-4) << i;
   }
   for (const std::int64_t segment_tokens : {8, 64, 1000}) {
     PrefillOptions prefill;
     prefill.segment_tokens = segment_tokens;
-    const at::Tensor logits = model_->logits(session()->prefill(prompt, prefill));
+    const at::Tensor logits = model_->logits(SequenceBatch(*model_, 2, memories).prefill(prompt, prefill));
     EXPECT_LT((logits - whole.narrow(1, 196, 1)).abs().max().item<double>(), 2e-4);
   }
-  EXPECT_THAT([&] { by_token->attach_memory(search_exactly(first, at::kCPU)); },
-              ThrowsMessage<Error>(HasSubstr("before the text begins")));
+  EXPECT_THAT([&] { by_token[0].attach(memories); }, ThrowsMessage<Error>(HasSubstr("before the text begins")));
 }
 
 // The session keeps the state in which its memory was opened; who opens it later does not find the document.
@@ -390,16 +384,14 @@ TEST_F(BuildMemoryTest, ADocumentRemovedWhileASessionUsesItServesThatSessionToIt
   build(config("a"));
   const auto memory = open("a");
   const at::Tensor ids = ids_of(some_text(120, 10));
-  const auto session = model_->new_session(1, at::kFloat);
-  const auto undisturbed = model_->new_session(1, at::kFloat);
-  session->attach_memory(search_exactly(memory, at::kCPU));
-  undisturbed->attach_memory(search_exactly(open("a"), at::kCPU));
-  session->append(ids.narrow(1, 0, 50));
+  SequenceBatch sequence(*model_, 1, make_memory_set({search_exactly(memory, at::kCPU)}));
+  SequenceBatch undisturbed(*model_, 1, make_memory_set({search_exactly(open("a"), at::kCPU)}));
+  sequence.append(ids.narrow(1, 0, 50));
   MemoryWriter writer(folder_ / "a", memory->format());
   writer.remove_document(memory->documents().front().id);
   writer.commit();
-  const at::Tensor expected = undisturbed->append(ids).narrow(1, 50, 70);
-  EXPECT_TRUE(session->append(ids.narrow(1, 50, 70)).allclose(expected, 1e-4, 1e-4));
+  const at::Tensor expected = undisturbed.append(ids).narrow(1, 50, 70);
+  EXPECT_TRUE(sequence.append(ids.narrow(1, 50, 70)).allclose(expected, 1e-4, 1e-4));
   EXPECT_EQ(open("a")->documents().size(), 2U);
 }
 

@@ -10,6 +10,7 @@
 #include "ingest/build_memory.h"
 #include "ingest/byte_model.h"
 #include "models/fingerprint.h"
+#include "models/sequence_batch.h"
 #include "retrieval/approximate_index.h"
 #include "retrieval/exact_index.h"
 
@@ -87,13 +88,10 @@ TEST_F(MemoryIndexTest, SessionsSearchingAllListsRetrieveTheSame) {
   std::vector<at::Tensor> hidden;
   for (const auto& index : {std::shared_ptr<const LandmarkIndex>(open_memory_index(*memory, num_lists).index),
                             std::shared_ptr<const LandmarkIndex>(open_memory_index(*memory, 1).index)}) {
-    const auto session = model_->new_session(1, at::kFloat);
-    session->attach_memory({memory, index});
-    hidden.push_back(session->append(ids));
+    hidden.push_back(SequenceBatch(*model_, 1, make_memory_set({{memory, index}})).append(ids));
   }
-  const auto exact = model_->new_session(1, at::kFloat);
-  exact->attach_memory(search_exactly(memory, at::kCPU));
-  const at::Tensor expected = exact->append(ids);
+  const at::Tensor expected =
+      SequenceBatch(*model_, 1, make_memory_set({search_exactly(memory, at::kCPU)})).append(ids);
   EXPECT_TRUE(hidden[0].allclose(expected, 1e-5, 1e-5));
   EXPECT_FALSE(hidden[1].allclose(expected, 1e-5, 1e-5)) << "one list is not enough: the test can fail";
 }

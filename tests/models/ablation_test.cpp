@@ -47,7 +47,9 @@ TEST(Ablations, RandomRetrievalChoosesByTheHashAndWeighsByScores) {
       EXPECT_TRUE(retrieval.weights[1][c].narrow(0, 0, count).allclose(weights, 1e-5, 1e-6)) << c;
     }
   }
-  EXPECT_THROW(model->new_session(1, at::kFloat)->attach_memory({}), Error);
+  EXPECT_THROW(
+      model->new_sequence(at::kFloat)->attach(std::make_shared<const MemorySet>(std::vector<SearchedArchive>())),
+      Error);
 }
 
 TEST(Ablations, UniformWeightsChooseTheSameChunks) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "models/sequence_batch.h"
 #include "models/small_models.h"
 #include "ops/linear_cross_entropy.h"
 
@@ -22,11 +23,11 @@ TEST_P(Forward, NoPositionSeesALaterToken) {
   };
   // Several chunks in one step, and a step that ends within one.
   const auto in_session = [&](const at::Tensor& text) {
-    const auto session = model->new_session(1, at::kFloat);
+    SequenceBatch sequences(*model, 1);
     std::vector<at::Tensor> hidden;
     std::int64_t first = 0;
     for (const std::int64_t count : {29, 3, 21}) {
-      hidden.push_back(session->append(text.narrow(1, first, count)));
+      hidden.push_back(sequences.append(text.narrow(1, first, count)));
       first += count;
     }
     return model->logits(at::cat(hidden, 1)).detach();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "models/running_mean.h"
+#include "models/sequence_batch.h"
 #include "models/small_models.h"
 
 namespace lookback {
@@ -18,27 +19,27 @@ class RunningMean : public testing::Test {
 };
 
 TEST_F(RunningMean, SessionsEqualTheWholeForward) {
-  const auto session = model_->new_session(2, at::kFloat);
+  SequenceBatch sequences(*model_, 2);
   std::vector<at::Tensor> parts;
   std::int64_t first = 0;
   for (const std::int64_t count : {1, 30, 2, 57}) {
-    parts.push_back(session->append(ids_.narrow(1, first, count)));
+    parts.push_back(sequences.append(ids_.narrow(1, first, count)));
     first += count;
   }
   EXPECT_LT((at::cat(parts, 1) - whole_).abs().max().item<double>(), 2e-4);
 }
 
 TEST_F(RunningMean, PrefillStateAndSelectionGoOn) {
-  const auto session = model_->new_session(2, at::kFloat);
+  SequenceBatch sequences(*model_, 2);
   PrefillOptions options;
   options.segment_tokens = 16;
-  const at::Tensor last = session->prefill(ids_.narrow(1, 0, 70), options);
+  const at::Tensor last = sequences.prefill(ids_.narrow(1, 0, 70), options);
   EXPECT_LT((last - whole_.narrow(1, 69, 1)).abs().max().item<double>(), 2e-4);
-  session->select({1, 0});
-  const auto resumed = model_->new_session(2, at::kFloat);
-  resumed->restore(session->state());
+  sequences.select({1, 0});
+  SequenceBatch resumed(*model_, 2);
+  for (std::int64_t n = 0; n < 2; ++n) resumed[n].restore(sequences[n].state());
   const at::Tensor swapped = ids_.flip(0);
-  EXPECT_LT((resumed->append(swapped.narrow(1, 70, 20)) - whole_.flip(0).narrow(1, 70, 20)).abs().max().item<double>(),
+  EXPECT_LT((resumed.append(swapped.narrow(1, 70, 20)) - whole_.flip(0).narrow(1, 70, 20)).abs().max().item<double>(),
             2e-4);
 }
 

@@ -1,0 +1,75 @@
+// The next tokens of several texts through a DRT, in one pass over all that works row by row.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "models/drt_sequence.h"
+
+namespace lookback {
+
+// For one step: it holds what its pieces share.
+class DrtStep {
+ public:
+  // Checked pieces (Model::step); the model must outlive it.
+  DrtStep(const Drt& model, std::span<const Piece> pieces);
+
+  // Reads the pieces through lower layers and encoder into the memories, and where something of them is still to be
+  // seen, through the upper layers. Returns the hidden states that are wanted [R, d].
+  at::Tensor run();
+
+ private:
+  // Where a piece lies: on its sequence's grid of chunks (positions count landmarks) those of a chunk that already
+  // holds some, of further whole chunks, and of one that stays unfinished; and in the step's rows.
+  struct Span {
+    DrtSequence* sequence;
+    const Piece* piece;
+    std::int64_t first_slot;       // slot of the first new position in its chunk
+    std::int64_t num_positions;    // new positions, landmarks of the chunks that become full included
+    std::int64_t num_chunks;       // chunks touched
+    std::int64_t num_full_chunks;  // of these, now full
+    std::int64_t first_row;        // of its positions among those of the step
+  };
+  // What the chunks of a span retrieved, one row of indices and weights [1, C, K] each. No key: nothing.
+  struct SpanRetrieval {
+    FetchedChunks chunks;
+    at::Tensor weights;
+  };
+
+  Span span_of(const Piece& piece, std::int64_t first_row) const;
+  // The piece's ids [T] on the model's device.
+  at::Tensor ids_of(const Piece& piece) const;
+  // Whether an upper hidden state of the piece can reach one that is wanted.
+  bool is_seen(const Piece& piece) const;
+
+  at::Tensor run_lower_layers() const;
+  // lower_hidden [R, d].
+  void remember_full_chunks(const at::Tensor& lower_hidden) const;
+  // What the fixed retriever finds the span's full chunks by [C, F]; keeps the tokens behind them.
+  at::Tensor take_fixed_keys(const Span& span) const;
+  // The fixed retriever's queries of the span's full chunks [C, F].
+  at::Tensor fixed_queries(const Span& span) const;
+  // Leaves the spans that go through the upper layers, and of x [R, d] their rows.
+  at::Tensor keep_seen_spans(const at::Tensor& x);
+  at::Tensor run_group(std::size_t group_index, at::Tensor x) const;
+  at::Tensor chunk_attention_rows(const at::Tensor& query, const SpanRetrieval& retrieved, const Span& span) const;
+  at::Tensor wanted_rows(const at::Tensor& x) const;
+
+  // Of each full chunk of the spans, one after another [C, ...]: the queries with which they retrieve.
+  at::Tensor retrieval_queries(std::size_t group_index, const at::Tensor& x) const;
+  // The retrievals in effect in each chunk of each span; those that the spans leave for what follows become the
+  // groups'.
+  std::vector<SpanRetrieval> retrieve(std::size_t group_index, const at::Tensor& x) const;
+  // What each span's full chunks, rows of query [C, d], find in the memories attached to it; undefined without any.
+  std::vector<BestChunks> search_memories(const at::Tensor& query) const;
+  SpanRetrieval retrieval_in_effect(const DrtSequence& sequence, DrtSequence::Group& group) const;
+  // query [C, d]: of the span's full chunks; archived: the best of the memories for them.
+  SpanRetrieval retrieve_in_span(std::size_t group_index, const at::Tensor& query, const BestChunks& archived,
+                                 const Span& span) const;
+
+  const Drt& model_;
+  at::TensorOptions options_;  // element type and device
+  std::vector<Span> spans_;
+};
+
+}  // namespace lookback

@@ -1,0 +1,165 @@
+// What the chunks of a step retrieve: from their texts' own memories and from those attached.
+#include <algorithm>
+#include <map>
+
+#include "models/drt_step.h"
+#include "models/packed_rows.h"
+#include "retrieval/causal_top_k.h"
+
+namespace lookback {
+namespace {
+
+// What follows will want these chunks: reading them begins while the step goes on.
+void prefetch(const ArchiveSet& archives, const at::Tensor& indices) {
+  if (archives.num_chunks() == 0) return;
+  const at::Tensor archived = indices.masked_select(indices.ge(0).logical_and(indices.lt(archives.num_chunks()))).cpu();
+  archives.prefetch({archived.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(archived.numel())});
+}
+
+}  // namespace
+
+at::Tensor DrtStep::take_fixed_keys(const Span& span) const {
+  const std::int64_t chunk_size = model_.config_.chunk_size;
+  const at::Tensor tokens = at::cat({span.sequence->unfinished_ids, ids_of(*span.piece)});
+  const std::int64_t num_full = span.num_full_chunks * chunk_size;
+  span.sequence->unfinished_ids = tokens.narrow(0, num_full, tokens.size(0) - num_full).clone();
+  if (num_full == 0) return {};
+  return model_.retriever_->keys(tokens.narrow(0, 0, num_full).view({1, -1, chunk_size}))[0].to(options_.dtype());
+}
+
+at::Tensor DrtStep::fixed_queries(const Span& span) const {
+  std::vector<at::Tensor> before;
+  std::vector<at::Tensor> keys;
+  std::int64_t chunks_left = span.sequence->memory.num_chunks() - span.num_full_chunks;  // before the span's
+  for (const ChunkMemory::Block& block : span.sequence->memory.blocks()) {
+    const std::int64_t count = block.landmarks.size(0);
+    const std::int64_t earlier = std::min(chunks_left, count);
+    if (earlier > 0) before.push_back(block.landmarks.narrow(0, 0, earlier));
+    if (earlier < count) keys.push_back(block.landmarks.narrow(0, earlier, count - earlier));
+    chunks_left -= earlier;
+  }
+  return model_.retriever_->queries(before, join_rows(keys));
+}
+
+DrtStep::SpanRetrieval DrtStep::retrieval_in_effect(const DrtSequence& sequence, DrtSequence::Group& group) const {
+  if (!group.retrieval.indices.defined()) return {};
+  if (!group.chunks.indices.defined()) {
+    group.chunks = sequence.memory.fetch(group.retrieval.indices, sequence.archives());
+  }
+  return {group.chunks, group.retrieval.weights};
+}
+
+DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const at::Tensor& query,
+                                                 const BestChunks& archived, const Span& span) const {
+  DrtSequence::Group& group = span.sequence->groups[group_index];
+  const ArchiveSet& archives = span.sequence->archives();
+  const ChunkMemory& memory = span.sequence->memory;
+  std::vector<at::Tensor> parts;
+  const std::int64_t first_query = memory.num_chunks() - span.num_full_chunks;
+  std::int64_t first_chunk = first_query;
+  for (const ChunkMemory::Block& block : memory.blocks()) {
+    const std::int64_t count = block.landmarks.size(0);
+    parts.push_back(count <= first_chunk
+                        ? chunk_scores(query, block.landmarks).unsqueeze(0)
+                        : causal_chunk_scores(query.unsqueeze(0), block.landmarks.unsqueeze(0), first_chunk));
+    first_chunk -= count;
+  }
+  at::Tensor scores = at::cat(parts, 2);
+  TopK best;
+  if (archived.scores.defined()) {
+    best = model_.choose_chunks(at::cat({archived.scores.unsqueeze(0), scores}, 2), first_query, group_index, {});
+    // Numbers in that list become numbers of chunks.
+    const std::int64_t num_archived = archived.scores.size(1);
+    const at::Tensor of_archived = archived.indices.unsqueeze(0).gather(2, best.indices.clamp(0, num_archived - 1));
+    const at::Tensor own = best.indices + (archives.num_chunks() - num_archived);
+    best.indices = at::where(best.indices.lt(num_archived), of_archived, own).masked_fill(best.indices.lt(0), -1);
+    scores = at::Tensor();
+  } else {
+    best = model_.choose_chunks(scores, first_query, group_index, {});
+  }
+  const std::int64_t last = span.num_full_chunks - 1;
+  const auto of_last = [last](const at::Tensor& rows) { return rows.narrow(1, last, 1).clone(); };
+
+  SpanRetrieval retrieved;
+  if (span.num_chunks == 1) {
+    retrieved = retrieval_in_effect(*span.sequence, group);
+  } else {
+    // Row j serves the span's chunk j.
+    Retrieval before = group.retrieval;
+    if (!before.indices.defined()) {
+      before.indices = at::full_like(best.indices.narrow(1, 0, 1), -1);
+      before.weights = at::zeros_like(best.weights.narrow(1, 0, 1));
+    }
+    retrieved = {memory.fetch(at::cat({before.indices, best.indices}, 1).narrow(1, 0, span.num_chunks), archives),
+                 at::cat({before.weights, best.weights}, 1).narrow(1, 0, span.num_chunks)};
+  }
+  group.retrieval = {scores.defined() ? of_last(scores) : scores, of_last(best.indices), of_last(best.weights)};
+  group.chunks = {};
+  prefetch(archives, group.retrieval.indices);
+  return retrieved;
+}
+
+at::Tensor DrtStep::retrieval_queries(std::size_t group_index, const at::Tensor& x) const {
+  const std::int64_t positions = model_.positions_per_chunk();
+  std::vector<at::Tensor> landmark_rows;
+  std::vector<at::Tensor> fixed;
+  for (const Span& span : spans_) {
+    if (span.num_full_chunks == 0) continue;
+    if (model_.retriever_) {
+      fixed.push_back(fixed_queries(span));
+      continue;
+    }
+    landmark_rows.push_back(at::arange(span.num_full_chunks, at::kLong) * positions +
+                            (span.first_row + model_.config_.chunk_size - span.first_slot));
+  }
+  if (!fixed.empty()) return join_rows(fixed);
+  if (landmark_rows.empty()) return {};
+  return model_.retrieval_query(model_.upper_groups_[group_index],
+                                x.index_select(0, join_rows(landmark_rows).to(x.device())));
+}
+
+std::vector<BestChunks> DrtStep::search_memories(const at::Tensor& query) const {
+  // All sequences of a memory set at once: the landmarks of a large memory are read only once.
+  struct Asking {
+    std::vector<std::size_t> spans;
+    std::vector<at::Tensor> queries;
+  };
+  std::map<const MemorySet*, Asking> asking;
+  std::int64_t first = 0;
+  for (std::size_t i = 0; i < spans_.size(); ++i) {
+    const std::int64_t count = spans_[i].num_full_chunks;
+    if (const MemorySet* memories = spans_[i].sequence->memories().get(); memories != nullptr && count > 0) {
+      asking[memories].spans.push_back(i);
+      asking[memories].queries.push_back(query.narrow(0, first, count));
+    }
+    first += count;
+  }
+  std::vector<BestChunks> found(spans_.size());
+  for (const auto& [memories, asked] : asking) {
+    const BestChunks best = memories->best_of_each(join_rows(asked.queries), model_.config_.top_k);
+    std::int64_t row = 0;
+    for (std::size_t i : asked.spans) {
+      const std::int64_t count = spans_[i].num_full_chunks;
+      found[i] = {best.scores.narrow(0, row, count), best.indices.narrow(0, row, count)};
+      row += count;
+    }
+  }
+  return found;
+}
+
+std::vector<DrtStep::SpanRetrieval> DrtStep::retrieve(std::size_t group_index, const at::Tensor& x) const {
+  const at::Tensor query = retrieval_queries(group_index, x);
+  const std::vector<BestChunks> archived = query.defined() ? search_memories(query) : std::vector<BestChunks>();
+  std::vector<SpanRetrieval> retrieved;
+  std::int64_t first = 0;
+  for (std::size_t i = 0; i < spans_.size(); ++i) {
+    const Span& span = spans_[i];
+    const std::int64_t count = span.num_full_chunks;
+    retrieved.push_back(count == 0 ? retrieval_in_effect(*span.sequence, span.sequence->groups[group_index])
+                                   : retrieve_in_span(group_index, query.narrow(0, first, count), archived[i], span));
+    first += count;
+  }
+  return retrieved;
+}
+
+}  // namespace lookback
