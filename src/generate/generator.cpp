@@ -7,6 +7,18 @@
 
 namespace lookback {
 
+namespace {
+
+void rethrow_unless_interrupted(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Interrupted&) {
+    return;
+  }
+}
+
+}  // namespace
+
 void check_token_ids(std::span<const std::int64_t> ids, const ModelConfig& config, const std::string& source) {
   for (std::size_t i = 0; i < ids.size(); ++i) {
     require(ids[i] >= 0 && ids[i] < config.vocab_size, "{}: token {} has the id {}; the model knows ids from 0 to {}",
@@ -56,12 +68,8 @@ void generate_all(const Model& model, const Tokenizer* tokenizer, const std::vec
     request.config.stream = config.stream + i;
     request.listener.stop_asked = listener.stop_asked;
     request.on_finished = [i, &on_finished](Finished finished) {
-      if (!finished.error) return on_finished(i, std::move(finished.result));
-      try {
-        std::rethrow_exception(finished.error);
-      } catch (const Interrupted&) {
-        // Nothing has been said yet.
-      }
+      if (finished.error) return rethrow_unless_interrupted(finished.error);
+      on_finished(i, std::move(finished.result));
     };
     engine.submit(std::move(request));
   }
