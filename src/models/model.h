@@ -64,7 +64,7 @@ class Session {
 
   // Appends input_ids [N, T] in segments, at least one token to each sequence, and returns the hidden states of each
   // one's last token only [N, 1, d]. Skips what cannot influence this result or any later one (docs/model.md, "What
-  // follows").
+  // follows from the equations").
   virtual at::Tensor prefill(const at::Tensor& input_ids, const PrefillOptions& options) = 0;
 
   // Sequence i goes on as what sequence rows[i] is now: some may go, be copied, change places. Chunk memory is shared,
