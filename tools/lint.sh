@@ -8,5 +8,7 @@ tools/format.sh --check || failed=1
 tools/check_includes.py || failed=1
 tools/check_sources.py || failed=1
 tools/check_docs.py || failed=1
+tools/check_mentions_test.py || failed=1
+tools/check_mentions.py || failed=1
 tools/check_tidy.py build/debug "$@" || failed=1
 exit "$failed"

@@ -306,7 +306,7 @@ void add_generate_command(CLI::App& app) {
       "  lookback generate --model runs/books --session talk.session --prompt \"And who is Starbuck?\"\n"
       "  lookback generate --model runs/books --prompt \"Call me\" --num-beams 4 --max-new-tokens 20\n"
       "  lookback generate --model runs/books --prompts questions.jsonl --batch-size 16\n"
-      "  lookback generate --model golden/drt-one-hop --prompt-ids ids.json --greedy --json");
+      "  lookback generate --model tests/fixtures/golden/drt-one-hop --prompt-ids ids.json --greedy --json");
   command->callback([flags] { run_generate(*flags); });
 }
 

@@ -1,4 +1,4 @@
-// The flags that stand for keys of run.toml, shared by the commands that read one.
+// The flags that stand for keys of a run's configuration, shared by the commands that read one.
 #pragma once
 
 #include <CLI/CLI.hpp>

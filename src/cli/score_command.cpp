@@ -185,7 +185,7 @@ void add_score_command(CLI::App& app) {
       "  lookback score --model runs/books --text chapter.txt\n"
       "  lookback score --model runs/books --text chapter.txt --incremental --json\n"
       "  lookback score --model runs/books --text chapter9.txt --memory chapters1to8.memory\n"
-      "  lookback score --model golden/drt-one-hop --ids ids.json --per-token");
+      "  lookback score --model tests/fixtures/golden/drt-one-hop --ids ids.json --per-token");
   command->callback([flags] { run_score(*flags); });
 }
 

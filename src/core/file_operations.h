@@ -20,7 +20,7 @@ struct FileOperations {
   int (*rename)(const char* from, const char* to);
 };
 
-// What core/files and data's files use: the system's, unless a test has exchanged them (before it starts threads).
+// What core/files.h and data's files use: the system's, unless a test has exchanged them (before it starts threads).
 FileOperations& file_operations();
 
 // A call's result, begun again as long as a signal interrupts it.

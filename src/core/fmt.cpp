@@ -1,4 +1,4 @@
-// The library half of fmt 12, compiled once; the list of instantiations is that of fmt's own src/format.cc.
+// The library half of fmt 12, compiled once; the list of instantiations is that of fmt's own library.
 #include <fmt/format-inl.h>
 
 FMT_BEGIN_NAMESPACE

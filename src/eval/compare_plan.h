@@ -1,4 +1,5 @@
-// compare.toml: which models to train on the same text, how often, and what to measure of them.
+// The configuration of `lookback compare` (configs/compare-small.toml): which models to train on the same text, how
+// often, and what to measure of them.
 //
 //   [compare]
 //   seeds = [0]                 of every model that says nothing else
@@ -12,7 +13,7 @@
 //   task = "single"             as `finetune --task` and `eval needle --task`
 //   steps = 500                 and lr, batch_size, train_lengths: of `finetune`
 //   lengths = "1K,4K,16K"       and samples: of `eval needle`
-//   [model], [train]            as in run.toml: what all models share
+//   [model], [train]            as in a run's (train/run_config.h): what all models share
 //   [[models]]
 //   name = "drt"
 //   seeds = [0, 1, 2]

@@ -19,7 +19,7 @@ namespace {
 
 // The encoder's own, whatever config.json says of the others (docs/model.md, 4).
 constexpr double encoder_rms_norm_eps = 1e-6;
-// lmk_norms are made without an eps of their own in the published code (docs/model.md, 3: everything else 1e-5).
+// lmk_norms have the published code's default, whatever config.json says (docs/model.md, 6).
 constexpr double landmark_rms_norm_eps = 1e-5;
 
 at::Tensor apply_maybe_recomputed(bool recompute, const TensorFunction& function,

@@ -1,4 +1,4 @@
-// The baseline without memory: Llama layers whose attention sees a window (golden/sliding-window; docs/tasks.md).
+// The baseline without memory: Llama layers whose attention sees a window (docs/model.md, 9).
 #pragma once
 
 #include "models/layer_stack.h"

@@ -1,5 +1,5 @@
 // The safetensors format: 8 bytes little-endian header length, a JSON header, then the tensors' bytes
-// (huggingface/safetensors, format.md). No other library of it exists for C++ in the distributions we build on.
+// (as Hugging Face's safetensors documents it). No other library of it exists for C++ in the distributions we build on.
 #pragma once
 
 #include <ATen/ATen.h>

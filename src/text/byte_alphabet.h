@@ -1,5 +1,5 @@
 // GPT-2's alphabet: every byte as a printable character, so that a byte-level vocabulary is text (Radford et al.
-// 2019, encoder.py, bytes_to_unicode).
+// 2019, bytes_to_unicode of their code).
 #pragma once
 
 #include <string>

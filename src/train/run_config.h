@@ -1,5 +1,5 @@
-// run.toml: everything that decides a training run, [model], [train], [data] and, of a run of `lookback finetune`,
-// [finetune].
+// A run's configuration (configs/small-drt.toml; RUN/config.toml when it is complete): everything that decides a
+// training run, [model], [train], [data] and, of a run of `lookback finetune`, [finetune].
 #pragma once
 
 #include <cstdint>
