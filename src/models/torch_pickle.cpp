@@ -31,8 +31,8 @@ struct Tuple {
   Values items;
 };
 
-// Dictionaries and tuples are shared, as in Python: the memo holds the object that later opcodes fill. They belong to the
-// machine, for they may hold themselves, and each other as deep as a file likes.
+// Dictionaries and tuples are shared, as in Python: the memo holds the object that later opcodes fill. They belong to
+// the machine, for they may hold themselves, and each other as deep as a file likes.
 struct Value {
   std::variant<None, Mark, bool, std::int64_t, double, std::string, Global, Dict*, Tuple*, Storage, at::Tensor> held;
 };
