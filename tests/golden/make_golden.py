@@ -8,8 +8,8 @@ Without FOLDERs: all of tests/fixtures/golden. Needs torch, numpy and safetensor
 
 What is given in a folder is kept, all else follows from it:
 - a model (config.json, model.safetensors) and expected.safetensors. Given: input_ids [N, L], labels [N, L] (absent: the
-  input_ids). Computed: logits [N, L, vocabulary], loss [1], grad.<parameter> for each parameter, and of DRT's upper
-  groups retrieval.<group>.scores [N, C, C], .indices (-1: nothing) and .weights [N, C, K];
+  input_ids). Computed: logits [N, L, vocabulary], loss [1], grad.<parameter> for each parameter that has one, and of
+  DRT's upper groups retrieval.<group>.scores [N, C, C], .indices (-1: nothing) and .weights [N, C, K];
 - a model, batches.safetensors and expected.json, a training run. Given: input_ids [steps, N, L] and the optimizer's
   settings. Computed: loss and grad_norm (before clipping) of each step;
 - expected.safetensors alone, landmark attention. Given: block_size, query, key, value, grad_output [N, H, T, D].
@@ -18,6 +18,7 @@ For a new case, write a folder with what is given and let --out add the rest. Nu
 """
 import argparse
 import json
+import math
 import pathlib
 import shutil
 import sys
@@ -40,35 +41,56 @@ GIVEN = {"input_ids", "labels", "block_size", "query", "key", "value", "grad_out
 GIVEN |= {"optimizer", "lr", "betas", "eps", "weight_decay", "decay_all_parameters", "clip_grad_norm", "gumbel_noise"}
 
 
+class AdamW:
+    """Decoupled weight decay (arXiv 1711.05101) after clipping by the norm of all gradients."""
+
+    def __init__(self, weights, settings):
+        self.weights, self.settings, self.num_steps = weights, settings, 0
+        self.first = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        self.second = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+
+    @torch.no_grad()
+    def clip_and_step(self):
+        """Takes the gradients and forgets them; returns their norm before clipping."""
+        settings = self.settings
+        self.num_steps += 1
+        norm = math.sqrt(sum(weight.grad.pow(2).sum().item() for weight in self.weights.values()))
+        scale = min(1.0, settings["clip_grad_norm"] / (norm + 1e-6))
+        (beta1, beta2), lr = settings["betas"], settings["lr"]
+        for name, weight in self.weights.items():
+            gradient = weight.grad * scale
+            self.first[name].mul_(beta1).add_((1 - beta1) * gradient)
+            self.second[name].mul_(beta2).add_((1 - beta2) * gradient**2)
+            mean = self.first[name] / (1 - beta1**self.num_steps)
+            deviation = (self.second[name] / (1 - beta2**self.num_steps)).sqrt()
+            weight.mul_(1 - lr * settings["weight_decay"]).sub_(lr * mean / (deviation + settings["eps"]))
+            weight.grad = None
+        return norm
+
+
 def load_weights(folder):
     tensors = load_file(folder / "model.safetensors")
     return {name: tensor.double().requires_grad_() for name, tensor in tensors.items()}
 
 
-def compute_logits(input_ids, weights, config):
-    """Logits, and what each upper group retrieved."""
-    if "decoder_layers" in config:
-        return reference.drt_logits(input_ids, weights, config)
-    return reference.sliding_window_logits(input_ids, weights, config), []
-
-
 def compute_pass(folder, config, given):
     weights = load_weights(folder)
-    logits, retrievals = compute_logits(given["input_ids"], weights, config)
+    logits, retrievals = reference.logits(given["input_ids"], weights, config)
     loss = reference.next_token_loss(logits, given.get("labels", given["input_ids"]))
     loss.backward()
     computed = {"logits": logits, "loss": loss.view(1)}
     for group, retrieval in enumerate(retrievals):
         computed.update({f"retrieval.{group}.{name}": tensor for name, tensor in retrieval.items()})
-    return computed | {f"grad.{name}": weight.grad for name, weight in weights.items()}
+    # A fixed retriever's table has no gradient, nor has a learned one's norm where chunks weigh the same.
+    return computed | {f"grad.{name}": weight.grad for name, weight in weights.items() if weight.grad is not None}
 
 
 def compute_training(folder, config, settings):
     weights = load_weights(folder)
-    optimizer = reference.AdamW(weights, settings)
+    optimizer = AdamW(weights, settings)
     losses, norms = [], []
     for input_ids in load_file(folder / "batches.safetensors")["input_ids"]:
-        loss = reference.next_token_loss(compute_logits(input_ids, weights, config)[0], input_ids)
+        loss = reference.next_token_loss(reference.logits(input_ids, weights, config)[0], input_ids)
         loss.backward()
         losses.append(loss.item())
         norms.append(optimizer.clip_and_step())

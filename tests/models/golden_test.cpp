@@ -62,7 +62,9 @@ TEST(GoldenCheck, ComparesTheColumnsThatBothHave) {
 
 INSTANTIATE_TEST_SUITE_P(Folders, Golden,
                          testing::Values("drt-one-hop", "drt-two-hop", "drt-grouped-query", "drt-training",
-                                         "sliding-window", "landmark-attention"));
+                                         "drt-ablations", "sliding-window", "landmark-attention", "landmark",
+                                         "block-recurrent", "memorizing", "neurocache", "rpt-bm25", "rpt-words",
+                                         "rpt-embeddings", "compressed-memory"));
 
 }  // namespace
 }  // namespace lookback
