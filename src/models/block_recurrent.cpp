@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "models/config_checks.h"
+#include "models/kind.h"
 #include "models/packed_rows.h"
 #include "models/window_layer.h"
 #include "ops/head_groups.h"
@@ -205,13 +207,31 @@ class RecurrentLayer : public StackLayer {
   const ModelConfig& config_;
 };
 
-}  // namespace
-
 StackLayers make_block_recurrent_layers(ParameterSet& parameters, const ModelConfig& config) {
   return make_layers_around_memory(parameters, config, [&](LlamaLayer layer) {
     Recurrence recurrence = make_recurrence(parameters, layer_prefix(config.memory_layer) + "recurrence.", config);
     return std::make_unique<RecurrentLayer>(std::move(layer), std::move(recurrence), config);
   });
 }
+
+std::vector<ConfigKey> block_recurrent_keys(ModelConfig& config) {
+  return {{"num_hidden_layers", &config.num_layers},
+          {"memory_layer", &config.memory_layer},
+          {"state_size", &config.state_size}};
+}
+
+void check_block_recurrent(const ModelConfig& config, const std::string& source) {
+  check_stack(config, source);
+  check_memory_layer(config.memory_layer, config, source);
+  check_positive(config.window_size, "slide_window (the length of a block)", source);
+  check_positive(config.state_size, "state_size", source);
+}
+
+}  // namespace
+
+constinit const Kind block_recurrent_kind{.name = "block-recurrent",
+                                          .make = make_stack<make_block_recurrent_layers>,
+                                          .keys = block_recurrent_keys,
+                                          .check = check_block_recurrent};
 
 }  // namespace lookback

@@ -13,10 +13,9 @@
 // the learned one, so that what a state holds is kept at first.
 #pragma once
 
-#include "models/layer_stack.h"
-
 namespace lookback {
 
-StackLayers make_block_recurrent_layers(ParameterSet& parameters, const ModelConfig& config);
+struct Kind;
+extern const Kind block_recurrent_kind;
 
 }  // namespace lookback

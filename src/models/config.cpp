@@ -1,13 +1,13 @@
 #include "models/config.h"
 
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <limits>
-#include <numeric>
 #include <string>
+#include <variant>
+#include <vector>
 
 #include "core/error.h"
+#include "models/config_checks.h"
+#include "models/kind.h"
 
 namespace lookback {
 namespace {
@@ -20,77 +20,29 @@ void require_value(const Json& value, const char* key, const T& wanted, const st
           Json(wanted).dump());
 }
 
-std::string kind_of(const Json& value, const std::string& source) {
-  if (value.contains("lookback_model")) return json_field<std::string>(value, "lookback_model", source);
-  // Published configurations do not say; their keys do.
-  if (value.contains("decoder_layers")) return "drt";
-  if (value.contains("num_hidden_layers")) return "sliding-window";
-  fail(
-      "{}: cannot tell which model this is: expected \"decoder_layers\" (drt) or \"num_hidden_layers\" "
-      "(sliding-window)",
-      source);
+// All keys that not all kinds have, in the order in which they are written.
+std::vector<ConfigKey> keys_of_some_kinds(ModelConfig& config) {
+  const Kind& kind = kind_named(config.kind);
+  std::vector<ConfigKey> keys;
+  if (kind.has_landmarks) {
+    keys = {{"chunk_id", &config.landmark_id}, {"enc_chunk_size", &config.chunk_size}, {"chunk_topk", &config.top_k}};
+  }
+  const std::vector<ConfigKey> own = kind.keys(config);
+  keys.insert(keys.end(), own.begin(), own.end());
+  return keys;
 }
 
-// Far above all models that there are, and far below where products of two sizes overflow.
-constexpr std::int64_t largest_size = std::numeric_limits<std::int32_t>::max();
-constexpr std::int64_t most_layers = 4096;
-constexpr std::int64_t most_retrieved = 65'536;
-
-void check_range(std::int64_t number, std::int64_t smallest, std::int64_t largest, const char* key,
-                 const std::string& source) {
-  require(number >= smallest, "{}: {} must be at least {}, found {}", source, key, smallest, number);
-  require(number <= largest, "{}: {} must be at most {}, found {}", source, key, largest, number);
+void read_key(const ConfigKey& key, const Json& value, const std::string& source) {
+  const auto read = [&]<typename T>(T* member) {
+    *member = key.need == ConfigKey::Need::required ? json_field<T>(value, key.name, source)
+                                                    : json_field_or(value, key.name, *member, source);
+  };
+  std::visit(read, key.member);
 }
 
-void check_positive(std::int64_t number, const char* key, const std::string& source) {
-  check_range(number, 1, largest_size, key, source);
-}
-
-enum class Key { required, optional };
-
-// Calls visit(key, member, whether config.json must have it) for every key that not all kinds have.
-template <typename Config, typename Visitor>
-void visit_own_keys(Config& config, const Visitor& visit) {
-  if (config.has_landmarks()) {
-    visit("chunk_id", config.landmark_id, Key::required);
-    visit("enc_chunk_size", config.chunk_size, Key::required);
-    visit("chunk_topk", config.top_k, Key::required);
-  }
-  if (config.is_drt()) {
-    visit("encoder_layers", config.num_encoder_layers, Key::required);
-    visit("decoder_layers", config.decoder_layers, Key::required);
-    visit("rope_theta", config.rope_theta, Key::optional);
-  } else {
-    visit("num_hidden_layers", config.num_layers, Key::required);
-  }
-  if (config.kind == "drt" || config.kind == "compressed-memory") {
-    visit("enable_softmax_one", config.softmax_plus_one, Key::optional);
-    visit("gumbel_noise", config.gumbel_noise, Key::optional);
-  }
-  if (config.kind == "compressed-memory") visit("memory_vectors", config.memory_vectors, Key::required);
-  if (config.kind == "rpt") {
-    visit("retriever", config.retriever, Key::required);
-    visit("retriever_size", config.retriever_size, Key::optional);
-  }
-  if (config.kind == "block-recurrent") {
-    visit("memory_layer", config.memory_layer, Key::required);
-    visit("state_size", config.state_size, Key::required);
-  }
-  if (config.kind == "memorizing") {
-    visit("memory_layer", config.memory_layer, Key::required);
-    visit("memory_size", config.memory_size, Key::required);
-    visit("memory_topk", config.memory_top_k, Key::required);
-    visit("memory_width", config.memory_width, Key::optional);
-  }
-}
-
-// The same for switches that are off where they are absent: visit(key, member).
-template <typename Config, typename Visitor>
-void visit_ablations(Config& config, const Visitor& visit) {
-  if (config.kind != "drt") return;
-  visit("random_retrieval", config.random_retrieval);
-  visit("uniform_chunk_weights", config.uniform_chunk_weights);
-  visit("residual_reset", config.residual_reset);
+void write_key(const ConfigKey& key, Json& value) {
+  if (key.need == ConfigKey::Need::only_where_true && !*std::get<bool*>(key.member)) return;
+  std::visit([&](const auto* member) { value[key.name] = *member; }, key.member);
 }
 
 void check_landmarks(const ModelConfig& config, const std::string& source) {
@@ -98,45 +50,6 @@ void check_landmarks(const ModelConfig& config, const std::string& source) {
   check_positive(config.chunk_size, "enc_chunk_size", source);
   require(config.landmark_id >= 0 && config.landmark_id < config.vocab_size,
           "{}: chunk_id {} is not in the vocabulary of {}", source, config.landmark_id, config.vocab_size);
-}
-
-void check_drt(const ModelConfig& config, const std::string& source) {
-  require(config.decoder_layers.size() >= 2,
-          "{}: decoder_layers needs the lower layers and at least one upper group, found {} numbers", source,
-          config.decoder_layers.size());
-  std::int64_t num_layers = 0;
-  for (const std::int64_t layers : config.decoder_layers) {
-    check_range(layers, 1, most_layers, "each of decoder_layers", source);
-    num_layers += layers;
-  }
-  require(num_layers <= most_layers, "{}: decoder_layers must be at most {} in all, found {}", source, most_layers,
-          num_layers);
-  check_range(config.num_encoder_layers, 1, most_layers, "encoder_layers", source);
-  require(config.chunk_size >= 8, "{}: enc_chunk_size must be at least 8, found {}", source, config.chunk_size);
-  require(std::isfinite(config.rope_theta) && config.rope_theta > 0, "{}: rope_theta must be positive, found {}",
-          source, config.rope_theta);
-  require(config.head_dim() % 2 == 0, "{}: the head dimension {} must be even for rotary positions", source,
-          config.head_dim());
-  if (config.kind == "compressed-memory") check_positive(config.memory_vectors, "memory_vectors", source);
-  if (config.kind == "rpt") {
-    require(config.retriever == "bm25" || config.retriever == "encoder" || config.retriever == "embeddings",
-            "{}: retriever \"{}\": there are bm25, encoder and embeddings", source, config.retriever);
-    check_positive(config.retriever_size, "retriever_size", source);
-  }
-}
-
-void check_memory_layer(const ModelConfig& config, const std::string& source) {
-  require(config.memory_layer >= 0 && config.memory_layer < config.num_layers,
-          "{}: memory_layer {} is none of the {} layers (they count from 0)", source, config.memory_layer,
-          config.num_layers);
-  if (config.kind == "block-recurrent") {
-    check_positive(config.window_size, "slide_window (the length of a block)", source);
-    check_positive(config.state_size, "state_size", source);
-  } else {
-    check_positive(config.memory_size, "memory_size", source);
-    check_range(config.memory_top_k, 1, most_retrieved, "memory_topk", source);
-    check_range(config.memory_width, 0, largest_size, "memory_width", source);
-  }
 }
 
 }  // namespace
@@ -155,19 +68,20 @@ void check_model_config(const ModelConfig& config, const std::string& source) {
   require(config.rms_norm_eps > 0, "{}: rms_norm_eps must be positive, found {}", source, config.rms_norm_eps);
   require(config.initializer_range >= 0 && config.embedding_initializer_range >= 0,
           "{}: initializer ranges must not be negative", source);
-  if (config.has_landmarks()) check_landmarks(config, source);
-  if (config.is_drt()) {
-    check_drt(config, source);
-  } else {
-    check_range(config.num_layers, 1, most_layers, "num_hidden_layers", source);
-  }
-  if (config.kind == "block-recurrent" || config.kind == "memorizing") check_memory_layer(config, source);
+  const Kind& kind = kind_named(config.kind);
+  if (kind.has_landmarks) check_landmarks(config, source);
+  kind.check(config, source);
 }
 
 ModelConfig parse_model_config(const Json& value, const std::string& source) {
   require(value.is_object(), "{}: expected a JSON object", source);
   ModelConfig config;
-  config.kind = kind_of(value, source);
+  const Kind* const kind = find_kind(value, source);
+  require(kind != nullptr,
+          "{}: cannot tell which model this is: expected \"decoder_layers\" (drt) or \"num_hidden_layers\" "
+          "(sliding-window)",
+          source);
+  config.kind = kind->name;
   const auto integer = [&](const char* key) { return json_field<std::int64_t>(value, key, source); };
   config.hidden_size = integer("hidden_size");
   config.intermediate_size = integer("intermediate_size");
@@ -180,10 +94,7 @@ ModelConfig parse_model_config(const Json& value, const std::string& source) {
   config.embedding_initializer_range = json_field_or(
       value, "embedding_initializer_range", config.initializer_range > 0 ? config.initializer_range : 0.02, source);
   config.softmax_plus_one = false;  // published configurations that do not name it were trained without
-  visit_own_keys(config, [&]<typename T>(const char* key, T& member, Key need) {
-    member = need == Key::required ? json_field<T>(value, key, source) : json_field_or(value, key, member, source);
-  });
-  visit_ablations(config, [&](const char* key, bool& member) { member = json_field_or(value, key, member, source); });
+  for (const ConfigKey& key : keys_of_some_kinds(config)) read_key(key, value, source);
   require_value<std::string>(value, "hidden_act", "silu", source);
   require_value(value, "attention_bias", false, source);
   require_value(value, "mlp_bias", false, source);
@@ -209,11 +120,8 @@ Json to_json(const ModelConfig& config) {
                 {"attention_bias", false},
                 {"tie_word_embeddings", true},
                 {"enable_alibi", true}};
-  visit_own_keys(config, [&value](const char* key, const auto& member, Key) { value[key] = member; });
-  // Only those that are on: the fingerprints of models that know none of them stay as they are.
-  visit_ablations(config, [&value](const char* key, bool member) {
-    if (member) value[key] = true;
-  });
+  ModelConfig copy = config;  // keys point to members that can be set
+  for (const ConfigKey& key : keys_of_some_kinds(copy)) write_key(key, value);
   return value;
 }
 
@@ -221,10 +129,13 @@ std::vector<std::string> model_config_keys(const ModelConfig& config) {
   std::vector<std::string> keys = {"mlp_bias"};
   const Json named = to_json(config);
   for (const auto& [key, value] : named.items()) keys.push_back(key);
-  visit_ablations(config, [&keys](const char* key, bool) { keys.emplace_back(key); });
+  ModelConfig copy = config;
+  for (const ConfigKey& key : keys_of_some_kinds(copy)) {
+    if (!named.contains(key.name)) keys.emplace_back(key.name);  // a switch that is off
+  }
   return keys;
 }
 
-bool ModelConfig::has_landmarks() const { return is_drt() || kind == "landmark"; }
+bool ModelConfig::has_landmarks() const { return kind_named(kind).has_landmarks; }
 
 }  // namespace lookback

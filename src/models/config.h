@@ -11,7 +11,7 @@ namespace lookback {
 
 // Keys in brackets are those of config.json (Hugging Face's and the published checkpoints').
 struct ModelConfig {
-  std::string kind = "drt";              // [lookback_model]; a name of the registry (model.cpp)
+  std::string kind = "drt";              // [lookback_model]; a name of the registry (kind.cpp)
   std::int64_t hidden_size = 256;        // d [hidden_size]
   std::int64_t intermediate_size = 704;  // [intermediate_size]
   std::int64_t num_heads = 4;            // H [num_attention_heads]

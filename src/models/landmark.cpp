@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "memory/chunk_memory.h"
+#include "models/kind.h"
 #include "models/layer_sizes.h"
 #include "models/packed_rows.h"
 #include "models/window_layer.h"
@@ -156,8 +157,6 @@ class LandmarkLayer : public StackLayer {
   const ModelConfig& config_;
 };
 
-}  // namespace
-
 StackLayers make_landmark_layers(ParameterSet& parameters, const ModelConfig& config) {
   StackLayers layers;
   for (std::int64_t i = 0; i < config.num_layers; ++i) {
@@ -166,5 +165,9 @@ StackLayers make_landmark_layers(ParameterSet& parameters, const ModelConfig& co
   }
   return layers;
 }
+
+}  // namespace
+
+constinit const Kind landmark_kind{.name = "landmark", .make = make_stack<make_landmark_layers>, .has_landmarks = true};
 
 }  // namespace lookback

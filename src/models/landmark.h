@@ -12,10 +12,9 @@
 // keys all landmarks are alike in the first layer: among equals the nearest are chosen (ops/landmark_attention.h).
 #pragma once
 
-#include "models/layer_stack.h"
-
 namespace lookback {
 
-StackLayers make_landmark_layers(ParameterSet& parameters, const ModelConfig& config);
+struct Kind;
+extern const Kind landmark_kind;
 
 }  // namespace lookback

@@ -1,5 +1,7 @@
 #include "models/memorizing.h"
 
+#include "models/config_checks.h"
+#include "models/kind.h"
 #include "models/packed_rows.h"
 #include "models/window_layer.h"
 #include "nn/nearest_attention.h"
@@ -202,8 +204,6 @@ class CompressedCacheLayer : public StackLayer {
   const ModelConfig& config_;
 };
 
-}  // namespace
-
 StackLayers make_memorizing_layers(ParameterSet& parameters, const ModelConfig& config) {
   return make_layers_around_memory(parameters, config, [&](LlamaLayer layer) -> std::unique_ptr<StackLayer> {
     const std::string prefix = layer_prefix(config.memory_layer) + "memory.";
@@ -215,5 +215,28 @@ StackLayers make_memorizing_layers(ParameterSet& parameters, const ModelConfig& 
     return std::make_unique<MemorizingLayer>(std::move(layer), std::move(gate), config);
   });
 }
+
+std::vector<ConfigKey> memorizing_keys(ModelConfig& config) {
+  return {{"num_hidden_layers", &config.num_layers},
+          {"memory_layer", &config.memory_layer},
+          {"memory_size", &config.memory_size},
+          {"memory_topk", &config.memory_top_k},
+          {"memory_width", &config.memory_width, ConfigKey::Need::optional}};
+}
+
+void check_memorizing(const ModelConfig& config, const std::string& source) {
+  check_stack(config, source);
+  check_memory_layer(config.memory_layer, config, source);
+  check_positive(config.memory_size, "memory_size", source);
+  check_range(config.memory_top_k, 1, most_retrieved, "memory_topk", source);
+  check_range(config.memory_width, 0, largest_size, "memory_width", source);
+}
+
+}  // namespace
+
+constinit const Kind memorizing_kind{.name = "memorizing",
+                                     .make = make_stack<make_memorizing_layers>,
+                                     .keys = memorizing_keys,
+                                     .check = check_memorizing};
 
 }  // namespace lookback

@@ -17,10 +17,9 @@
 // weights, queries and keys are not normalised. Where nothing lies before the window, memory is 0.
 #pragma once
 
-#include "models/layer_stack.h"
-
 namespace lookback {
 
-StackLayers make_memorizing_layers(ParameterSet& parameters, const ModelConfig& config);
+struct Kind;
+extern const Kind memorizing_kind;
 
 }  // namespace lookback

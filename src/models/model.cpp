@@ -6,39 +6,10 @@
 #include <set>
 
 #include "core/error.h"
-#include "models/block_recurrent.h"
-#include "models/drt.h"
-#include "models/landmark.h"
-#include "models/memorizing.h"
-#include "models/sliding_window.h"
+#include "models/kind.h"
 #include "nn/layers.h"
 
 namespace lookback {
-namespace {
-
-struct Kind {
-  const char* name;
-  std::unique_ptr<Model> (*make)(const ModelConfig&, at::Device, std::uint64_t);
-};
-
-template <typename T>
-std::unique_ptr<Model> make(const ModelConfig& config, at::Device device, std::uint64_t seed) {
-  return std::make_unique<T>(config, device, seed);
-}
-
-// The registry: one line a model.
-constexpr Kind kinds[] = {
-    {"block-recurrent", make_stack<make_block_recurrent_layers>},
-    {"compressed-memory", make<Drt>},
-    {"drt", make<Drt>},
-    {"landmark", make_stack<make_landmark_layers>},
-    {"memorizing", make_stack<make_memorizing_layers>},
-    {"rpt", make<Drt>},
-    {"sliding-window", make_stack<make_sliding_window_layers>},
-};
-
-}  // namespace
-
 Model::Model(ModelConfig config, at::Device device, std::uint64_t seed)
     : config_(std::move(config)), parameters_(device, seed) {
   check_model_config(config_, "model configuration");
@@ -98,15 +69,12 @@ at::Tensor Model::step(std::span<const Piece> pieces) const {
 }
 
 std::unique_ptr<Model> make_model(const ModelConfig& config, at::Device device, std::uint64_t seed) {
-  for (const Kind& kind : kinds) {
-    if (config.kind == kind.name) return kind.make(config, device, seed);
-  }
-  fail("there is no model named \"{}\"; there are: {}", config.kind, fmt::join(model_kinds(), ", "));
+  return kind_named(config.kind).make(config, device, seed);
 }
 
 std::vector<std::string> model_kinds() {
   std::vector<std::string> names;
-  for (const Kind& kind : kinds) names.emplace_back(kind.name);
+  for (const Kind* const kind : all_kinds()) names.emplace_back(kind->name);
   return names;
 }
 

@@ -1,5 +1,6 @@
 #include "models/window_layer.h"
 
+#include "core/error.h"
 #include "models/layer_sizes.h"
 
 namespace lookback {
@@ -48,6 +49,11 @@ StackLayers make_layers_around_memory(ParameterSet& parameters, const ModelConfi
                          : make_window_layer(parameters, config, i));
   }
   return layers;
+}
+
+void check_memory_layer(std::int64_t memory_layer, const ModelConfig& config, const std::string& source) {
+  require(memory_layer >= 0 && memory_layer < config.num_layers,
+          "{}: memory_layer {} is none of the {} layers (they count from 0)", source, memory_layer, config.num_layers);
 }
 
 }  // namespace lookback

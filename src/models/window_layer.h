@@ -53,4 +53,7 @@ StackLayers make_layers_around_memory(ParameterSet& parameters, const ModelConfi
 // The name of layer i's parameters: model.layers.<i>.
 std::string layer_prefix(std::int64_t i);
 
+// Throws Error naming `source` unless there is such a layer [memory_layer].
+void check_memory_layer(std::int64_t memory_layer, const ModelConfig& config, const std::string& source);
+
 }  // namespace lookback

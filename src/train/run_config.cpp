@@ -1,7 +1,5 @@
 #include "train/run_config.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -9,7 +7,7 @@
 
 #include "core/error.h"
 #include "data/needle_task.h"
-#include "models/model.h"
+#include "models/kind.h"
 #include "train/known_keys.h"
 
 namespace lookback {
@@ -169,25 +167,29 @@ void parse_finetune(const Json& section, const std::string& source, RunConfig& c
           "{}: text_weight must be a number that is not negative, found {}", source, finetune.text_weight);
 }
 
-// The keys of the kind of model that a section is about, and what its kind says before it is complete.
-ModelConfig example_of(const Json& section, const std::string& source) {
+// The keys that a section of a kind of model may have.
+std::vector<std::string> keys_of_kind(const Kind& kind) {
   ModelConfig example;
-  if (section.contains("lookback_model")) {
-    example.kind = json_field<std::string>(section, "lookback_model", source);
-    const std::vector<std::string> kinds = model_kinds();
-    require(std::ranges::find(kinds, example.kind) != kinds.end(), "{}: there is no model named \"{}\"; there are: {}",
-            source, example.kind, fmt::join(kinds, ", "));
-  } else {
-    example.kind = section.contains("decoder_layers") ? "drt" : "sliding-window";
+  example.kind = kind.name;
+  return model_config_keys(example);
+}
+
+// The same where nothing tells which kind it is, as the key that would may be the one that is misspelt: those of all.
+std::vector<std::string> keys_of_all_kinds() {
+  std::vector<std::string> keys;
+  for (const Kind* const kind : all_kinds()) {
+    for (const std::string& key : keys_of_kind(*kind)) {
+      if (std::ranges::find(keys, key) == keys.end()) keys.push_back(key);
+    }
   }
-  return example;
+  return keys;
 }
 
 ModelConfig parse_model(Json section, const std::string& source, std::optional<VocabularyHint> vocabulary) {
   require(section.is_object(), "{}: expected a table of keys", source);
-  const ModelConfig example = example_of(section, source);
-  require_known_keys(section, model_config_keys(example), source);
-  const bool landmarks = example.has_landmarks();
+  const Kind* const kind = find_kind(section, source);
+  require_known_keys(section, kind != nullptr ? keys_of_kind(*kind) : keys_of_all_kinds(), source);
+  const bool landmarks = kind != nullptr && kind->has_landmarks;
   if (vocabulary) {
     const std::int64_t needed = vocabulary->vocab_size + (landmarks ? 1 : 0);
     if (!section.contains("vocab_size")) section["vocab_size"] = needed;

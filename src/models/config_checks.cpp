@@ -1,0 +1,17 @@
+#include "models/config_checks.h"
+
+#include "core/error.h"
+
+namespace lookback {
+
+void check_range(std::int64_t number, std::int64_t smallest, std::int64_t largest, const char* key,
+                 const std::string& source) {
+  require(number >= smallest, "{}: {} must be at least {}, found {}", source, key, smallest, number);
+  require(number <= largest, "{}: {} must be at most {}, found {}", source, key, largest, number);
+}
+
+void check_positive(std::int64_t number, const char* key, const std::string& source) {
+  check_range(number, 1, largest_size, key, source);
+}
+
+}  // namespace lookback

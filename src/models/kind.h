@@ -1,0 +1,70 @@
+// A kind of model: all that is its own, in one bundle. Each is defined in a file of its kind's and listed in kind.cpp;
+// the rest of the program asks the bundle and never compares names. docs/adding-a-model.md adds one.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "core/json.h"
+#include "models/config.h"
+
+namespace lookback {
+
+class Model;
+
+// A key of config.json that not all kinds have, and the member of a ModelConfig that it sets.
+struct ConfigKey {
+  enum class Need {
+    required,
+    optional,        // the member keeps its default where the key is absent
+    only_where_true  // a switch (bool): off where the key is absent, and not written where it is off
+  };
+
+  const char* name;
+  std::variant<std::int64_t*, double*, bool*, std::string*, std::vector<std::int64_t>*> member;
+  Need need = Need::required;
+};
+
+// The one key of a stack of layers that has none of its own, num_hidden_layers, and its check.
+std::vector<ConfigKey> stack_keys(ModelConfig& config);
+void check_stack(const ModelConfig& config, const std::string& source);
+
+// What is left out is that of a stack of layers with sliding windows (sliding_window.cpp).
+struct Kind {
+  const char* name;  // [lookback_model]
+
+  // A freshly initialised model. The names of its weights are those under which it adds its parameters.
+  std::unique_ptr<Model> (*make)(const ModelConfig& config, at::Device device, std::uint64_t seed);
+
+  // The model puts landmark_id behind each chunk of a text by itself: config.json then has chunk_id, enc_chunk_size and
+  // chunk_topk, which all such kinds share.
+  bool has_landmarks = false;
+
+  // The keys that config.json has besides those that kinds share, in the order in which they are written; they point
+  // into `config`.
+  std::vector<ConfigKey> (*keys)(ModelConfig& config) = stack_keys;
+
+  // Throws Error naming `source` and the first of these keys that is out of range. What kinds share is in range
+  // already.
+  void (*check)(const ModelConfig& config, const std::string& source) = check_stack;
+};
+
+// All kinds, by name.
+std::span<const Kind* const> all_kinds();
+
+// Throws Error listing the known kinds.
+const Kind& kind_named(std::string_view name);
+
+// The kind that config.json, or [model] of a run, is about: the one that it names (lookback_model), or else, since
+// published configurations do not, the one that its keys tell; nullptr where they do not tell either. Throws Error
+// naming `source` for a name that there is not.
+const Kind* find_kind(const Json& value, const std::string& source);
+
+}  // namespace lookback
