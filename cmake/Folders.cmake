@@ -6,24 +6,26 @@ add_library(lookback_common INTERFACE)
 target_include_directories(lookback_common INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_definitions(lookback_common INTERFACE TOML_HEADER_ONLY=1 XXH_INLINE_ALL)
 target_link_libraries(lookback_common INTERFACE Threads::Threads)
-# LibTorch's headers include its copy of fmt, so the whole program uses that one. src/core/fmt.cpp compiles it once, which
-# spares every file that formats text two seconds.
+# LibTorch's headers include its copy of fmt, so the whole program uses that one; it is source, and serves every
+# processor. src/core/fmt.cpp compiles it once, which spares every file that formats text two seconds.
 file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fmt)
 file(CREATE_LINK ${TORCH_WHEEL_ROOT}/torch/include/fmt ${CMAKE_BINARY_DIR}/fmt/fmt SYMBOLIC)
 target_include_directories(lookback_common SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/fmt)
 
-set(tensor_library torch::cpu)
-if(LOOKBACK_CUDA)
-  set(tensor_library torch::cuda)
-  # For messages that say whether the build or the machine lacks CUDA.
-  target_compile_definitions(lookback_common INTERFACE LOOKBACK_CUDA)
-endif()
+if(LOOKBACK_TENSORS)
+  set(tensor_library torch::cpu)
+  if(LOOKBACK_CUDA)
+    set(tensor_library torch::cuda)
+    # For messages that say whether the build or the machine lacks CUDA.
+    target_compile_definitions(lookback_common INTERFACE LOOKBACK_CUDA)
+  endif()
 
-# The precompiled ATen/ATen.h that all tensor code shares (a file that includes it compiles in 2 s instead of 14).
-file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/aten_pch.cpp CONTENT "")
-add_library(lookback_aten OBJECT ${CMAKE_BINARY_DIR}/aten_pch.cpp)
-target_link_libraries(lookback_aten PUBLIC lookback_common ${tensor_library})
-target_precompile_headers(lookback_aten PRIVATE <ATen/ATen.h>)
+  # The precompiled ATen/ATen.h that all tensor code shares (a file that includes it compiles in 2 s instead of 14).
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/aten_pch.cpp CONTENT "")
+  add_library(lookback_aten OBJECT ${CMAKE_BINARY_DIR}/aten_pch.cpp)
+  target_link_libraries(lookback_aten PUBLIC lookback_common ${tensor_library})
+  target_precompile_headers(lookback_aten PRIVATE <ATen/ATen.h>)
+endif()
 
 # What several files include and instantiate is compiled once for all of them: half the time of a clean build. Few enough
 # at a time that one changed file is still compiled in seconds; sanitized code is rarely edited, and slow to generate.

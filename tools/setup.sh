@@ -11,6 +11,9 @@ packages=(
 )
 # For ./dev fuzz only.
 fuzz_packages=(clang libclang-rt-dev)
+# For preset aarch64 only: what runs here, and the libraries of `packages` that are not headers alone, for there.
+aarch64_packages=(g++-aarch64-linux-gnu qemu-user)
+aarch64_libraries=(libonig-dev libonig5 libutf8proc-dev libzstd-dev zlib1g-dev libgtest-dev libgmock-dev)
 
 say() { printf '==> %s\n' "$*" >&2; }
 stop() {
@@ -121,6 +124,35 @@ setup_sentencepiece() {
   elif ! PIP_RETRIES=0 PIP_DEFAULT_TIMEOUT=10 "$root/tools/fetch_sentencepiece.sh" "$deps" </dev/null >/dev/null 2>&1; then
     say "SentencePiece's sources could not be fetched: this build will refuse SentencePiece .model files"
   fi
+}
+
+# The libraries for preset aarch64, unpacked into .deps/aarch64 from the packages of this machine's own distribution. apt
+# keeps its lists and its state of installed packages beside them: the machine's own stay as they are.
+setup_aarch64_libraries() {
+  local folder=$deps/aarch64 stamp=$deps/aarch64/.complete partial=$deps/aarch64.partial wanted=${aarch64_libraries[*]} apt file
+  [[ -f $stamp && $(<"$stamp") == "$wanted" ]] && return
+  [[ $(uname -m) == x86_64 ]] || stop "preset aarch64 compiles on x86_64 for aarch64; this machine is $(uname -m)"
+  say "fetching libraries for aarch64 through apt into .deps/aarch64"
+  rm -rf "$partial" "$folder"
+  mkdir -p "$partial"/{lists/partial,archives/partial,sources.list.d,preferences.d,debs,root}
+  touch "$partial/status"
+  # Ubuntu's servers for other processors than x86-64 are others.
+  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.{list,sources}; do
+    [[ ! -f $file ]] || sed -E 's#https?://([a-z0-9.-]*archive|security)\.ubuntu\.com/ubuntu/?#http://ports.ubuntu.com/ubuntu-ports/#' \
+      "$file" >"$partial/${file#/etc/apt/}"
+  done
+  apt=(apt-get -q -o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o APT::Sandbox::User=root
+    -o Acquire::Retries=3 -o "Dir::State=$partial" -o "Dir::State::status=$partial/status" -o "Dir::Cache=$partial"
+    -o "Dir::Etc::sourcelist=$partial/sources.list" -o "Dir::Etc::sourceparts=$partial/sources.list.d")
+  if ! "${apt[@]}" update </dev/null >&2 || ! (cd "$partial/debs" && "${apt[@]}" download "${aarch64_libraries[@]}" </dev/null >&2); then
+    rm -rf "$partial"
+    stop "apt could not fetch Debian's packages for arm64 (its reason is above): ${aarch64_libraries[*]}" \
+      "They come from the servers in /etc/apt/sources.list and sources.list.d; a mirror may have x86-64's packages only"
+  fi
+  for file in "$partial"/debs/*.deb; do dpkg -x "$file" "$partial/root"; done
+  printf '%s\n' "$wanted" >"$partial/root/.complete"
+  mv "$partial/root" "$folder"
+  rm -rf "$partial"
 }
 
 # What the CUDA half of LibTorch loads and neither torch_root, nor a toolkit, nor the system has.

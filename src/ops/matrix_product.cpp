@@ -30,7 +30,7 @@ std::optional<c10::TypedOperatorHandle<OneDnnLinear>> find_one_dnn() {
 // AVX-512. Elsewhere MKL is as fast or faster.
 const std::optional<c10::TypedOperatorHandle<OneDnnLinear>>& one_dnn() {
   static const auto handle =
-      __builtin_cpu_is("amd") && best_simd_level() == SimdLevel::avx512 ? find_one_dnn() : std::nullopt;
+      is_amd_processor() && best_simd_level() == SimdLevel::avx512 ? find_one_dnn() : std::nullopt;
   return handle;
 }
 

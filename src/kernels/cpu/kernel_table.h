@@ -46,19 +46,10 @@ struct KernelTable {
 };
 
 extern const KernelTable portable_kernels;
-extern const KernelTable avx2_kernels;
+extern const KernelTable avx2_kernels;    // these two on x86-64 only
 extern const KernelTable avx512_kernels;
 
-inline const KernelTable& kernels_of(SimdLevel level) {
-  switch (level) {
-    case SimdLevel::avx512:
-      return avx512_kernels;
-    case SimdLevel::avx2:
-      return avx2_kernels;
-    case SimdLevel::portable:
-      break;
-  }
-  return portable_kernels;
-}
+// The kernels of a level that this processor supports; cpu/x86/ or cpu/other/ has the list.
+const KernelTable& kernels_of(SimdLevel level);
 
 }  // namespace lookback::simd
