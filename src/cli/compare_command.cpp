@@ -1,5 +1,6 @@
 // lookback compare: several models trained on the same tokens and measured on the same text; one table.
 #include <fmt/core.h>
+#include <sys/utsname.h>
 #include <torch/version.h>
 
 #include <algorithm>
@@ -57,7 +58,7 @@ std::vector<std::int64_t> prompt_of(const std::string& folder, const std::string
   return ids;
 }
 
-// As the operating system names it; empty where it does not.
+// As the operating system names it; only its kind ("aarch64") where it does not, as on most ARM machines.
 std::string processor_name() {
   std::ifstream file("/proc/cpuinfo");
   std::string line;
@@ -65,7 +66,8 @@ std::string processor_name() {
     const std::size_t colon = line.find(": ");
     if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2) + ", ";
   }
-  return "";
+  utsname kernel{};
+  return ::uname(&kernel) == 0 ? std::string(kernel.machine) + ", " : "";
 }
 
 // What the steps ran on, as far as this call knows: an earlier one may have been given other devices.

@@ -31,8 +31,8 @@ TEST(Process, TakesMoreOutputThanAPipeHolds) {
 
 TEST(Process, ASignalIsAnExitCode) { EXPECT_EQ(run_process({"sh", "-c", "kill -9 $$"}).exit_code, 128 + 9); }
 
-// Whether posix_spawn() says that there is no such program. Its child says so in memory that it shares with us, which it
-// does not in QEMU's user emulation.
+// Whether posix_spawn() says that there is no such program. Its child says so in memory that it shares with us, which
+// it does not in QEMU's user emulation.
 bool a_missing_program_is_known() {
   char path[] = "/no/such/program";
   char* arguments[] = {path, nullptr};

@@ -46,7 +46,7 @@ struct KernelTable {
 };
 
 extern const KernelTable portable_kernels;
-extern const KernelTable avx2_kernels;    // these two on x86-64 only
+extern const KernelTable avx2_kernels;  // these two on x86-64 only
 extern const KernelTable avx512_kernels;
 
 // The kernels of a level that this processor supports; cpu/x86/ or cpu/other/ has the list.
