@@ -130,7 +130,7 @@ setup_sentencepiece() {
 # keeps its lists and its state of installed packages beside them: the machine's own stay as they are.
 setup_aarch64_libraries() {
   local folder=$deps/aarch64 stamp=$deps/aarch64/.complete partial=$deps/aarch64.partial wanted=${aarch64_libraries[*]} apt file
-  [[ -f $stamp && $(<"$stamp") == "$wanted" ]] && return
+  [[ ${LOOKBACK_NO_APT:-} == 1 || (-f $stamp && $(<"$stamp") == "$wanted") ]] && return
   [[ $(uname -m) == x86_64 ]] || stop "preset aarch64 compiles on x86_64 for aarch64; this machine is $(uname -m)"
   say "fetching libraries for aarch64 through apt into .deps/aarch64"
   rm -rf "$partial" "$folder"
