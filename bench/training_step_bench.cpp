@@ -6,11 +6,11 @@
 
 #include "bench_models.h"
 #include "eval/demo_plan.h"
+#include "models/cost.h"
 #include "models/model.h"
 #include "ops/composed_operators.h"
 #include "side_by_side.h"
 #include "train/clipping.h"
-#include "train/flops.h"
 #include "train/generator.h"
 #include "train/optimizer.h"
 #include "train/training_step.h"

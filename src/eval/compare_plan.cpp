@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "data/needle_task.h"
-#include "models/parameter_count.h"
+#include "models/cost.h"
 #include "train/known_keys.h"
 
 namespace lookback {

@@ -227,11 +227,37 @@ void check_block_recurrent(const ModelConfig& config, const std::string& source)
   check_positive(config.state_size, "state_size", source);
 }
 
+double block_recurrent_parameters(const ModelConfig& config) {
+  const auto d = static_cast<double>(config.hidden_size);
+  const double matrices = 6 * d * d + 2 * d * key_value_size(config);
+  const double norm_biases_and_ids = (3 + static_cast<double>(config.state_size)) * d;
+  return stack_parameters(config) + matrices + norm_biases_and_ids;
+}
+
+double block_recurrent_flops(const ModelConfig& config, std::int64_t length) {
+  const auto d = static_cast<double>(config.hidden_size);
+  const auto window = static_cast<double>(config.window_size);
+  const auto states = static_cast<double>(config.state_size);
+  const auto tokens = static_cast<double>(length);
+  const double carried = std::ceil(tokens / window) - 1;
+  const double keys_and_values = (carried + 1) * states * 4 * d * key_value_size(config);
+  // Tokens: query, output, all states. States: two queries and outputs, all states and a block of tokens.
+  return stack_flops(config, length) + tokens * (4 * d * d + 4 * d * states) + keys_and_values +
+         carried * states * (8 * d * d + 4 * d * (states + window));
+}
+
+std::int64_t block_recurrent_window_elements(const ModelConfig& config) {
+  return stack_window_elements(config) + config.state_size * config.hidden_size;
+}
+
 }  // namespace
 
 constinit const Kind block_recurrent_kind{.name = "block-recurrent",
                                           .make = make_stack<make_block_recurrent_layers>,
                                           .keys = block_recurrent_keys,
-                                          .check = check_block_recurrent};
+                                          .check = check_block_recurrent,
+                                          .cost = {.parameters = block_recurrent_parameters,
+                                                   .flops = block_recurrent_flops,
+                                                   .window_elements = block_recurrent_window_elements}};
 
 }  // namespace lookback

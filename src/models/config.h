@@ -45,8 +45,6 @@ struct ModelConfig {
   bool residual_reset = false;         // the residual of docs/model.md, 7, is y
 
   std::int64_t head_dim() const { return hidden_size / num_heads; }
-  // DRT, or a model that differs from it in one part.
-  bool is_drt() const { return kind == "drt" || kind == "rpt" || kind == "compressed-memory"; }
   // The model puts landmark_id behind each chunk of a text by itself; no text has it.
   bool has_landmarks() const;
   // Of those of DRT: keys and values that a chunk is remembered by, and numbers that it is found by.

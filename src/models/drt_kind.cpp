@@ -1,6 +1,8 @@
 #include "models/drt_kind.h"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "core/error.h"
 #include "models/config_checks.h"
@@ -82,18 +84,124 @@ void check_compressed_memory(const ModelConfig& config, const std::string& sourc
   check_positive(config.memory_vectors, "memory_vectors", source);
 }
 
+std::int64_t num_upper_layers(const ModelConfig& config) {
+  return std::accumulate(config.decoder_layers.begin() + 1, config.decoder_layers.end(), std::int64_t{0});
+}
+
+std::int64_t num_decoder_layers(const ModelConfig& config) { return config.decoder_layers[0] + num_upper_layers(config); }
+
+double drt_parameters(const ModelConfig& config) {
+  const auto d = static_cast<double>(config.hidden_size);
+  const double layers = static_cast<double>(num_decoder_layers(config)) *
+                        (layer_matrix_elements(config, key_value_size(config)) + 2 * d);
+  const double encoder = static_cast<double>(config.num_encoder_layers) * (layer_matrix_elements(config, d) + 2 * d);
+  const double encoder_norms_and_chunk_projections = 2 * d + 2 * d * d;
+  const double chunk_attention = static_cast<double>(num_upper_layers(config)) * (d + 2 * d * d);
+  const double landmark_norms = static_cast<double>(config.num_upper_groups()) * d;
+  return layers + encoder + encoder_norms_and_chunk_projections + chunk_attention + landmark_norms;
+}
+
+// Its retriever has no parameters.
+double rpt_parameters(const ModelConfig& config) {
+  return drt_parameters(config) - static_cast<double>(config.num_upper_groups() * config.hidden_size);
+}
+
+double compressed_memory_parameters(const ModelConfig& config) {
+  return drt_parameters(config) + static_cast<double>(config.memory_vectors * config.hidden_size);
+}
+
+double drt_flops(const ModelConfig& config, std::int64_t length) {
+  const auto d = static_cast<double>(config.hidden_size);
+  const double per_pair = 4 * d;  // scores and weighted values: 2 d each a (query, key) pair
+  const std::int64_t num_chunks = (length + config.chunk_size - 1) / config.chunk_size;
+  const auto chunks = static_cast<double>(num_chunks);
+  const auto chunk_positions = static_cast<double>(config.chunk_size + 1);
+  const double positions = chunks * chunk_positions;
+  const auto vectors = static_cast<double>(config.chunk_vectors());
+  double flops = layer_flops(config, static_cast<double>(num_decoder_layers(config)), positions,
+                             static_cast<double>(config.window_size));
+  flops += static_cast<double>(config.num_encoder_layers) *
+           (2 * positions * layer_matrix_elements(config, d) + per_pair * positions * chunk_positions);
+  flops += 4 * chunks * vectors * d * d;  // chunk keys and values
+  flops += static_cast<double>(config.num_upper_groups()) * 2 * static_cast<double>(config.landmark_size()) * chunks *
+           (chunks - 1) / 2;  // chunk scores
+  double retrieved = 0;       // chunks that all chunks attend to together; chunk c reads what chunk c - 1 found
+  for (std::int64_t c = 1; c < num_chunks; ++c) retrieved += static_cast<double>(std::min(config.top_k, c - 1));
+  flops += static_cast<double>(num_upper_layers(config)) *
+           (4 * (chunks - 1) * chunk_positions * d * d + per_pair * chunk_positions * retrieved * vectors);
+  return flops;
+}
+
+// Tokens of whole chunks.
+double chunk_tokens(const ModelConfig& config, std::int64_t length) {
+  return static_cast<double>((length + config.chunk_size - 1) / config.chunk_size * config.chunk_size);
+}
+
+double rpt_flops(const ModelConfig& config, std::int64_t length) {
+  if (config.retriever != "encoder") return drt_flops(config, length);
+  const auto d = static_cast<double>(config.hidden_size);
+  const double text = chunk_tokens(config, length);
+  return drt_flops(config, length) +
+         static_cast<double>(config.num_encoder_layers) *
+             (2 * text * layer_matrix_elements(config, d) + 4 * d * text * static_cast<double>(config.chunk_size));
+}
+
+double compressed_memory_flops(const ModelConfig& config, std::int64_t length) {
+  const double pooling = chunk_tokens(config, length) * 4 * static_cast<double>(config.hidden_size) *
+                         static_cast<double>(config.memory_vectors);
+  return drt_flops(config, length) + pooling;
+}
+
+// An upper layer keeps, of chunk attention, its own norm, query and output.
+double drt_activations(const ModelConfig& config, bool gradient_checkpointing) {
+  const auto d = static_cast<double>(config.hidden_size);
+  const double plain = layer_activations(config);
+  const double upper = plain + 5 * d;
+  const auto num_plain = static_cast<double>(config.decoder_layers[0] + config.num_encoder_layers);
+  const auto num_upper = static_cast<double>(num_upper_layers(config));
+  const double encoder_norms_and_chunk_rows = 5 * d;
+  return encoder_norms_and_chunk_rows +
+         (gradient_checkpointing ? (num_plain + num_upper) * d + upper : num_plain * plain + num_upper * upper);
+}
+
+double drt_memory_elements(const ModelConfig& config) {
+  return static_cast<double>(2 * config.chunk_vectors() * config.hidden_size + config.landmark_size()) /
+         static_cast<double>(config.chunk_size);
+}
+
+std::int64_t drt_window_elements(const ModelConfig& config) {
+  return num_decoder_layers(config) * 2 * config.window_size * config.head_dim() * config.num_kv_heads;
+}
+
+constexpr KindCost drt_cost{.parameters = drt_parameters,
+                            .flops = drt_flops,
+                            .activations = drt_activations,
+                            .memory_elements = drt_memory_elements,
+                            .window_elements = drt_window_elements};
+
+// What DRT costs, but for two parts.
+constexpr KindCost drt_cost_with(double (*parameters)(const ModelConfig&),
+                                 double (*flops)(const ModelConfig&, std::int64_t)) {
+  KindCost cost = drt_cost;
+  cost.parameters = parameters;
+  cost.flops = flops;
+  return cost;
+}
+
 }  // namespace
 
 constinit const Kind drt_kind{
-    .name = "drt", .make = make_drt, .has_landmarks = true, .keys = drt_keys, .check = check_drt};
+    .name = "drt", .make = make_drt, .has_landmarks = true, .keys = drt_keys, .check = check_drt, .cost = drt_cost};
 
 constinit const Kind rpt_kind{
-    .name = "rpt", .make = make_drt, .has_landmarks = true, .keys = rpt_keys, .check = check_rpt};
+    .name = "rpt", .make = make_drt, .has_landmarks = true, .keys = rpt_keys, .check = check_rpt,
+    .cost = drt_cost_with(rpt_parameters, rpt_flops)};
 
 constinit const Kind compressed_memory_kind{.name = "compressed-memory",
                                             .make = make_drt,
                                             .has_landmarks = true,
                                             .keys = compressed_memory_keys,
-                                            .check = check_compressed_memory};
+                                            .check = check_compressed_memory,
+                                            .cost = drt_cost_with(compressed_memory_parameters, compressed_memory_flops)};
 
 }  // namespace lookback

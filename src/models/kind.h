@@ -14,6 +14,7 @@
 
 #include "core/json.h"
 #include "models/config.h"
+#include "models/stack_cost.h"
 
 namespace lookback {
 
@@ -36,6 +37,20 @@ struct ConfigKey {
 std::vector<ConfigKey> stack_keys(ModelConfig& config);
 void check_stack(const ModelConfig& config, const std::string& source);
 
+// What a kind's layers cost, counted from a configuration (cost.h has what all kinds have besides). What is left out is
+// that of num_layers layers with sliding windows.
+struct KindCost {
+  // Numbers of parameters.
+  double (*parameters)(const ModelConfig& config) = stack_parameters;
+  // Floating-point operations of the forward pass over one sequence of `length` text tokens.
+  double (*flops)(const ModelConfig& config, std::int64_t length) = stack_flops;
+  // Numbers kept for the backward pass at each position.
+  double (*activations)(const ModelConfig& config, bool gradient_checkpointing) = stack_activations;
+  // Numbers of state at inference that a text token adds, and that stay the same.
+  double (*memory_elements)(const ModelConfig& config) = no_memory_elements;
+  std::int64_t (*window_elements)(const ModelConfig& config) = stack_window_elements;
+};
+
 // What is left out is that of a stack of layers with sliding windows (sliding_window.cpp).
 struct Kind {
   const char* name;  // [lookback_model]
@@ -54,6 +69,8 @@ struct Kind {
   // Throws Error naming `source` and the first of these keys that is out of range. What kinds share is in range
   // already.
   void (*check)(const ModelConfig& config, const std::string& source) = check_stack;
+
+  KindCost cost{};
 };
 
 // All kinds, by name.

@@ -1,6 +1,7 @@
 #include "models/landmark.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "memory/chunk_memory.h"
 #include "models/kind.h"
@@ -166,8 +167,30 @@ StackLayers make_landmark_layers(ParameterSet& parameters, const ModelConfig& co
   return layers;
 }
 
+// Training with landmarks reads all that came before.
+double landmark_flops(const ModelConfig& config, std::int64_t length) {
+  const auto chunk_size = static_cast<double>(config.chunk_size);
+  const double positions = std::ceil(static_cast<double>(length) / chunk_size) * (chunk_size + 1);
+  return layer_flops(config, static_cast<double>(config.num_layers), positions, positions);
+}
+
+double landmark_memory_elements(const ModelConfig& config) {
+  const std::int64_t row = config.num_layers * config.num_kv_heads * config.head_dim();
+  return static_cast<double>((2 * config.chunk_size + 1) * row) / static_cast<double>(config.chunk_size);
+}
+
+// The unfinished block.
+std::int64_t landmark_window_elements(const ModelConfig& config) {
+  return config.num_layers * 2 * config.chunk_size * config.head_dim() * config.num_kv_heads;
+}
+
 }  // namespace
 
-constinit const Kind landmark_kind{.name = "landmark", .make = make_stack<make_landmark_layers>, .has_landmarks = true};
+constinit const Kind landmark_kind{.name = "landmark",
+                                   .make = make_stack<make_landmark_layers>,
+                                   .has_landmarks = true,
+                                   .cost = {.flops = landmark_flops,
+                                            .memory_elements = landmark_memory_elements,
+                                            .window_elements = landmark_window_elements}};
 
 }  // namespace lookback

@@ -1,5 +1,7 @@
 #include "models/memorizing.h"
 
+#include <algorithm>
+
 #include "models/config_checks.h"
 #include "models/kind.h"
 #include "models/packed_rows.h"
@@ -232,11 +234,45 @@ void check_memorizing(const ModelConfig& config, const std::string& source) {
   check_range(config.memory_width, 0, largest_size, "memory_width", source);
 }
 
+double memorizing_parameters(const ModelConfig& config) {
+  if (config.memory_width == 0) return stack_parameters(config) + static_cast<double>(config.num_heads);
+  const auto d = static_cast<double>(config.hidden_size);
+  const auto width = static_cast<double>(config.memory_width);
+  return stack_parameters(config) + 2 * d * d + d * width + 2 * key_value_size(config) * width;
+}
+
+double memorizing_flops(const ModelConfig& config, std::int64_t length) {
+  const auto d = static_cast<double>(config.hidden_size);
+  const auto tokens = static_cast<double>(length);
+  const auto window = static_cast<double>(config.window_size);
+  const auto memory = static_cast<double>(config.memory_size);
+  const double candidates = window_pairs(tokens, window + memory) - window_pairs(tokens, window);
+  double read = 0;  // positions that all queries read together
+  for (std::int64_t before = 1; before <= length - config.window_size - 1; ++before) {
+    read += static_cast<double>(std::min({before, config.memory_size, config.memory_top_k}));
+  }
+  if (config.memory_width == 0) return stack_flops(config, length) + 2 * d * candidates + 2 * d * read;
+  const auto width = static_cast<double>(config.memory_width);
+  const auto heads = static_cast<double>(config.num_heads);
+  return stack_flops(config, length) + tokens * (4 * d * d + 2 * d * width) + 2 * width * candidates +
+         tokens * 4 * d * width + 4 * heads * width * read;
+}
+
+std::int64_t memorizing_window_elements(const ModelConfig& config) {
+  const std::int64_t row = config.head_dim() * config.num_kv_heads;  // of a position's keys
+  return stack_window_elements(config) + (config.memory_width > 0
+                                              ? (config.window_size + config.memory_size) * config.memory_width
+                                              : config.memory_size * 2 * row);
+}
+
 }  // namespace
 
 constinit const Kind memorizing_kind{.name = "memorizing",
                                      .make = make_stack<make_memorizing_layers>,
                                      .keys = memorizing_keys,
-                                     .check = check_memorizing};
+                                     .check = check_memorizing,
+                                     .cost = {.parameters = memorizing_parameters,
+                                              .flops = memorizing_flops,
+                                              .window_elements = memorizing_window_elements}};
 
 }  // namespace lookback

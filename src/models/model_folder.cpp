@@ -7,8 +7,8 @@
 
 #include "core/error.h"
 #include "core/json.h"
+#include "models/cost.h"
 #include "models/fixed_retriever.h"
-#include "models/parameter_count.h"
 #include "models/torch_checkpoint.h"
 #include "models/weight_parts.h"
 #include "nn/safetensors.h"

@@ -10,11 +10,10 @@
 
 #include "core/clock.h"
 #include "core/random.h"
+#include "models/cost.h"
 #include "models/device.h"
 #include "models/model.h"
-#include "models/parameter_count.h"
 #include "train/clipping.h"
-#include "train/flops.h"
 #include "train/generator.h"
 #include "train/machine_peak.h"
 #include "train/memory_meter.h"
@@ -39,32 +38,11 @@ double free_memory_bytes() {
   return 0;
 }
 
-// Elements that a layer keeps for backward at one position: both norms' inputs and outputs, query, key, value, attended
-// and projected rows; the MLP's gate, up, activation and product; with chunk attention its own norm, query and output.
-double layer_elements(const ModelConfig& model, bool upper) {
-  const auto d = static_cast<double>(model.hidden_size);
-  const auto key_value = static_cast<double>(model.num_kv_heads * model.head_dim());
-  return 7 * d + 2 * key_value + 4 * static_cast<double>(model.intermediate_size) + (upper ? 5 * d : 0);
-}
-
 // Activations of one batch by formula, with or without gradient checkpointing.
 double activation_bytes_by_formula(const RunConfig& config, bool checkpointing) {
-  const ModelConfig& model = config.model;
-  const auto d = static_cast<double>(model.hidden_size);
-  const bool drt = model.is_drt();
   const double tokens = static_cast<double>(config.batch_size) * static_cast<double>(config.context_length);
-  const double positions =
-      model.has_landmarks() ? tokens * static_cast<double>(model.chunk_size + 1) / static_cast<double>(model.chunk_size)
-                            : tokens;
-  const double plain_layers =
-      static_cast<double>(drt ? model.decoder_layers[0] + model.num_encoder_layers : model.num_layers);
-  const double upper_layers = drt ? static_cast<double>(std::accumulate(model.decoder_layers.begin() + 1,
-                                                                        model.decoder_layers.end(), std::int64_t{0}))
-                                  : 0;
-  const double fixed = 4 * d + (drt ? 5 * d : 0);  // embedding, last norm, loss; encoder's norms, chunk keys and values
-  const double all = plain_layers * layer_elements(model, false) + upper_layers * layer_elements(model, true);
-  const double kept = checkpointing ? (plain_layers + upper_layers) * d + layer_elements(model, drt) : all;
-  return positions * (fixed + kept) * static_cast<double>(c10::elementSize(config.train.dtype));
+  return tokens * activation_elements_per_token(config.model, checkpointing) *
+         static_cast<double>(c10::elementSize(config.train.dtype));
 }
 
 TokenBatch random_batch(const RunConfig& config) {

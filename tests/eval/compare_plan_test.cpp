@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include "core/error.h"
-#include "models/parameter_count.h"
+#include "models/cost.h"
 
 namespace lookback {
 namespace {

@@ -43,7 +43,7 @@ inline ModelConfig small_sliding_window_config() {
 inline ModelConfig small_config(const std::string& kind) {
   ModelConfig config = small_drt_config();
   config.kind = kind;
-  config.num_layers = config.is_drt() ? 0 : 3;
+  config.num_layers = 3;
   config.memory_vectors = 3;
   config.retriever_size = 32;
   if (kind == "landmark") {

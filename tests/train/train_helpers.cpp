@@ -45,12 +45,8 @@ ModelConfig tiny_sliding_window() {
 }
 
 ModelConfig tiny_config(const std::string& kind) {
-  ModelConfig config = tiny_drt();
+  ModelConfig config = tiny_sliding_window();
   config.kind = kind;
-  if (!config.is_drt()) {
-    config = tiny_sliding_window();
-    config.kind = kind;
-  }
   config.memory_vectors = 3;
   config.retriever_size = 24;
   config.vocab_size = config.has_landmarks() ? 33 : 32;

@@ -1,12 +1,34 @@
-#include "train/flops.h"
+#include "models/cost.h"
 
 #include <gtest/gtest.h>
 
-#include "models/parameter_count.h"
-#include "train/train_helpers.h"
+#include "models/model.h"
 
 namespace lookback {
 namespace {
+
+ModelConfig tiny_config(const std::string& kind) {
+  ModelConfig config;
+  config.kind = kind;
+  config.hidden_size = 16;
+  config.intermediate_size = 24;
+  config.num_heads = config.num_kv_heads = 2;
+  config.landmark_id = 32;
+  config.chunk_size = 8;
+  config.top_k = 2;
+  config.window_size = 12;
+  config.num_encoder_layers = 1;
+  config.decoder_layers = {1, 1, 1};
+  config.num_layers = 2;
+  config.memory_vectors = 3;
+  config.retriever_size = 24;
+  config.vocab_size = config.has_landmarks() ? 33 : 32;
+  config.memory_layer = 1;
+  config.state_size = 3;
+  config.memory_size = 10;
+  config.memory_top_k = 4;
+  return config;
+}
 
 TEST(CountParameters, EqualsTheModelsOwnCount) {
   for (const std::string& kind : model_kinds()) {
@@ -37,7 +59,7 @@ TEST(ForwardFlops, SlidingWindow) {
   double pairs = 0;
   for (int i = 0; i < 20; ++i) pairs += std::min(i + 1, 13);
   const double layer = 20.0 * (4 * 2 * 16 * 16 + 3 * 2 * 16 * 24) + pairs * (2 * 16 + 2 * 16);
-  EXPECT_DOUBLE_EQ(forward_flops(tiny_sliding_window(), 20), 2 * layer + 20.0 * 2 * 16 * 32);
+  EXPECT_DOUBLE_EQ(forward_flops(tiny_config("sliding-window"), 20), 2 * layer + 20.0 * 2 * 16 * 32);
 }
 
 // 40 tokens: 5 chunks of 8 tokens and a landmark, 45 positions; one lower layer, two upper groups of one.
@@ -52,13 +74,13 @@ TEST(ForwardFlops, Drt) {
   // Chunk 1 reads what chunk 0 found (nothing), chunk 2 one chunk, chunks 3 and 4 two each: nine positions, eight keys.
   const double gca = 36 * (2 * 2 * 16 * 16) + (0 + 1 + 2 + 2) * 9 * 8 * 64;
   const double logits = 40 * 2 * 16 * 33;
-  EXPECT_DOUBLE_EQ(forward_flops(tiny_drt(), 40),
+  EXPECT_DOUBLE_EQ(forward_flops(tiny_config("drt"), 40),
                    3 * decoder_layer + encoder_layer + chunk_projections + 2 * scores + 2 * gca + logits);
 }
 
 // What differs from DRT, which has five chunks of 8 tokens (above).
 TEST(ForwardFlops, PartsOfDrtThatAreOthers) {
-  const double drt = forward_flops(tiny_drt(), 40);
+  const double drt = forward_flops(tiny_config("drt"), 40);
   const double chunk_projections = 2 * (2 * 16 * 16);  // of a vector
   const double drt_keys = (0 + 1 + 2 + 2) * 9 * 8 * 64;
   const double pooling = 40 * 3 * (2 * 16 + 2 * 16);
