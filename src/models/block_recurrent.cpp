@@ -96,7 +96,8 @@ class RecurrentLayer : public StackLayer {
 
   at::Tensor forward(const at::Tensor& x, bool) const override {
     const AttentionHeads heads = attention_heads(layer_, x);
-    const at::Tensor local = sliding_window_attention(heads.query, heads.key, heads.value, config_.window_size);
+    const at::Tensor local =
+        sliding_window_attention(heads.query, heads.key, heads.value, config_.window_size, PositionBias::alibi);
     const at::Tensor query = state_queries(x);
     at::Tensor vectors = at::zeros({x.size(0), config_.state_size, config_.hidden_size}, x.options());
     std::vector<at::Tensor> mixed;
@@ -127,7 +128,8 @@ class RecurrentLayer : public StackLayer {
           state.cache.append(rows(heads.key).squeeze(0), rows(heads.value).squeeze(0), config_.window_size);
       const at::Tensor key = kept.key.unsqueeze(0);
       const at::Tensor value = kept.value.unsqueeze(0);
-      local[i] = sliding_window_attention(rows(heads.query), key, value, config_.window_size).squeeze(0);
+      local[i] =
+          sliding_window_attention(rows(heads.query), key, value, config_.window_size, PositionBias::alibi).squeeze(0);
       mixed[i] = read_and_carry(rows(query), key, value, one.first_position, state);
     });
     return finish(x, join_rows(local), join_rows(mixed));

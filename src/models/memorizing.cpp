@@ -74,7 +74,7 @@ class MemorizingLayer : public StackLayer {
  private:
   // query [N, L, H, D]; key, value [N, B + L, Hkv, D], B positions before.
   at::Tensor mix(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) const {
-    const at::Tensor local = sliding_window_attention(query, key, value, config_.window_size);
+    const at::Tensor local = sliding_window_attention(query, key, value, config_.window_size, PositionBias::alibi);
     const at::Tensor remembered = nearest_attention(query, key, value, nearest_sizes(config_));
     const at::Tensor gate = gate_.sigmoid().to(query.scalar_type()).unsqueeze(1);  // [H, 1]
     return gate * remembered + (1 - gate) * local;
@@ -150,8 +150,8 @@ class CompressedCacheLayer : public StackLayer {
 
   at::Tensor forward(const at::Tensor& x, bool) const override {
     const Rows rows = rows_of(x);
-    const at::Tensor local =
-        sliding_window_attention(rows.heads.query, rows.heads.key, rows.heads.value, config_.window_size);
+    const at::Tensor local = sliding_window_attention(rows.heads.query, rows.heads.key, rows.heads.value,
+                                                      config_.window_size, PositionBias::alibi);
     return finish(x, local, remember(rows.query, rows.states));
   }
 
@@ -166,7 +166,7 @@ class CompressedCacheLayer : public StackLayer {
       const WindowCache::View seen =
           state.window.append(rows(all.heads.key), rows(all.heads.value), config_.window_size);
       local[i] = sliding_window_attention(rows(all.heads.query).unsqueeze(0), seen.key.unsqueeze(0),
-                                          seen.value.unsqueeze(0), config_.window_size)
+                                          seen.value.unsqueeze(0), config_.window_size, PositionBias::alibi)
                      .squeeze(0);
       const at::Tensor states = state.append(rows(all.states));
       remembered[i] = remember(rows(all.query).unsqueeze(0), states.unsqueeze(0)).squeeze(0);

@@ -73,7 +73,8 @@ at::Tensor add_attention(const LlamaLayer& layer, const at::Tensor& x, const at:
 
 at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size) {
   const AttentionHeads heads = attention_heads(layer, x);
-  return add_attention(layer, x, sliding_window_attention(heads.query, heads.key, heads.value, window_size));
+  return add_attention(layer, x,
+                       sliding_window_attention(heads.query, heads.key, heads.value, window_size, PositionBias::alibi));
 }
 
 at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size,
@@ -85,7 +86,7 @@ at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x
     const auto rows = [&one](const at::Tensor& all) { return all.narrow(0, one.first_row, one.num_rows); };
     const WindowCache::View seen = one.cache->append(rows(heads.key), rows(heads.value), window_size);
     mixed[i] = sliding_window_attention(rows(heads.query).unsqueeze(0), seen.key.unsqueeze(0), seen.value.unsqueeze(0),
-                                        window_size)
+                                        window_size, PositionBias::alibi)
                    .squeeze(0);
   });
   return add_attention(layer, x, mixed.size() == 1 ? mixed.front() : at::cat(mixed));
