@@ -60,7 +60,7 @@ class LandmarkLayer : public StackLayer {
  public:
   LandmarkLayer(LlamaLayer layer, const ModelConfig& config) : layer_(std::move(layer)), config_(config) {}
 
-  at::Tensor forward(const at::Tensor& x, bool training) const override {
+  at::Tensor forward(const at::Tensor& x, const AttentionWindow&, bool training) const override {
     const AttentionHeads heads = attention_heads(layer_, x);
     LandmarkAttentionSizes sizes = sizes_of_inference();
     if (training) sizes.top_k = 0;
@@ -69,7 +69,7 @@ class LandmarkLayer : public StackLayer {
     return mlp_block(layer_, attended, attended);
   }
 
-  at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const override {
+  at::Tensor step(const at::Tensor& x, const AttentionWindow&, const std::vector<StepRows>& sequences) const override {
     const AttentionHeads heads = attention_heads(layer_, x);
     std::vector<at::Tensor> mixed(sequences.size());
     for_each_in_parallel(sequences.size(), [&](std::size_t i) {
@@ -189,6 +189,7 @@ std::int64_t landmark_window_elements(const ModelConfig& config) {
 constinit const Kind landmark_kind{.name = "landmark",
                                    .make = make_stack<make_landmark_layers>,
                                    .has_landmarks = true,
+                                   .has_windows = false,
                                    .cost = {.flops = landmark_flops,
                                             .memory_elements = landmark_memory_elements,
                                             .window_elements = landmark_window_elements}};

@@ -54,4 +54,9 @@ std::int64_t stack_window_elements(const ModelConfig& config) {
   return config.num_layers * 2 * config.window_size * config.head_dim() * config.num_kv_heads;
 }
 
+std::int64_t shared_key_elements(const ModelConfig& config) {
+  if (config.window_positions != WindowPositions::rope) return 0;
+  return config.window_size * config.head_dim() * config.num_kv_heads;
+}
+
 }  // namespace lookback

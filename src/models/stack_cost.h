@@ -29,4 +29,8 @@ double stack_activations(const ModelConfig& config, bool gradient_checkpointing)
 double no_memory_elements(const ModelConfig& config);
 std::int64_t stack_window_elements(const ModelConfig& config);
 
+// What a layer keeps besides whose window's keys are also read by something without positions: rotary positions turn
+// them, so that they are kept both ways.
+std::int64_t shared_key_elements(const ModelConfig& config);
+
 }  // namespace lookback
