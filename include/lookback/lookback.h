@@ -7,5 +7,7 @@
 #include "lookback/memories.h"
 #include "lookback/score.h"
 #include "lookback/session.h"
+#include "lookback/stop.h"
 #include "lookback/tensor.h"
+#include "lookback/train.h"
 #include "lookback/version.h"

@@ -26,6 +26,7 @@
 #include "report/compare_report.h"
 #include "report/text_table.h"
 #include "report/units.h"
+#include "train/text_run.h"
 #include "train/toml.h"
 
 namespace lookback {
