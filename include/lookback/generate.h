@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lookback/export.h"
+#include "lookback/stop.h"
 
 namespace lookback {
 
@@ -46,7 +47,7 @@ struct GenerateListener {
   std::function<void(std::int64_t)> on_token;        // each new id
   std::function<void(std::string_view)> on_text;     // new text, whole UTF-8 characters only
   // Asked after each step: a segment of the prompt, or a token. The prompt's last segment gives the first token.
-  std::function<bool()> stop_asked;
+  StopToken stop;
 };
 
 enum class StopReason { max_new_tokens, end_of_text, stop_string, interrupted };

@@ -9,21 +9,23 @@
 #include "lookback/export.h"
 #include "lookback/language_model.h"
 #include "lookback/memories.h"
+#include "lookback/stop.h"
 #include "lookback/tensor.h"
 
 namespace lookback {
 
 struct ScoreConfig {
-  bool incremental = false;            // token by token, as generation does: slower, same numbers
-  std::int64_t segment_tokens = 4096;  // read in one step when the text is too long for one forward
-  std::int64_t whole_tokens = 16384;   // the most tokens (of all sequences) for one whole forward
-  // Called with the tokens read so far (of each sequence); returning false stops (Interrupted).
-  std::function<bool(std::int64_t)> on_progress;
+  bool incremental = false;                       // token by token, as generation does: slower, same numbers
+  std::int64_t segment_tokens = 4096;             // read in one step when the text is too long for one forward
+  std::int64_t whole_tokens = 16384;              // the most tokens (of all sequences) for one whole forward
+  std::function<void(std::int64_t)> on_progress;  // told the tokens read so far (of each sequence)
+  StopToken stop;                                 // asked after each step
 };
 
 // ids [N, L] int64, L >= 1 -> [N, L], row-major: the natural logarithm of the probability of each token given all
 // before it, and the memories as if they came before each sequence; NaN in the first column, before which there is
-// nothing. Throws Error for ids that are no tokens and for a model whose logits are NaN or infinite.
+// nothing. Throws Error for ids that are no tokens and for a model whose logits are NaN or infinite, and Interrupted
+// when asked to stop.
 LOOKBACK_API std::vector<float> score(const LanguageModel& model, const TensorView& ids, const Memories& memories = {},
                                       const ScoreConfig& config = {});
 

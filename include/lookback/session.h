@@ -38,8 +38,8 @@ class Session {
   LOOKBACK_API void save(const std::filesystem::path& file) const;
 
   // Appends the words to the text and continues it. Throws Error for settings that are out of range, which leaves the
-  // text as it was, and Interrupted when listener.stop_asked while the prompt is read; later it ends with what there
-  // is.
+  // text as it was, and Interrupted when listener.stop is asked for while the prompt is read; later it ends with what
+  // there is.
   LOOKBACK_API Answer ask(std::string_view words, const GenerateConfig& config = {},
                           const GenerateListener& listener = {});
   LOOKBACK_API Answer ask(std::span<const std::int64_t> ids, const GenerateConfig& config = {},
@@ -63,7 +63,7 @@ class Session {
 
 // Continues several prompts side by side, each as a session of its own, at most max_running at a time. Prompt i gets
 // what it gets by itself with the stream of draws config.stream + i. on_answer is called with i and its answer in the
-// order in which they end; not for those that listener.stop_asked left unread. Of the listener, stop_asked alone is
+// order in which they end; not for those that listener.stop left unread. Of the listener, stop alone is
 // asked. Throws Error for empty prompts, ids that are no tokens, and settings out of range.
 LOOKBACK_API void ask_all(const LanguageModel& model, const Memories& memories,
                           const std::vector<std::vector<std::int64_t>>& prompts, const GenerateConfig& config,

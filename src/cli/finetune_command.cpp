@@ -10,8 +10,8 @@
 #include "cli/commands.h"
 #include "cli/haystack.h"
 #include "cli/parse_list.h"
-#include "cli/training_length.h"
 #include "cli/training_flags.h"
+#include "cli/training_length.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "data/needle_batches.h"
@@ -149,8 +149,9 @@ void run_finetune(const FinetuneFlags& flags) {
   require(has_tokenizer(folder), "{}: has no tokenizer, with which its training texts would be written",
           folder.string());
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(folder.string());
-  RunConfig config = parse_run_config(settings, flags.training.place.resume ? flags.training.place.config_path() : "command line",
-                                      VocabularyHint{tokenizer->vocab_size()});
+  RunConfig config =
+      parse_run_config(settings, flags.training.place.resume ? flags.training.place.config_path() : "command line",
+                       VocabularyHint{tokenizer->vocab_size()});
   config.context_length = std::ranges::max(config.finetune.lengths);
   TrainingData data = config.finetune.summarizes() ? summary_data(config, *tokenizer) : needle_data(config, *tokenizer);
   check_same_course(before, config, flags.training.place);

@@ -106,13 +106,13 @@ void show_reading(ProgressLine& progress, double read, double total) {
   }
 }
 
-void run_one(const GenerateFlags& flags, const LanguageModel& model) {
+void run_one(const GenerateFlags& flags, const LanguageModel& model, const StopToken& stop) {
   Session session = open_session(flags, model);
   const std::vector<std::int64_t> prompt_ids = read_prompt(flags, session);
   const auto num_unread = static_cast<double>(std::ssize(session.ids()) + std::ssize(prompt_ids) - session.num_read());
   ProgressLine progress(flags.quiet);
   GenerateListener listener;
-  listener.stop_asked = interrupted;
+  listener.stop = stop;
   listener.on_prompt_read = [&](std::int64_t num_read) {
     show_reading(progress, static_cast<double>(num_read), num_unread);
   };
@@ -141,13 +141,13 @@ void run_one(const GenerateFlags& flags, const LanguageModel& model) {
   }
 }
 
-void run_batches(const GenerateFlags& flags, const LanguageModel& model) {
+void run_batches(const GenerateFlags& flags, const LanguageModel& model, const StopToken& stop) {
   require(flags.session.empty(), "--prompts: a session holds one text: leave out --session");
   const Memories memories(model, flags.memory.files, flags.memory.options);
   const std::vector<std::vector<std::int64_t>> prompts = read_prompts(flags, model);
   ProgressLine progress(flags.quiet);
   GenerateListener listener;
-  listener.stop_asked = interrupted;
+  listener.stop = stop;
   std::map<std::size_t, std::string> early;  // lines of prompts that ended before others that stand before them
   std::size_t num_printed = 0;
   std::size_t num_ended = 0;
@@ -177,15 +177,15 @@ void run_generate(GenerateFlags& flags) {
   if (!has_prompt(flags) && (flags.session.empty() || !std::filesystem::exists(flags.session))) {
     throw CLI::RequiredError("--prompt, --prompt-file, --prompt-ids or --prompts (or a --session that has a text)");
   }
-  catch_interrupts();
+  const StopToken stop = catch_interrupts();
   flags.config.stop.stop_at_end_of_text = !flags.ignore_end_of_text;
   check_sampling_config(flags.config.sampling);
   if (!flags.session.empty()) check_output_file(flags.session);
   const LanguageModel model = open_model(flags.inference);
   if (flags.prompts.empty()) {
-    run_one(flags, model);
+    run_one(flags, model, stop);
   } else {
-    run_batches(flags, model);
+    run_batches(flags, model, stop);
   }
 }
 

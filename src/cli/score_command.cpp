@@ -117,7 +117,7 @@ void print_summary(const ScoreInput& input, std::span<const float> logprobs, dou
 }
 
 void run_score(ScoreFlags& flags) {
-  catch_interrupts();
+  flags.config.stop = catch_interrupts();
   const LanguageModel model = open_model(flags.inference);
   const ScoreInput input = read_input(flags, model);
   const Memories memories(model, flags.memory.files, flags.memory.options);
@@ -130,7 +130,6 @@ void run_score(ScoreFlags& flags) {
       progress.show(fmt::format("scoring: {} of {} tokens, {} tokens/s, {} left", format_count(done),
                                 format_count(total), format_count(done / seconds), eta_text(done, total, seconds)));
     }
-    return !interrupted();
   };
   const TensorView ids = view_rows(input.ids.data(), DataType::int64, {input.num_sequences, input.length});
   const std::vector<float> logprobs = score(model, ids, memories, flags.config);

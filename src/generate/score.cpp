@@ -35,7 +35,8 @@ at::Tensor next_token_logprobs(const Model& model, const at::Tensor& hidden, con
 }
 
 void report_progress(const ScoreConfig& config, std::int64_t num_tokens) {
-  if (config.on_progress && !config.on_progress(num_tokens)) throw Interrupted();
+  if (config.on_progress) config.on_progress(num_tokens);
+  config.stop.throw_if_requested();
 }
 
 }  // namespace

@@ -38,6 +38,7 @@ struct TrainIo {
   std::function<void(const StepMetrics&)> on_step;
   double machine_peak_flops = 0;  // see machine_peak.h
   bool quiet = false;             // no live line
+  StopToken stop;                 // asked after each step
 };
 
 // Trains `model` until config.steps. Everything that follows from the seed, the source and the number of threads is

@@ -11,6 +11,7 @@
 #include "data/prepare_runs.h"
 #include "data/text_pieces.h"
 #include "data/token_dataset.h"
+#include "lookback/stop.h"
 #include "text/bytes_tokenizer.h"
 #include "text/utf8.h"
 
@@ -29,9 +30,9 @@ std::string json_lines(const std::vector<std::string>& texts, const char* field 
 }
 
 struct StopAfterOneBlock {
-  bool stop = false;
+  StopSource source;
   PrepareListener listener{
-      .progress = [this](const PrepareProgress&) { stop = true; }, .skipped = {}, .stop = [this] { return stop; }};
+      .progress = [this](const PrepareProgress&) { source.request_stop(); }, .skipped = {}, .stop = source.token()};
 };
 
 TEST(Prepare, TenWords) {

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "generate/random_archive.h"
 #include "generate/small_models.h"
+#include "lookback/stop.h"
 
 namespace lookback {
 namespace {
@@ -92,12 +93,14 @@ TEST(Score, StopsWhenAsked) {
   const auto model = make_small_model(config);
   ScoreConfig scoring;
   scoring.incremental = true;
+  StopSource stop;
   std::int64_t read = 0;
   scoring.on_progress = [&](std::int64_t num_tokens) {
     read = num_tokens;
-    return num_tokens < 5;
+    if (num_tokens == 5) stop.request_stop();
   };
-  EXPECT_THROW(score_tokens(*model, random_ids(config, 1, 20, 1), scoring), Error);
+  scoring.stop = stop.token();
+  EXPECT_THROW(score_tokens(*model, random_ids(config, 1, 20, 1), scoring), Interrupted);
   EXPECT_EQ(read, 5);
 }
 
