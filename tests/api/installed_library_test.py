@@ -122,6 +122,17 @@ def check_ask(program, examples, folder):
     check(wrong.returncode == 1 and "nowhere" in wrong.stderr, f"no Error came out: {wrong}")
 
 
+def check_train(examples, folder):
+    """The example's run is that of `lookback train`, bit by bit, and it was told of every step."""
+    told = run(examples / "train", folder / "run.toml", folder / "prepared", folder / "again").splitlines()
+    for name in ("model.safetensors", "optimizer.safetensors", "trainer.json"):
+        theirs, ours = ((folder / place / "last" / name).read_bytes() for place in ("run", "again"))
+        check(theirs == ours, f"last/{name} differs")
+    recorded = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
+    check(told[:-1] == [f"step {step['step']}: loss {step['loss']:.9g}" for step in recorded], f"{told}")
+    check(told[-1].startswith(f"{len(recorded)} steps, {recorded[-1]['tokens']} tokens"), f"{told[-1]}")
+
+
 def check_subdirectory(folder, torch):
     """A project that adds this folder gets the target, and keeps its own warnings, tests and flags."""
     project = folder / "project"
@@ -155,6 +166,7 @@ def main():
         make_model(program, folder)
         examples = build_examples(installed, folder)
         check_ask(program, examples, folder)
+        check_train(examples, folder)
         check_subdirectory(folder, torch)
     print("the installed library does what it should")
 
