@@ -13,6 +13,8 @@ target_link_libraries(lookback_library PRIVATE lookback_train lookback_generate 
 target_link_options(lookback_library PRIVATE LINKER:--version-script=${CMAKE_CURRENT_LIST_DIR}/exports.map)
 target_include_directories(lookback_library INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
                                                       $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+# What LibTorch itself needs is its own affair, also where programs are linked.
+target_link_options(lookback_library INTERFACE LINKER:--allow-shlib-undefined)
 target_compile_features(lookback_library INTERFACE cxx_std_20)
 set_target_properties(lookback_library PROPERTIES
   OUTPUT_NAME lookback  EXPORT_NAME lookback  VERSION ${PROJECT_VERSION}  SOVERSION ${soversion}

@@ -10,6 +10,7 @@
 
 #include "core/json.h"
 #include "lookback/memories.h"
+#include "lookback/stop.h"
 #include "memory/stored_memory.h"
 #include "models/model.h"
 #include "retrieval/landmark_index.h"

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <limits>
 
-#include "core/files.h"
 #include "ops/parallel.h"
 #include "train/known_keys.h"
 #include "train/toml.h"
