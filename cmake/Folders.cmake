@@ -1,16 +1,18 @@
 # One CMake target a folder. A new file in a folder is found by itself; a new folder is one line in src/CMakeLists.txt.
 find_package(Threads REQUIRED)
-find_package(GTest QUIET)
+if(LOOKBACK_TESTS)
+  find_package(GTest QUIET)
+endif()
 
 add_library(lookback_common INTERFACE)
-target_include_directories(lookback_common INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_include_directories(lookback_common INTERFACE ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/include)
 target_compile_definitions(lookback_common INTERFACE TOML_HEADER_ONLY=1 XXH_INLINE_ALL)
 target_link_libraries(lookback_common INTERFACE Threads::Threads)
 # LibTorch's headers include its copy of fmt, so the whole program uses that one; it is source, and serves every
 # processor. src/core/fmt.cpp compiles it once, which spares every file that formats text two seconds.
-file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/fmt)
-file(CREATE_LINK ${TORCH_WHEEL_ROOT}/torch/include/fmt ${CMAKE_BINARY_DIR}/fmt/fmt SYMBOLIC)
-target_include_directories(lookback_common SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/fmt)
+file(MAKE_DIRECTORY ${PROJECT_BINARY_DIR}/fmt)
+file(CREATE_LINK ${TORCH_WHEEL_ROOT}/torch/include/fmt ${PROJECT_BINARY_DIR}/fmt/fmt SYMBOLIC)
+target_include_directories(lookback_common SYSTEM INTERFACE ${PROJECT_BINARY_DIR}/fmt)
 
 if(LOOKBACK_TENSORS)
   set(tensor_library torch::cpu)
@@ -21,8 +23,8 @@ if(LOOKBACK_TENSORS)
   endif()
 
   # The precompiled ATen/ATen.h that all tensor code shares (a file that includes it compiles in 2 s instead of 14).
-  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/aten_pch.cpp CONTENT "")
-  add_library(lookback_aten OBJECT ${CMAKE_BINARY_DIR}/aten_pch.cpp)
+  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/aten_pch.cpp CONTENT "")
+  add_library(lookback_aten OBJECT ${PROJECT_BINARY_DIR}/aten_pch.cpp)
   target_link_libraries(lookback_aten PUBLIC lookback_common ${tensor_library})
   target_precompile_headers(lookback_aten PRIVATE <ATen/ATen.h>)
 endif()
@@ -86,15 +88,15 @@ function(lookback_tests name)
     endif()
     add_executable(${target} ${sources} ${helpers})
     target_link_libraries(${target} PRIVATE ${arg_DEPENDS} GTest::gmock GTest::gtest GTest::gtest_main)
-    target_include_directories(${target} PRIVATE ${CMAKE_SOURCE_DIR}/tests)
+    target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
     if(arg_TENSORS)
       target_precompile_headers(${target} REUSE_FROM lookback_aten)
       # The precompiled header was made with -fPIC, and CMake would give an executable -fPIE.
       set_target_properties(${target} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
       target_compile_options(${target} PRIVATE -fPIC)
     endif()
-    target_compile_definitions(${target} PRIVATE LOOKBACK_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
-                               LOOKBACK_BINARY_DIR="${CMAKE_BINARY_DIR}")
+    target_compile_definitions(${target} PRIVATE LOOKBACK_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                               LOOKBACK_BINARY_DIR="${PROJECT_BINARY_DIR}")
     # CTest runs as many tests at a time as there are cores; tests of threads set their number themselves.
     gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60 TEST_PREFIX "${name}: "
                          PROPERTIES LABELS ${label} TIMEOUT 900 ENVIRONMENT OMP_NUM_THREADS=1)

@@ -4,7 +4,7 @@ if(LOOKBACK_CCACHE)
   # pch_defines, time_macros: without them ccache never reuses a file that includes a precompiled header.
   set(CMAKE_CXX_COMPILER_LAUNCHER
       ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
-      CCACHE_BASEDIR=${CMAKE_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${LOOKBACK_CCACHE})
+      CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1 ${LOOKBACK_CCACHE})
 endif()
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$")
@@ -23,11 +23,13 @@ elseif(LOOKBACK_LLD)
   add_link_options(-fuse-ld=lld)
 endif()
 
-# Release keeps line numbers off and asserts off; portable code, kernels choose their instruction set at run time.
-set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
-set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
-
-add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror;-fno-math-errno>")
+if(PROJECT_IS_TOP_LEVEL)
+  # Release keeps line numbers off and asserts off; portable code, kernels choose their instruction set at run time.
+  set(CMAKE_CXX_FLAGS_RELEASE "-O2 -DNDEBUG")
+  set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Werror>")
+endif()
+add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:-fno-math-errno>")
 if(NOT LOOKBACK_X86)
   # Where every processor has a fused multiply-add, GCC uses it wherever it sees a sum of products: no two processors
   # would agree on a statistic's last digit. The SIMD kernels ask for it themselves.

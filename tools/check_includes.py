@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Include direction: a folder of src/ includes only folders that its target depends on in src/CMakeLists.txt
-(directly or through others), and folders without TENSORS include no LibTorch."""
+(directly or through others), and folders without TENSORS include no LibTorch. Public headers (include/lookback) include
+each other and the standard library alone, but for torch.h, which no other of them includes."""
 import pathlib
 import re
 import sys
@@ -23,9 +24,24 @@ def read_folders():
     return folders
 
 
+def public_problems():
+    """What the public headers include that a program would have to have."""
+    problems = []
+    for path in sorted((ROOT / "include" / "lookback").iterdir()):
+        for number, line in enumerate(path.read_text().splitlines(), 1):
+            include = re.match(r'\s*#\s*include\s+["<]([^">]+)[">]', line)
+            if not include or (path.name == "torch.h" and LIBTORCH.match(include[1])):
+                continue
+            is_standard = re.fullmatch(r"[a-z_]+", include[1])
+            is_public = include[1].startswith("lookback/") and include[1] != "lookback/torch.h"
+            if not is_standard and not is_public:
+                problems.append(f"{path.relative_to(ROOT)}:{number}: a public header includes {include[1]}")
+    return problems
+
+
 def main():
     folders = read_folders()
-    problems = []
+    problems = public_problems()
     for path in sorted((ROOT / "src").rglob("*")):
         if path.suffix not in (".h", ".cpp", ".cu", ".cuh"):
             continue

@@ -5,7 +5,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-FOLDERS = ("src", "tests", "bench", "cmake", "tools", "docs", "configs", ".ci")
+FOLDERS = ("include", "src", "examples", "tests", "bench", "cmake", "tools", "docs", "configs", ".ci")
 SUFFIXES = {".h", ".cpp", ".cu", ".cuh", ".py", ".sh", ".cmake", ".txt", ".md", ".toml", ""}
 # In two halves, so that this file does not find itself.
 MARKS = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b|#\s*if\s+" r"0\b")

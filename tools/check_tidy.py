@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 TIDY = ROOT / ".deps" / "tools" / "clang_tidy" / "data" / "bin" / "clang-tidy"
 # What several files include is parsed once for all of them; LibTorch's headers take longer than our code.
 BATCH_SIZE = 6
-SOURCES = r"/(src|tests|bench)/[a-z_0-9/]+\.(h|cpp)$"
+SOURCES = r"/(include|src|tests|bench)/[a-z_0-9/]+\.(h|cpp)$"
 KEPT_FLAGS = re.compile(r"-(D|I|std=)")
 
 

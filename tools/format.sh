@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 clang_format=.deps/tools/clang_format/data/bin/clang-format
-mapfile -d '' sources < <(find src tests bench -regex '.*\.\(cpp\|h\|cu\|cuh\)' -print0)
+mapfile -d '' sources < <(find include src examples tests bench -regex '.*\.\(cpp\|h\|cu\|cuh\)' -print0)
 case ${1:-} in
   "") "$clang_format" -i "${sources[@]}" ;;
   --check)

@@ -20,12 +20,13 @@
 #include "core/files.h"
 #include "core/interrupt.h"
 #include "core/standard_streams.h"
-#include "core/version.h"
 #include "data/token_dataset.h"
 #include "eval/compare_run.h"
+#include "lookback/version.h"
 #include "report/compare_report.h"
 #include "report/text_table.h"
 #include "report/units.h"
+#include "train/text_run.h"
 #include "train/toml.h"
 
 namespace lookback {

@@ -6,7 +6,7 @@
 
 #include "cli/parse_list.h"
 #include "core/json.h"
-#include "core/version.h"
+#include "lookback/version.h"
 
 namespace lookback {
 namespace {

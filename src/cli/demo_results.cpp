@@ -10,8 +10,8 @@
 #include "core/files.h"
 #include "core/json_lines.h"
 #include "core/progress.h"
-#include "core/version.h"
 #include "eval/wilson.h"
+#include "lookback/version.h"
 #include "models/model_folder.h"
 #include "report/units.h"
 

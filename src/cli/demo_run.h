@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <optional>
 
-#include "core/stop.h"
+#include "lookback/stop.h"
 #include "report/demo_report.h"
 
 namespace lookback {

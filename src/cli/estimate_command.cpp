@@ -11,6 +11,7 @@
 #include "core/standard_streams.h"
 #include "text/tokenizer.h"
 #include "train/estimate.h"
+#include "train/text_run.h"
 #include "train/training_threads.h"
 
 namespace lookback {

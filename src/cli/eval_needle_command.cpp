@@ -18,9 +18,10 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
-#include "core/version.h"
 #include "eval/needle.h"
 #include "eval/stored_needle.h"
+#include "generate/inference_model.h"
+#include "lookback/version.h"
 #include "report/heatmap.h"
 #include "report/html.h"
 #include "report/text_table.h"
@@ -207,7 +208,8 @@ void run(NeedleFlags& flags) {
   config.task.kind = parse_needle_kind(flags.task);
   config.lengths = parse_sizes(flags.lengths, "--lengths");
   config.depths = parse_percents(flags.depths, "--depths");
-  const InferenceModel opened = open_model(flags.inference);
+  const LanguageModel model = open_model(flags.inference);
+  const InferenceModel& opened = model.opened();
   config.dtype = opened.dtype;
   config.task.chunk_size = flags.chunk_size > 0 ? flags.chunk_size : opened.model->config().chunk_size;
   require(!opened.model->config().has_landmarks() || config.task.chunk_size == opened.model->config().chunk_size,

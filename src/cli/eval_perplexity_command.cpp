@@ -19,6 +19,7 @@
 #include "core/standard_streams.h"
 #include "data/token_dataset.h"
 #include "eval/perplexity.h"
+#include "generate/inference_model.h"
 #include "report/text_table.h"
 #include "report/units.h"
 
@@ -145,7 +146,8 @@ void run(const PerplexityFlags& flags) {
   const std::filesystem::path folder = dataset_folder(flags.data);
   const TokenDataset dataset(folder);
   const Selection selection = select_documents(dataset, flags);
-  const InferenceModel opened = open_model(flags.inference);
+  const LanguageModel model = open_model(flags.inference);
+  const InferenceModel& opened = model.opened();
   check_same_tokenizer(flags, opened, dataset);
   const std::vector<std::int32_t> token_bytes =
       token_bytes_of(*load_tokenizer((folder / dataset_tokenizer_name).string()));

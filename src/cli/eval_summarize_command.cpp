@@ -17,6 +17,7 @@
 #include "core/standard_streams.h"
 #include "eval/rouge.h"
 #include "eval/summaries.h"
+#include "generate/inference_model.h"
 #include "report/text_table.h"
 #include "report/units.h"
 
@@ -43,7 +44,8 @@ std::vector<SummaryPrediction> summarize_with_model(const SummarizeFlags& flags,
   if (!flags.out.empty()) check_output_file(flags.out);
   std::vector<SummaryPair> pairs = read_summary_pairs(flags.data, true);
   keep_first(pairs, flags.max_samples);
-  const InferenceModel opened = open_model(flags.inference);
+  const LanguageModel model = open_model(flags.inference);
+  const InferenceModel& opened = model.opened();
   require(opened.tokenizer != nullptr, "{}: has no tokenizer, with which documents would be read",
           flags.inference.model);
   const std::int64_t length = flags.length.empty()     ? training_length(flags.inference.model, opened.model->config())
@@ -53,7 +55,6 @@ std::vector<SummaryPrediction> summarize_with_model(const SummarizeFlags& flags,
   config.sampling.greedy = flags.num_beams == 1;
   config.num_beams = flags.num_beams;
   config.stop.max_new_tokens = flags.max_new_tokens;
-  config.dtype = opened.dtype;
   ProgressLine progress(flags.quiet);
   std::vector<SummaryPrediction> predictions = predict_summaries(
       opened, pairs, length, config,

@@ -10,13 +10,14 @@
 #include "cli/commands.h"
 #include "cli/haystack.h"
 #include "cli/parse_list.h"
+#include "cli/training_flags.h"
 #include "cli/training_length.h"
-#include "cli/training_run.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "data/needle_batches.h"
 #include "data/summary_batches.h"
 #include "models/model_folder.h"
+#include "train/training_run.h"
 
 namespace lookback {
 namespace {
@@ -53,8 +54,8 @@ Json given_settings(const FinetuneFlags& flags) {
 
 // Where the tokenizer is found: with the weights that training goes on from.
 fs::path model_folder_of(const FinetuneFlags& flags, const Json& settings) {
-  if (const auto checkpoint = resumed_checkpoint(flags.training)) return *checkpoint;
-  return resolve_model_folder(json_field<std::string>(settings["train"], "init", flags.training.config_path()));
+  if (const auto checkpoint = resumed_checkpoint(flags.training.place)) return *checkpoint;
+  return resolve_model_folder(json_field<std::string>(settings["train"], "init", flags.training.place.config_path()));
 }
 
 // What a new run does unless flags say otherwise.
@@ -135,9 +136,9 @@ TrainingData summary_data(RunConfig& config, const Tokenizer& tokenizer) {
 
 void run_finetune(const FinetuneFlags& flags) {
   const StopToken stop = catch_interrupts();
-  const Json before = read_run_before(flags.training);
-  Json settings = overlay(flags.training.resume ? before : new_run_settings(flags), given_settings(flags));
-  if (flags.training.resume) {
+  const Json before = read_run_before(flags.training.place);
+  Json settings = overlay(flags.training.place.resume ? before : new_run_settings(flags), given_settings(flags));
+  if (flags.training.place.resume) {
     keep_schedule(before, settings);
     if (!flags.data.empty() && flags.valid.empty()) {
       Json& data = settings["data"];
@@ -148,12 +149,16 @@ void run_finetune(const FinetuneFlags& flags) {
   require(has_tokenizer(folder), "{}: has no tokenizer, with which its training texts would be written",
           folder.string());
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(folder.string());
-  RunConfig config = parse_run_config(settings, flags.training.resume ? flags.training.config_path() : "command line",
-                                      VocabularyHint{tokenizer->vocab_size()});
+  RunConfig config =
+      parse_run_config(settings, flags.training.place.resume ? flags.training.place.config_path() : "command line",
+                       VocabularyHint{tokenizer->vocab_size()});
   config.context_length = std::ranges::max(config.finetune.lengths);
   TrainingData data = config.finetune.summarizes() ? summary_data(config, *tokenizer) : needle_data(config, *tokenizer);
-  check_same_course(before, config, flags.training);
-  run_training(flags.training, config, std::move(data), stop);
+  check_same_course(before, config, flags.training.place);
+  RunListener listener;
+  if (flags.training.says_what_it_does()) listener.on_note = print_note;
+  listener.live_line = flags.training.says_what_it_does();
+  report_training(run_training(flags.training.place, config, std::move(data), listener, stop), flags.training);
 }
 
 }  // namespace
@@ -178,7 +183,7 @@ void add_finetune_command(CLI::App& app) {
   command->add_option("--needles", flags->num_needles, "recipe: needles in the text (default: 6)");
   command->add_option("--gap", flags->num_empty_chunks,
                       "recipe: chunks without needles before the question (default: 0)");
-  flags->training.command = "finetune";
+  flags->training.place.command = "finetune";
   flags->training.run = add_train_key_flags(*command);
   add_training_flags(*command, flags->training);
   command->footer(

@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -18,9 +17,9 @@
 #include "core/json_lines.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
-#include "generate/generator.h"
-#include "generate/session_file.h"
+#include "generate/sampling.h"
 #include "generate/token_ids.h"
+#include "lookback/session.h"
 
 namespace lookback {
 namespace {
@@ -47,38 +46,37 @@ std::vector<std::int64_t> prompt_from_ids(const std::string& path) {
   return std::move(sequences.front());
 }
 
-std::vector<std::int64_t> prompt_from_text(const std::string& words, const TextSession& text_before,
-                                           const InferenceModel& opened, const std::string& model_path) {
-  require(opened.tokenizer != nullptr, "{}: this model folder has no tokenizer: give token ids with --prompt-ids",
-          model_path);
-  return encode_behind(text_before, words, *opened.tokenizer);
+void require_tokenizer(const LanguageModel& model, const GenerateFlags& flags) {
+  require(model.has_tokenizer(), "{}: this model folder has no tokenizer: give token ids with --prompt-ids",
+          flags.inference.model);
 }
 
 // Nothing when no prompt is given.
-std::vector<std::int64_t> read_prompt(const GenerateFlags& flags, const TextSession& text_before,
-                                      const InferenceModel& opened) {
+std::vector<std::int64_t> read_prompt(const GenerateFlags& flags, const Session& session) {
   if (!flags.prompt_ids.empty()) {
     std::vector<std::int64_t> ids = prompt_from_ids(flags.prompt_ids);
-    check_token_ids(ids, opened.model->config(), input_name(flags.prompt_ids));
+    session.model().check_token_ids(ids, input_name(flags.prompt_ids));
     return ids;
   }
   if (!flags.prompt_given && flags.prompt_file.empty()) return {};
   const std::string words = flags.prompt_given ? flags.prompt : read_file_or_stdin(flags.prompt_file);
-  return prompt_from_text(words, text_before, opened, flags.inference.model);
+  require_tokenizer(session.model(), flags);
+  return session.encode(words);
 }
 
 // {"prompt": "..."} or {"ids": [...]} a line.
-std::vector<std::vector<std::int64_t>> read_prompts(const GenerateFlags& flags, const InferenceModel& opened) {
+std::vector<std::vector<std::int64_t>> read_prompts(const GenerateFlags& flags, const LanguageModel& model) {
   std::vector<std::vector<std::int64_t>> prompts;
   const auto add_prompt = [&](const Json& value, const std::string& source) {
     if (value.is_object() && value.contains("ids")) {
       prompts.push_back(json_field<std::vector<std::int64_t>>(value, "ids", source));
     } else {
-      prompts.push_back(
-          prompt_from_text(json_field<std::string>(value, "prompt", source), {}, opened, flags.inference.model));
+      const auto words = json_field<std::string>(value, "prompt", source);
+      require_tokenizer(model, flags);
+      prompts.push_back(model.encode(words));
     }
     require(!prompts.back().empty(), "{}: the prompt is empty: give at least one token to start from", source);
-    check_token_ids(prompts.back(), opened.model->config(), source);
+    model.check_token_ids(prompts.back(), source);
   };
   visit_json_lines(read_file_or_stdin(flags.prompts), input_name(flags.prompts), add_prompt);
   require(!prompts.empty(), "{}: there are no prompts in it", input_name(flags.prompts));
@@ -90,22 +88,12 @@ void print_now(std::string_view text) {
   flush_output();
 }
 
-SessionOwner owner_of(const InferenceModel& opened) {
-  return {opened.fingerprint, opened.tokenizer ? opened.tokenizer->fingerprint() : ""};
-}
-
 // The session of flags.session, if there is such a file, or a new one.
-TextSession open_session(const GenerateFlags& flags, const InferenceModel& opened, OpenedMemories& memories) {
-  if (flags.session.empty() || !std::filesystem::exists(flags.session)) {
-    memories = open_memories(flags.memory.paths, flags.memory, opened);
-    return new_text_session(*opened.model, opened.dtype, memories.set);
-  }
-  const SavedSession saved = load_session(flags.session);
-  std::vector<std::string> paths;
-  for (const SessionMemory& memory : saved.memories) paths.push_back(memory.path);
-  // Given anew: they have moved.
-  memories = open_memories(flags.memory.paths.empty() ? paths : flags.memory.paths, flags.memory, opened);
-  return resume_session(saved, flags.session, *opened.model, opened.dtype, owner_of(opened), memories.set);
+Session open_session(const GenerateFlags& flags, const LanguageModel& model) {
+  const auto memories = [&] { return Memories(model, flags.memory.files, flags.memory.options); };
+  if (flags.session.empty() || !std::filesystem::exists(flags.session)) return Session(model, memories());
+  if (flags.memory.files.empty()) return Session::open(flags.session, model, flags.memory.options);
+  return Session::open(flags.session, model, memories());  // given anew: they have moved
 }
 
 void show_reading(ProgressLine& progress, double read, double total) {
@@ -118,67 +106,55 @@ void show_reading(ProgressLine& progress, double read, double total) {
   }
 }
 
-void run_one(const GenerateFlags& flags, const InferenceModel& opened, const StopToken& stop) {
-  OpenedMemories memories;
-  TextSession text = open_session(flags, opened, memories);
-  std::vector<std::int64_t> prompt_ids = read_prompt(flags, text, opened);
-  if (text.ids.empty() && prompt_ids.empty()) {
-    prompt_ids = {opened.tokenizer->end_of_text_id()};
-  }
-  const auto num_tokens = static_cast<std::int64_t>(text.ids.size() + prompt_ids.size());
-  const auto num_unread = static_cast<double>(num_tokens - text.sequence->num_tokens());
+void run_one(const GenerateFlags& flags, const LanguageModel& model, const StopToken& stop) {
+  Session session = open_session(flags, model);
+  const std::vector<std::int64_t> prompt_ids = read_prompt(flags, session);
+  const auto num_unread = static_cast<double>(std::ssize(session.ids()) + std::ssize(prompt_ids) - session.num_read());
   ProgressLine progress(flags.quiet);
   GenerateListener listener;
   listener.stop = stop;
   listener.on_prompt_read = [&](std::int64_t num_read) {
     show_reading(progress, static_cast<double>(num_read), num_unread);
   };
-  const bool with_text = opened.tokenizer != nullptr;
+  const bool with_text = model.has_tokenizer();
   if (!flags.json && with_text) listener.on_text = print_now;
   if (!flags.json && !with_text) listener.on_token = [](std::int64_t id) { print_now(fmt::format("{} ", id)); };
 
-  const GenerateResult result =
-      generate(*opened.model, opened.tokenizer.get(), text, prompt_ids, flags.config, listener);
-  if (!flags.session.empty()) save_session(flags.session, text, owner_of(opened), memories.paths);
-  Json explanation;
-  if (flags.config.explain) explanation = explain(result, memories.stored, text.ids, opened);
+  const Answer answer = session.ask(prompt_ids, flags.config, listener);
+  if (!flags.session.empty()) session.save(flags.session);
   if (flags.json) {
-    Json json = to_json(result, with_text);
-    if (flags.config.explain) json["explain"] = explanation;
-    if (!memories.qualities.empty()) json["search"] = search_json(memories);
+    Json json = to_json(answer, with_text);
+    if (flags.config.explain) json["explain"] = to_json(answer.retrieved);
+    if (!session.memories().search_qualities().empty()) json["search"] = search_json(session.memories());
     if (!flags.session.empty()) {
       json["session"] = flags.session;
-      json["session_tokens"] = text.ids.size();
+      json["session_tokens"] = session.ids().size();
     }
     print_now(dump_line(json) + "\n");
   } else {
-    print_now("\n" + explanation_text(explanation));
-    progress.finish(hypotheses_text(result) + search_text(memories) + summary(result));
+    print_now("\n" + sources_text(answer.retrieved));
+    progress.finish(hypotheses_text(answer) + search_text(session.memories()) + summary(answer));
     if (!flags.session.empty()) {
       progress.finish(fmt::format("[saved in {}: {} tokens; the same --session goes on]", flags.session,
-                                  format_count(static_cast<double>(text.ids.size()))));
+                                  format_count(static_cast<double>(session.ids().size()))));
     }
   }
 }
 
-void run_batches(const GenerateFlags& flags, const InferenceModel& opened, const StopToken& stop) {
+void run_batches(const GenerateFlags& flags, const LanguageModel& model, const StopToken& stop) {
   require(flags.session.empty(), "--prompts: a session holds one text: leave out --session");
-  const OpenedMemories memories = open_memories(flags.memory.paths, flags.memory, opened);
-  const std::vector<std::vector<std::int64_t>> prompts = read_prompts(flags, opened);
+  const Memories memories(model, flags.memory.files, flags.memory.options);
+  const std::vector<std::vector<std::int64_t>> prompts = read_prompts(flags, model);
   ProgressLine progress(flags.quiet);
   GenerateListener listener;
   listener.stop = stop;
   std::map<std::size_t, std::string> early;  // lines of prompts that ended before others that stand before them
   std::size_t num_printed = 0;
   std::size_t num_ended = 0;
-  const auto on_finished = [&](std::size_t index, const GenerateResult& result) {
+  const auto on_answer = [&](std::size_t index, const Answer& answer) {
     Json json = {{"index", index}};
-    json.update(to_json(result, opened.tokenizer != nullptr));
-    if (flags.config.explain) {
-      std::vector<std::int64_t> text_ids = prompts[index];
-      text_ids.insert(text_ids.end(), result.ids.begin(), result.ids.end());
-      json["explain"] = explain(result, memories.stored, text_ids, opened);
-    }
+    json.update(to_json(answer, model.has_tokenizer()));
+    if (flags.config.explain) json["explain"] = to_json(answer.retrieved);
     early.emplace(index, dump_line(json) + "\n");
     for (; early.contains(num_printed); ++num_printed) print_now(early.extract(num_printed).mapped());
     if (++num_ended < prompts.size() && progress.due()) {
@@ -187,8 +163,7 @@ void run_batches(const GenerateFlags& flags, const InferenceModel& opened, const
           eta_text(static_cast<double>(num_ended), static_cast<double>(prompts.size()), progress.elapsed_seconds())));
     }
   };
-  generate_all(*opened.model, opened.tokenizer.get(), prompts, memories.set, flags.config,
-               static_cast<std::size_t>(flags.batch_size), listener, on_finished);
+  ask_all(model, memories, prompts, flags.config, static_cast<std::size_t>(flags.batch_size), listener, on_answer);
   // Interrupted: those before them were not begun.
   for (const auto& [index, line] : early) print_now(line);
   progress.finish();
@@ -206,12 +181,11 @@ void run_generate(GenerateFlags& flags) {
   flags.config.stop.stop_at_end_of_text = !flags.ignore_end_of_text;
   check_sampling_config(flags.config.sampling);
   if (!flags.session.empty()) check_output_file(flags.session);
-  const InferenceModel opened = open_model(flags.inference);
-  flags.config.dtype = opened.dtype;
+  const LanguageModel model = open_model(flags.inference);
   if (flags.prompts.empty()) {
-    run_one(flags, opened, stop);
+    run_one(flags, model, stop);
   } else {
-    run_batches(flags, opened, stop);
+    run_batches(flags, model, stop);
   }
 }
 

@@ -1,67 +1,52 @@
 #include "cli/generate_output.h"
 
 #include <fmt/core.h>
-#include <fmt/ranges.h>
 
-#include <algorithm>
+#include <utility>
 
 #include "core/progress.h"
-#include "generate/token_ids.h"
-#include "text/utf8_stream.h"
 
 namespace lookback {
 namespace {
 
 Json rate(double count, double seconds) { return count > 0 && seconds > 0 ? Json(count / seconds) : Json(nullptr); }
 
-std::string text_of(std::span<const std::int64_t> ids, const Tokenizer* tokenizer) {
-  if (tokenizer == nullptr) return fmt::format("{}", fmt::join(ids, " "));
-  std::string bytes;
-  for (const std::int64_t id : ids) decode_any(*tokenizer, id, bytes);
-  Utf8Stream characters;
-  return characters.push(bytes) + characters.flush();
-}
+// As a JSON string: control characters can be seen, broken UTF-8 does no harm.
+std::string quoted(const std::string& text) { return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-// Where a retrieved chunk comes from, and what it says.
-Json explain_source(const RetrievalSource& source, std::span<const std::shared_ptr<const StoredMemory>> memories,
-                    std::span<const std::int64_t> text_ids, const InferenceModel& opened) {
+Json to_json(const Source& source) {
   Json json = {{"group", source.group}, {"weight", source.weight}};
-  if (source.place.archive < memories.size()) {
-    const StoredMemory& memory = *memories[source.place.archive];
-    const ChunkOrigin origin = memory.origin(source.place.chunk);
-    json["memory"] = memory.path().string();
-    json["document"] = std::ranges::find(memory.documents(), origin.document, &MemoryDocument::id)->name;
-    json["chunk"] = origin.chunk;
-    json["text_begin"] = origin.text_begin;
-    json["text"] = text_of(origin.token_ids, opened.tokenizer.get());
-    return json;
+  if (source.memory.empty()) {
+    json["memory"] = nullptr;  // the prompt and the answer themselves
+    json["chunk"] = source.chunk;
+  } else {
+    json["memory"] = source.memory;
+    json["document"] = source.document;
+    json["chunk"] = source.chunk;
+    json["text_begin"] = source.text_begin;
   }
-  const auto size = static_cast<std::size_t>(opened.model->config().chunk_size);
-  json["memory"] = nullptr;  // the prompt and the answer themselves
-  json["chunk"] = source.place.chunk;
-  json["text"] =
-      text_of(text_ids.subspan(static_cast<std::size_t>(source.place.chunk) * size, size), opened.tokenizer.get());
+  json["text"] = source.text;
   return json;
 }
 
 }  // namespace
 
-Json to_json(const GenerateResult& result, bool with_text) {
+Json to_json(const Answer& answer, bool with_text) {
   Json json;
-  json["ids"] = result.ids;
-  json["text"] = with_text ? Json(result.text) : Json(nullptr);
-  json["stop_reason"] = stop_reason_name(result.stop_reason);
-  json["prompt_tokens"] = result.prompt_tokens;
-  json["new_tokens"] = result.ids.size();
-  json["prefill_seconds"] = result.prefill_seconds;
-  json["prefill_tokens_per_second"] = rate(static_cast<double>(result.prompt_tokens), result.prefill_seconds);
-  json["decode_seconds"] = result.decode_seconds;
-  json["decode_tokens_per_second"] = rate(static_cast<double>(result.num_decode_steps), result.decode_seconds);
-  json["memory_bytes"] = result.memory_bytes;
-  json["window_bytes"] = result.window_bytes;
-  if (!result.hypotheses.empty()) {
+  json["ids"] = answer.ids;
+  json["text"] = with_text ? Json(answer.text) : Json(nullptr);
+  json["stop_reason"] = stop_reason_name(answer.stop_reason);
+  json["prompt_tokens"] = answer.prompt_tokens;
+  json["new_tokens"] = answer.ids.size();
+  json["prefill_seconds"] = answer.prefill_seconds;
+  json["prefill_tokens_per_second"] = rate(static_cast<double>(answer.prompt_tokens), answer.prefill_seconds);
+  json["decode_seconds"] = answer.decode_seconds;
+  json["decode_tokens_per_second"] = rate(static_cast<double>(answer.num_decode_steps), answer.decode_seconds);
+  json["memory_bytes"] = answer.memory_bytes;
+  json["window_bytes"] = answer.window_bytes;
+  if (!answer.hypotheses.empty()) {
     json["beams"] = Json::array();
-    for (const Hypothesis& hypothesis : result.hypotheses) {
+    for (const Hypothesis& hypothesis : answer.hypotheses) {
       json["beams"].push_back({{"ids", hypothesis.ids},
                                {"text", with_text ? Json(hypothesis.text) : Json(nullptr)},
                                {"stop_reason", stop_reason_name(hypothesis.stop_reason)},
@@ -72,43 +57,37 @@ Json to_json(const GenerateResult& result, bool with_text) {
   return json;
 }
 
-Json explain(const GenerateResult& result, std::span<const std::shared_ptr<const StoredMemory>> memories,
-             std::span<const std::int64_t> text_ids, const InferenceModel& opened) {
+Json to_json(const std::vector<RetrievedSources>& retrieved) {
   Json chunks = Json::array();
-  for (const Explanation& explanation : result.explanations) {
-    Json retrieved = Json::array();
-    for (const RetrievalSource& source : explanation.sources) {
-      retrieved.push_back(explain_source(source, memories, text_ids, opened));
-    }
-    chunks.push_back({{"first_token", explanation.first_token}, {"retrieved", std::move(retrieved)}});
+  for (const RetrievedSources& at_work : retrieved) {
+    Json sources = Json::array();
+    for (const Source& source : at_work.sources) sources.push_back(to_json(source));
+    chunks.push_back({{"first_token", at_work.first_token}, {"retrieved", std::move(sources)}});
   }
   return chunks;
 }
 
-std::string explanation_text(const Json& chunks) {
+std::string sources_text(const std::vector<RetrievedSources>& retrieved) {
   std::string text;
-  for (const Json& chunk : chunks) {
-    text += fmt::format("\nfrom new token {} on:\n", chunk["first_token"].get<std::int64_t>());
-    if (chunk["retrieved"].empty()) text += "  nothing retrieved\n";
-    for (const Json& retrieved : chunk["retrieved"]) {
-      const std::string place = retrieved["memory"].is_null()
-                                    ? "this text"
-                                    : fmt::format("{} at byte {}", retrieved["document"].get<std::string>(),
-                                                  retrieved["text_begin"].get<std::uint64_t>());
-      text += fmt::format("  {:5.1f}%  {}  {}\n", 100 * retrieved["weight"].get<double>(), place,
-                          retrieved["text"].dump(-1, ' ', false, Json::error_handler_t::replace));
+  for (const RetrievedSources& at_work : retrieved) {
+    text += fmt::format("\nfrom new token {} on:\n", at_work.first_token);
+    if (at_work.sources.empty()) text += "  nothing retrieved\n";
+    for (const Source& source : at_work.sources) {
+      const std::string place =
+          source.memory.empty() ? "this text" : fmt::format("{} at byte {}", source.document, source.text_begin);
+      text += fmt::format("  {:5.1f}%  {}  {}\n", 100 * source.weight, place, quoted(source.text));
     }
   }
   return text;
 }
 
-std::string hypotheses_text(const GenerateResult& result) {
+std::string hypotheses_text(const Answer& answer) {
   std::string text;
-  for (std::size_t i = 0; i < result.hypotheses.size(); ++i) {
-    const Hypothesis& one = result.hypotheses[i];
-    text += fmt::format("[beam {}: score {:.4f}, log-probability {:.4f}, {} tokens, ended by {}] {}\n", i + 1,
-                        one.score, one.log_probability, one.ids.size(), stop_reason_name(one.stop_reason),
-                        Json(one.text).dump(-1, ' ', false, Json::error_handler_t::replace));
+  for (std::size_t i = 0; i < answer.hypotheses.size(); ++i) {
+    const Hypothesis& one = answer.hypotheses[i];
+    text +=
+        fmt::format("[beam {}: score {:.4f}, log-probability {:.4f}, {} tokens, ended by {}] {}\n", i + 1, one.score,
+                    one.log_probability, one.ids.size(), stop_reason_name(one.stop_reason), quoted(one.text));
   }
   return text;
 }
@@ -117,12 +96,12 @@ std::string rate_text(double count, double seconds) {
   return count > 0 && seconds > 0 ? format_count(count / seconds) + " tokens/s" : "-";
 }
 
-std::string summary(const GenerateResult& result) {
+std::string summary(const Answer& answer) {
   return fmt::format("[prompt {} tokens, {}; new {} tokens, {}; chunk memory {}; ended by {}]",
-                     format_count(static_cast<double>(result.prompt_tokens)),
-                     rate_text(static_cast<double>(result.prompt_tokens), result.prefill_seconds), result.ids.size(),
-                     rate_text(static_cast<double>(result.num_decode_steps), result.decode_seconds),
-                     format_bytes(static_cast<double>(result.memory_bytes)), stop_reason_name(result.stop_reason));
+                     format_count(static_cast<double>(answer.prompt_tokens)),
+                     rate_text(static_cast<double>(answer.prompt_tokens), answer.prefill_seconds), answer.ids.size(),
+                     rate_text(static_cast<double>(answer.num_decode_steps), answer.decode_seconds),
+                     format_bytes(static_cast<double>(answer.memory_bytes)), stop_reason_name(answer.stop_reason));
 }
 
 }  // namespace lookback

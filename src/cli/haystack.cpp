@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "cli/run_config_flags.h"
 #include "core/byte_order_mark.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "data/needle_sequence.h"
 #include "data/token_dataset.h"
+#include "train/text_run.h"
 
 namespace lookback {
 namespace {

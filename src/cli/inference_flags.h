@@ -5,15 +5,13 @@
 
 #include <string>
 
-#include "generate/inference_model.h"
+#include "lookback/language_model.h"
 
 namespace lookback {
 
 struct InferenceFlags {
   std::string model;
-  std::string device = "cpu";
-  std::string dtype = "float32";
-  int threads = 0;  // 0: one a core
+  ModelOptions options;
 };
 
 // --model, --device, --dtype, --threads. `flags` must live until the command has run.
@@ -23,6 +21,6 @@ void add_inference_flags(CLI::App& command, InferenceFlags& flags);
 int thread_count(const InferenceFlags& flags);
 
 // Sets the number of threads and opens the model.
-InferenceModel open_model(const InferenceFlags& flags);
+LanguageModel open_model(const InferenceFlags& flags);
 
 }  // namespace lookback

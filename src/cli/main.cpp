@@ -10,7 +10,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/standard_streams.h"
-#include "core/version.h"
+#include "lookback/version.h"
 
 namespace {
 

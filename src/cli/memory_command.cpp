@@ -1,12 +1,5 @@
 #include "cli/memory_command.h"
 
-#include <fmt/core.h>
-
-#include <algorithm>
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "cli/commands.h"
 #include "cli/exit_codes.h"
 #include "cli/inference_flags.h"
@@ -17,6 +10,7 @@
 #include "core/json.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
+#include "generate/inference_model.h"
 #include "ingest/build_memory.h"
 #include "memory/memory_writer.h"
 #include "memory/merge_memories.h"
@@ -66,7 +60,8 @@ Json to_json(const BuildMemoryResult& result, const std::string& out) {
 int run_build(BuildFlags& flags) {
   const StopToken stop = catch_interrupts();
   flags.config.num_threads = thread_count(flags.inference);
-  const InferenceModel opened = open_model(flags.inference);
+  const LanguageModel model = open_model(flags.inference);
+  const InferenceModel& opened = model.opened();
   require(opened.tokenizer != nullptr, "{}: this model folder has no tokenizer, which reading texts needs",
           flags.inference.model);
   flags.config.inputs.assign(flags.inputs.begin(), flags.inputs.end());

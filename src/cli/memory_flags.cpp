@@ -2,68 +2,42 @@
 
 #include <fmt/core.h>
 
-#include <filesystem>
-
-#include "ingest/open_memory.h"
-#include "memory/chunk_cache.h"
+#include "ingest/memory_index.h"
 
 namespace lookback {
 
 void add_memory_flags(CLI::App& command, MemoryFlags& flags) {
   command
-      .add_option("--memory", flags.paths,
+      .add_option("--memory", flags.files,
                   "A memory made by `lookback memory build` to retrieve from; may be given several times")
       ->type_name("NAME.memory")
       ->allow_extra_args(false);
   command
-      .add_option("--ram-budget", flags.ram_budget_bytes,
+      .add_option("--ram-budget", flags.options.ram_budget_bytes,
                   "Of memories' chunks kept in RAM, the least recently used making way; 0: none beside the system's "
                   "own cache of files")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE")
       ->default_str("256MiB");
-  command.add_option("--gpu-budget", flags.gpu_budget_bytes, "The same on the GPU, with --device cuda")
+  command.add_option("--gpu-budget", flags.options.gpu_budget_bytes, "The same on the GPU, with --device cuda")
       ->transform(CLI::AsSizeValue(false))
       ->type_name("SIZE")
       ->default_str("1GiB");
   command
-      .add_option("--search", flags.search,
+      .add_option("--search", flags.options.search,
                   "exact, or approximate: only a few of the lists that `lookback memory index` made")
       ->check(CLI::IsMember({"exact", "approximate"}))
       ->capture_default_str();
   command
-      .add_option("--probes", flags.num_probes, "Lists that an approximate search looks into; 0: what the index says")
+      .add_option("--probes", flags.options.num_probes,
+                  "Lists that an approximate search looks into; 0: what the index says")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
 }
 
-OpenedMemories open_memories(const std::vector<std::string>& paths, const MemoryFlags& flags,
-                             const InferenceModel& opened) {
-  const at::Device device = opened.model->parameters().device();
-  const auto ram = std::make_shared<ChunkCache>(at::kCPU, static_cast<std::int64_t>(flags.ram_budget_bytes));
-  const auto gpu = std::make_shared<ChunkCache>(device, static_cast<std::int64_t>(flags.gpu_budget_bytes));
-  OpenedMemories memories;
-  std::vector<SearchedArchive> searched;
-  for (const std::string& path : paths) {
-    memories.paths.push_back(std::filesystem::absolute(path).string());
-    memories.stored.push_back(open_memory(path, *opened.model, opened.fingerprint, opened.tokenizer.get()));
-    std::shared_ptr<const ChunkArchive> tier = std::make_shared<CachedArchive>(memories.stored.back(), ram);
-    if (device.is_cuda()) tier = std::make_shared<CachedArchive>(tier, gpu);
-    if (flags.search == "exact") {
-      searched.push_back(search_exactly(tier, device));
-      continue;
-    }
-    const OpenedMemoryIndex index = open_memory_index(*memories.stored.back(), flags.num_probes);
-    searched.push_back({tier, index.index});
-    memories.qualities.push_back(index.quality);
-  }
-  memories.set = make_memory_set(std::move(searched));
-  return memories;
-}
-
-std::string search_text(const OpenedMemories& memories) {
+std::string search_text(const Memories& memories) {
   std::string text;
-  for (const SearchQuality& quality : memories.qualities) {
+  for (const SearchQuality& quality : memories.search_qualities()) {
     text +=
         fmt::format("[approximate search: {:.1f}% of the exact search's chunks, measured when its index was made]\n",
                     100 * quality.recall);
@@ -71,9 +45,9 @@ std::string search_text(const OpenedMemories& memories) {
   return text;
 }
 
-Json search_json(const OpenedMemories& memories) {
+Json search_json(const Memories& memories) {
   Json json = Json::array();
-  for (const SearchQuality& quality : memories.qualities) json.push_back(to_json(quality));
+  for (const SearchQuality& quality : memories.search_qualities()) json.push_back(to_json(quality));
   return json;
 }
 

@@ -11,6 +11,7 @@
 #include "core/json.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
+#include "generate/inference_model.h"
 #include "ingest/memory_index.h"
 #include "ingest/open_memory.h"
 #include "report/text_table.h"
@@ -44,7 +45,8 @@ void print_table(const MemoryIndexReport& report, const std::string& path) {
 
 void run_index(IndexFlags& flags) {
   const StopToken stop = catch_interrupts();
-  const InferenceModel opened = open_model(flags.inference);
+  const LanguageModel model = open_model(flags.inference);
+  const InferenceModel& opened = model.opened();
   const auto memory = open_memory(flags.memory, *opened.model, opened.fingerprint, opened.tokenizer.get());
   ProgressLine line(flags.quiet || flags.json);
   const MemoryIndexReport report = build_memory_index(

@@ -1,8 +1,5 @@
 #include "cli/run_config_flags.h"
 
-#include <filesystem>
-
-#include "core/error.h"
 #include "train/toml.h"
 
 namespace lookback {
@@ -55,14 +52,6 @@ std::shared_ptr<RunConfigFlags> add_run_config_flags(CLI::App& command) {
   add_key<std::string>(command, flags, "--retriever-embeddings", "train", "retriever_embeddings",
                        "rpt: the retriever's vectors (safetensors), a row a token");
   return flags;
-}
-
-DataFolders find_data_folders(const std::string& folder) {
-  namespace fs = std::filesystem;
-  require(fs::is_directory(folder), "--data {}: there is no such folder; make one with `lookback prepare`", folder);
-  const fs::path path(folder);
-  if (fs::exists(path / "manifest.json") || !fs::is_directory(path / "train")) return {folder, ""};
-  return {(path / "train").string(), fs::is_directory(path / "valid") ? (path / "valid").string() : ""};
 }
 
 }  // namespace lookback

@@ -28,11 +28,4 @@ std::shared_ptr<RunConfigFlags> add_train_key_flags(CLI::App& command);
 // Adds these and what a run on prepared text has: --config, --data, --valid, --context, --init.
 std::shared_ptr<RunConfigFlags> add_run_config_flags(CLI::App& command);
 
-// DIR, or DIR/train when that is where `lookback prepare --valid-fraction` put the training part; the second is
-// then DIR/valid, else empty.
-struct DataFolders {
-  std::string train, valid;
-};
-DataFolders find_data_folders(const std::string& folder);
-
 }  // namespace lookback

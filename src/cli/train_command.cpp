@@ -1,85 +1,27 @@
 // lookback train: a run folder from a configuration and prepared data, or the continuation of one.
-#include <filesystem>
 #include <memory>
-#include <utility>
 
 #include "cli/commands.h"
-#include "cli/training_run.h"
-#include "core/error.h"
+#include "cli/run_config_flags.h"
+#include "cli/training_flags.h"
 #include "core/interrupt.h"
-#include "data/corpus_batches.h"
-#include "data/token_dataset.h"
-#include "train/validation.h"
+#include "lookback/train.h"
+#include "train/toml.h"
 
 namespace lookback {
 namespace {
 
-namespace fs = std::filesystem;
-
-// A prepared text and its tokenizer.
-struct OpenedData {
-  std::shared_ptr<const TokenDataset> train;
-  std::shared_ptr<const TokenDataset> valid;  // null: none
-  std::unique_ptr<Tokenizer> tokenizer;
-};
-
-// before: the configuration of the run that goes on, empty for a new one. moved: --data says anew where the data lies.
-OpenedData open_data(Json& merged, const Json& before, bool moved) {
-  const std::string given = json_field_or<std::string>(merged["data"], "train", "", "[data]");
-  require(!given.empty(), "no data: give --data DIR (a folder of `lookback prepare`)");
-  require(before.empty() || fs::exists(given), "{}: the run's data is not there; if it has moved, give --data DIR",
-          given);
-  DataFolders folders = find_data_folders(given);
-  std::string valid = json_field_or<std::string>(merged["data"], "valid", "", "[data]");
-  if (!before.empty()) {
-    folders.valid.clear();  // a run that began without validation goes on without
-    const auto data_before = json_field_or<std::string>(before["data"], "train", "", "[data]");
-    if (moved) valid = moved_validation(valid, data_before, fs::absolute(folders.train).lexically_normal().string());
-    require(valid.empty() || fs::exists(valid),
-            "{}: the run's validation data is not there; if it has moved, give "
-            "--valid DIR",
-            valid);
-  }
-  OpenedData data;
-  data.train = std::make_shared<TokenDataset>(folders.train);
-  merged["data"]["train"] = fs::absolute(folders.train).lexically_normal().string();
-  const std::string valid_folder = valid.empty() ? folders.valid : find_data_folders(valid).train;
-  if (!valid_folder.empty()) {
-    data.valid = std::make_shared<TokenDataset>(valid_folder);
-    merged["data"]["valid"] = fs::absolute(valid_folder).lexically_normal().string();
-    require(data.valid->manifest().tokenizer_fingerprint == data.train->manifest().tokenizer_fingerprint,
-            "{}: was prepared with another tokenizer than {}", valid_folder, folders.train);
-  }
-  data.tokenizer = load_tokenizer((fs::path(folders.train) / "tokenizer").string());
-  return data;
-}
-
 void run_train(const TrainingFlags& flags) {
-  const StopToken stop = catch_interrupts();
-  const Json before = read_run_before(flags);
-  require(flags.resume || !flags.run->config_path.empty(),
-          "give --config FILE, or --resume to go on with a run in --out");
-  const Json given = flags.run->given();
-  Json merged = overlay(before, given);
-  require(!merged.contains("finetune"), "{}: has a section [finetune], which is of `lookback finetune`",
-          flags.run->source());
-  if (flags.resume) keep_schedule(before, merged);
-  const OpenedData data =
-      open_data(merged, before, given["data"].contains("train") && !given["data"].contains("valid"));
-  const std::string source = flags.run->config_path.empty() && flags.resume ? flags.config_path() : flags.run->source();
-  RunConfig config = parse_run_config(merged, source, VocabularyHint{data.train->manifest().vocab_size});
-  settle_data(config, data.train->manifest().tokenizer_fingerprint, data.train->num_tokens());
-  check_same_course(before, config, flags);
-
-  TrainingData training{make_corpus_batches(data.train, config.context_length, config.batch_size, config.train.seed),
-                        {},
-                        *data.tokenizer};
-  if (data.valid) {
-    const TokenStream text{data.valid->num_tokens(),
-                           [&](std::int64_t begin, std::span<std::int64_t> out) { data.valid->read(begin, out); }};
-    training.validation = validation_batches(text, config.context_length, config.validation_windows, config.batch_size);
-  }
-  run_training(flags, config, std::move(training), stop);
+  TrainingRun run;
+  run.config = flags.run->config_path;
+  run.settings = dump_toml(flags.run->overrides);
+  run.out = flags.place.out;
+  run.resume = flags.place.resume;
+  run.from_step = flags.place.from_step;
+  run.stop = catch_interrupts();
+  if (flags.says_what_it_does()) run.on_note = print_note;
+  run.live_line = flags.says_what_it_does();
+  report_training(train(run), flags);
 }
 
 }  // namespace
@@ -87,7 +29,7 @@ void run_train(const TrainingFlags& flags) {
 void add_train_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "Train a model on prepared text");
   auto flags = std::make_shared<TrainingFlags>();
-  flags->command = "train";
+  flags->place.command = "train";
   flags->run = add_run_config_flags(*command);
   add_training_flags(*command, *flags);
   command->footer(

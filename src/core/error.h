@@ -1,25 +1,13 @@
-// The one exception type. Its message is for a person: which file or argument, what was found, what was
-// expected, what to do.
+// Throwing the one exception type (lookback/error.h), with formatted messages.
 #pragma once
 
 #include <fmt/core.h>
 
-#include <stdexcept>
-#include <string>
 #include <utility>
 
+#include "lookback/error.h"
+
 namespace lookback {
-
-class Error : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
-
-// Thrown where somebody asked that work be stopped: nothing is wrong, and what was there before is as it was.
-class Interrupted : public Error {
- public:
-  Interrupted() : Error("interrupted") {}
-};
 
 // Throws Error with a message formatted as by fmt::format.
 template <typename... Args>

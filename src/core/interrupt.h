@@ -1,7 +1,7 @@
 // Ctrl-C as the stop token of a program: for `main` and the commands. Libraries are handed a token (stop.h).
 #pragma once
 
-#include "core/stop.h"
+#include "lookback/stop.h"
 
 namespace lookback {
 

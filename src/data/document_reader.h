@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "core/stop.h"
 #include "data/byte_source.h"
 #include "data/input_files.h"
+#include "lookback/stop.h"
 #include "text/tokenizer.h"
 
 namespace lookback {

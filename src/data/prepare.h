@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "core/stop.h"
 #include "data/dataset_writer.h"
+#include "lookback/stop.h"
 #include "text/tokenizer.h"
 
 namespace lookback {

@@ -13,8 +13,8 @@
 #include <thread>
 #include <vector>
 
-#include "core/stop.h"
 #include "data/block_tokenizer.h"
+#include "lookback/stop.h"
 
 namespace lookback {
 

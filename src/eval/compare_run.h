@@ -17,8 +17,8 @@
 
 #include "core/json.h"
 #include "core/process.h"
-#include "core/stop.h"
 #include "eval/compare_plan.h"
+#include "lookback/stop.h"
 
 namespace lookback {
 

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "core/stop.h"
 #include "eval/demo_plan.h"
+#include "lookback/stop.h"
 #include "models/model.h"
 #include "text/tokenizer.h"
 

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "core/json.h"
-#include "core/stop.h"
 #include "data/needle_task.h"
 #include "eval/wilson.h"
+#include "lookback/stop.h"
 #include "models/model.h"
 #include "models/prefill.h"
 

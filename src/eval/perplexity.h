@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/json.h"
-#include "core/stop.h"
+#include "lookback/stop.h"
 #include "models/model.h"
 
 namespace lookback {

@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "core/stop.h"
 #include "eval/needle.h"
 #include "generate/inference_model.h"
+#include "lookback/stop.h"
 #include "memory/memory_format.h"
 
 namespace lookback {

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "core/stop.h"
 #include "data/summary_pairs.h"
 #include "generate/generator.h"
 #include "generate/inference_model.h"
+#include "lookback/stop.h"
 
 namespace lookback {
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "generate/continuation.h"
 
 namespace lookback {
 namespace {

@@ -12,16 +12,12 @@
 #include "core/random.h"
 #include "generate/sampling.h"
 #include "generate/stop_strings.h"
+#include "lookback/generate.h"
 #include "models/config.h"
 #include "text/tokenizer.h"
 #include "text/utf8_stream.h"
 
 namespace lookback {
-
-enum class StopReason { max_new_tokens, end_of_text, stop_string, interrupted };
-
-// "max_new_tokens", "end_of_text", ...
-std::string_view stop_reason_name(StopReason reason);
 
 // New ids as text for people: bytes, less stop strings, as whole characters.
 class TextStream {
@@ -37,13 +33,6 @@ class TextStream {
   const Tokenizer* tokenizer_;
   StopStrings stops_;
   Utf8Stream characters_;
-};
-
-// When new tokens end.
-struct StopRules {
-  std::int64_t max_new_tokens = 128;
-  std::vector<std::string> stop_strings;  // need a tokenizer
-  bool stop_at_end_of_text = true;        // with a tokenizer
 };
 
 class Continuation {

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "generate/beam_search.h"
+#include "generate/continuation.h"
 
 namespace lookback {
 namespace {

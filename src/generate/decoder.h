@@ -7,7 +7,7 @@
 #include <memory>
 #include <vector>
 
-#include "generate/generate_config.h"
+#include "generate/generate_result.h"
 #include "generate/text_session.h"
 #include "models/model.h"
 #include "text/tokenizer.h"

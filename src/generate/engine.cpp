@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "generate/beam_search.h"
 #include "generate/generator.h"
+#include "generate/sampling.h"
 #include "models/prefill.h"
 
 namespace lookback {
@@ -70,7 +71,7 @@ void Engine::admit() {
     text.ids.insert(text.ids.end(), running.request.prompt_ids.begin(), running.request.prompt_ids.end());
     try {
       if (text.sequence == nullptr) {
-        text.sequence = model_.new_sequence(config_.dtype);
+        text.sequence = model_.new_sequence(model_.embedding().scalar_type());
         text.sequence->attach(text.memories);
       }
       running.num_tokens_before = text.sequence->num_tokens();

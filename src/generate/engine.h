@@ -12,7 +12,7 @@
 
 #include "core/clock.h"
 #include "generate/decoder.h"
-#include "generate/generate_config.h"
+#include "generate/generate_result.h"
 #include "generate/text_session.h"
 #include "models/model.h"
 #include "text/tokenizer.h"
@@ -28,7 +28,7 @@ struct Finished {
 
 // A text to be continued.
 struct Request {
-  TextSession text;                      // what was said before; without a sequence: nothing, and one begins
+  TextSession text;  // what was said before; without a sequence: nothing, and one of the weights' elements begins
   std::vector<std::int64_t> prompt_ids;  // behind it
   GenerateConfig config;
   GenerateListener listener;                  // told what happens, by the thread that calls step()
@@ -39,8 +39,7 @@ struct EngineConfig {
   // Prompt tokens that are read in one step, of all texts together, rounded up to whole chunks: no text waits longer
   // for its next token than such a segment takes.
   std::int64_t segment_tokens = 4096;
-  std::size_t max_running = 256;      // texts that are read and continued at a time; later ones wait their turn
-  at::ScalarType dtype = at::kFloat;  // of sequences that begin
+  std::size_t max_running = 256;  // texts that are read and continued at a time; later ones wait their turn
 };
 
 // What a request gets depends on nothing but itself: not on what runs beside it, nor on when it came.

@@ -32,7 +32,7 @@ void check_token_ids(std::span<const std::int64_t> ids, const ModelConfig& confi
 GenerateResult generate(const Model& model, const Tokenizer* tokenizer, TextSession& text,
                         const std::vector<std::int64_t>& prompt_ids, const GenerateConfig& config,
                         const GenerateListener& listener) {
-  Engine engine(model, tokenizer, {.segment_tokens = config.segment_tokens, .dtype = config.dtype});
+  Engine engine(model, tokenizer, {.segment_tokens = config.segment_tokens});
   Finished finished;
   // What cannot be asked for leaves the text where it is.
   engine.check({{}, text.ids.empty() ? prompt_ids : text.ids, config, {}, {}});
@@ -56,8 +56,7 @@ void generate_all(const Model& model, const Tokenizer* tokenizer, const std::vec
                   const std::function<void(std::size_t, GenerateResult)>& on_finished) {
   require(config.num_beams == 1, "num-beams {}: beam search continues one prompt", config.num_beams);
   require(!prompts.empty(), "there are no prompts");
-  Engine engine(model, tokenizer,
-                {.segment_tokens = config.segment_tokens, .max_running = max_running, .dtype = config.dtype});
+  Engine engine(model, tokenizer, {.segment_tokens = config.segment_tokens, .max_running = max_running});
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     require(!prompts[i].empty(), "prompt {} is empty: give at least one token to start from", i);
     check_token_ids(prompts[i], model.config(), "prompt " + std::to_string(i));

@@ -9,6 +9,7 @@ namespace lookback {
 InferenceModel load_inference_model(const std::filesystem::path& path, at::Device device, at::ScalarType dtype) {
   const std::filesystem::path folder = resolve_model_folder(path);
   InferenceModel loaded;
+  loaded.folder = folder;
   loaded.dtype = dtype;
   loaded.model = load_model(folder, device);
   loaded.fingerprint = model_fingerprint(*loaded.model);

@@ -13,6 +13,7 @@
 namespace lookback {
 
 struct InferenceModel {
+  std::filesystem::path folder;          // with the files, also where a run was opened
   std::unique_ptr<Model> model;          // frozen: no gradients, elements of `dtype`
   std::unique_ptr<Tokenizer> tokenizer;  // nullptr when the folder has none
   at::ScalarType dtype = at::kFloat;

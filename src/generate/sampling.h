@@ -7,17 +7,9 @@
 #include <vector>
 
 #include "core/random.h"
+#include "lookback/generate.h"
 
 namespace lookback {
-
-struct SamplingConfig {
-  bool greedy = false;              // the most probable token; of the settings below only the penalty counts
-  double temperature = 1.0;         // > 0; logits are divided by it
-  std::int64_t top_k = 0;           // keep the k most probable tokens and ties with the last; 0: all
-  double top_p = 1.0;               // keep the fewest tokens whose probabilities reach p together; 1: all
-  double min_p = 0.0;               // keep tokens at least min_p times as probable as the best; 0: all
-  double repetition_penalty = 1.0;  // > 1: tokens that are already in the text become less probable
-};
 
 // Throws Error naming the first setting that is out of range.
 void check_sampling_config(const SamplingConfig& config);

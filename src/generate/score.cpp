@@ -7,6 +7,7 @@
 #include <limits>
 #include <memory>
 #include <numbers>
+#include <span>
 #include <vector>
 
 #include "core/error.h"
@@ -33,18 +34,20 @@ at::Tensor next_token_logprobs(const Model& model, const at::Tensor& hidden, con
   return at::cat(blocks).view(next_ids.sizes());
 }
 
-void report_progress(const ScoreOptions& options, std::int64_t num_tokens) {
-  if (options.on_progress) options.on_progress(num_tokens);
-  options.stop.throw_if_requested();
+void report_progress(const ScoreConfig& config, std::int64_t num_tokens) {
+  if (config.on_progress) config.on_progress(num_tokens);
+  config.stop.throw_if_requested();
 }
 
 }  // namespace
 
-at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const ScoreOptions& options) {
+at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const ScoreConfig& config,
+                        const std::shared_ptr<const MemorySet>& memories) {
   require(input_ids.dim() == 2 && input_ids.scalar_type() == at::kLong, "input_ids: expected int64 [N, L]");
   require(input_ids.size(0) >= 1 && input_ids.size(1) >= 1, "the text is empty: there is nothing to score");
-  require(options.segment_tokens >= 1, "segment-tokens {}: must be at least 1", options.segment_tokens);
+  require(config.segment_tokens >= 1, "segment-tokens {}: must be at least 1", config.segment_tokens);
   const at::NoGradGuard no_gradients;
+  const at::ScalarType dtype = model.embedding().scalar_type();
   const std::int64_t length = input_ids.size(1);
   at::Tensor logprobs = at::full({input_ids.size(0), length}, std::numeric_limits<float>::quiet_NaN(), at::kFloat);
 
@@ -57,19 +60,19 @@ at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const S
         .copy_(next_token_logprobs(model, hidden.narrow(1, 0, count), input_ids.narrow(1, first + 1, count)));
   };
 
-  if (!options.incremental && options.memories == nullptr && input_ids.numel() <= options.whole_tokens) {
+  if (!config.incremental && memories == nullptr && input_ids.numel() <= config.whole_tokens) {
     ForwardOptions forward;
-    forward.dtype = options.dtype;
+    forward.dtype = dtype;
     score_hidden(model.hidden_states(input_ids.to(device), forward), 0);
-    report_progress(options, length);
+    report_progress(config, length);
   } else {
     const at::Tensor ids = input_ids.to(at::kCPU).contiguous();
     std::vector<std::unique_ptr<Sequence>> sequences;
     for (std::int64_t n = 0; n < ids.size(0); ++n) {
-      sequences.push_back(model.new_sequence(options.dtype));
-      sequences.back()->attach(options.memories);
+      sequences.push_back(model.new_sequence(dtype));
+      sequences.back()->attach(memories);
     }
-    const std::int64_t step = options.incremental ? 1 : options.segment_tokens;
+    const std::int64_t step = config.incremental ? 1 : config.segment_tokens;
     for (std::int64_t first = 0; first < length; first += step) {
       const std::int64_t count = std::min(step, length - first);
       std::vector<Piece> pieces;
@@ -79,7 +82,7 @@ at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const S
             {sequences[static_cast<std::size_t>(n)].get(), {row + first, static_cast<std::size_t>(count)}, 0});
       }
       score_hidden(model.step(pieces).unflatten(0, {ids.size(0), count}), first);
-      report_progress(options, first + count);
+      report_progress(config, first + count);
     }
   }
   require(length == 1 || logprobs.narrow(1, 1, length - 1).isfinite().all().item<bool>(),
@@ -87,12 +90,15 @@ at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const S
   return logprobs;
 }
 
-ScoreSummary summarize_scores(const at::Tensor& logprobs) {
+ScoreSummary summarize_scores(std::span<const float> logprobs) {
   constexpr double none = std::numeric_limits<double>::quiet_NaN();
   ScoreSummary summary;
-  const at::Tensor scored = logprobs.masked_select(logprobs.isnan().logical_not()).to(at::kDouble);
-  summary.num_scored = scored.numel();
-  summary.total_nll = -scored.sum().item<double>();
+  std::vector<double> scored;
+  for (const float logprob : logprobs) {
+    if (!std::isnan(logprob)) scored.push_back(logprob);
+  }
+  summary.num_scored = std::ssize(scored);
+  summary.total_nll = -at::tensor(scored, at::kDouble).sum().item<double>();
   summary.mean_nll = summary.num_scored > 0 ? summary.total_nll / static_cast<double>(summary.num_scored) : none;
   summary.perplexity = std::exp(summary.mean_nll);
   return summary;

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "core/stop.h"
+#include "lookback/stop.h"
 #include "memory/memory_format.h"
 #include "models/model.h"
 #include "text/tokenizer.h"

@@ -10,8 +10,8 @@
 #include <string_view>
 #include <vector>
 
-#include "core/stop.h"
 #include "data/input_files.h"
+#include "lookback/stop.h"
 #include "memory/document_source.h"
 #include "memory/memory_catalog.h"
 

@@ -9,7 +9,8 @@
 #include <vector>
 
 #include "core/json.h"
-#include "core/stop.h"
+#include "lookback/memories.h"
+#include "lookback/stop.h"
 #include "memory/stored_memory.h"
 #include "models/model.h"
 #include "retrieval/landmark_index.h"
@@ -22,14 +23,6 @@ struct MemoryIndexConfig {
   // Queries are the model's own, as it reads that many pieces of the memory's text, evenly apart.
   std::int64_t num_pieces = 32;
   std::int64_t piece_chunks = 16;
-};
-
-// Of a search of num_probes lists, over all queries.
-struct SearchQuality {
-  std::int64_t num_probes = 0;
-  double recall = 0;   // part of the exact search's K best that it finds
-  double weight = 0;   // part of their softmax weight that these have
-  double seconds = 0;  // a query, one at a time
 };
 
 struct MemoryIndexReport {

@@ -6,7 +6,7 @@
 #include <functional>
 #include <vector>
 
-#include "core/stop.h"
+#include "lookback/stop.h"
 
 namespace lookback {
 

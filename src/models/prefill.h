@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "core/stop.h"
+#include "lookback/stop.h"
 #include "models/model.h"
 
 namespace lookback {

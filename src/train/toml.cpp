@@ -33,6 +33,7 @@ Json to_json(const toml::node& node, const std::string& source) {
 }
 
 std::string dump_value(const Json& value) {
+  if (value.is_number_float() && !std::isfinite(value.get<double>())) return fmt::format("{}", value.get<double>());
   // TOML tells integers and floats apart by their look, as nlohmann's dump does; strings are escaped alike.
   if (!value.is_array()) return value.dump(-1, ' ', false, Json::error_handler_t::replace);
   std::string text;
@@ -42,8 +43,7 @@ std::string dump_value(const Json& value) {
 
 }  // namespace
 
-Json read_toml_file(const std::filesystem::path& path) {
-  const std::string content = read_file(path);
+Json parse_toml(const std::string& content, const std::string& source) {
   // Outside of strings and comments all is ASCII. The parser does not think of every other character there (U+3042), so
   // it first reads a text in which all of these are an ASCII character that may not stand there either.
   std::string ascii = content;
@@ -51,13 +51,15 @@ Json read_toml_file(const std::filesystem::path& path) {
     if (static_cast<unsigned char>(byte) >= 0x80) byte = '?';
   }
   try {
-    if (ascii != content) static_cast<void>(toml::parse(ascii, path.string()));
-    return to_json(toml::parse(content, path.string()), path.string());
+    if (ascii != content) static_cast<void>(toml::parse(ascii, source));
+    return to_json(toml::parse(content, source), source);
   } catch (const toml::parse_error& error) {
-    fail("{}: line {}: not valid TOML: {}{}", path.string(), error.source().begin.line, error.description(),
+    fail("{}: line {}: not valid TOML: {}{}", source, error.source().begin.line, error.description(),
          ascii != content ? " (outside of quotes and comments only ASCII may stand)" : "");
   }
 }
+
+Json read_toml_file(const std::filesystem::path& path) { return parse_toml(read_file(path), path.string()); }
 
 std::string dump_toml(const Json& value) {
   std::string text;

@@ -11,6 +11,9 @@ namespace lookback {
 // Throws Error naming the file, and the line where it is not valid TOML. Dates are refused.
 Json read_toml_file(const std::filesystem::path& path);
 
+// The same of a text that is no file's; source: its name in messages.
+Json parse_toml(const std::string& content, const std::string& source);
+
 // `value`: an object of objects of scalars and arrays of scalars, one table each, in their order.
 std::string dump_toml(const Json& value);
 

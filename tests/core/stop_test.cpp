@@ -1,4 +1,4 @@
-#include "core/stop.h"
+#include "lookback/stop.h"
 
 #include <gmock/gmock.h>
 

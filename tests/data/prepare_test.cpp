@@ -7,11 +7,11 @@
 
 #include "core/files.h"
 #include "core/json.h"
-#include "core/stop.h"
 #include "data/dataset_folder.h"
 #include "data/prepare_runs.h"
 #include "data/text_pieces.h"
 #include "data/token_dataset.h"
+#include "lookback/stop.h"
 #include "text/bytes_tokenizer.h"
 #include "text/utf8.h"
 

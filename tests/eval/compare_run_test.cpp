@@ -17,7 +17,7 @@
 #include "core/error.h"
 #include "core/failing_files.h"
 #include "core/files.h"
-#include "core/stop.h"
+#include "lookback/stop.h"
 
 namespace lookback {
 namespace {

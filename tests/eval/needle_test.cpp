@@ -8,7 +8,7 @@
 #include <string_view>
 
 #include "core/error.h"
-#include "core/stop.h"
+#include "lookback/stop.h"
 #include "models/small_models.h"
 
 namespace lookback {

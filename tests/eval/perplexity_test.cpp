@@ -7,7 +7,7 @@
 #include <numbers>
 
 #include "core/error.h"
-#include "core/stop.h"
+#include "lookback/stop.h"
 #include "models/small_models.h"
 
 namespace lookback {

@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #include "core/error.h"
-#include "core/stop.h"
 #include "data/needle_library.h"
 #include "data/needle_sequence.h"
+#include "lookback/stop.h"
 #include "models/fingerprint.h"
 #include "models/small_models.h"
 

@@ -8,9 +8,9 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "core/stop.h"
 #include "eval/rouge.h"
 #include "ingest/byte_model.h"
+#include "lookback/stop.h"
 #include "text/bytes_tokenizer.h"
 
 namespace lookback {

@@ -8,11 +8,11 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "core/stop.h"
 #include "generate/generator.h"
 #include "generate/score.h"
 #include "generate/scripted_model.h"
 #include "generate/small_models.h"
+#include "lookback/stop.h"
 
 namespace lookback {
 namespace {

@@ -6,10 +6,10 @@
 #include <string>
 
 #include "core/error.h"
-#include "core/stop.h"
 #include "core/worker_threads.h"
 #include "generate/scripted_model.h"
 #include "generate/small_models.h"
+#include "lookback/stop.h"
 
 namespace lookback {
 namespace {

@@ -6,11 +6,12 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <vector>
 
 #include "core/error.h"
-#include "core/stop.h"
 #include "generate/random_archive.h"
 #include "generate/small_models.h"
+#include "lookback/stop.h"
 
 namespace lookback {
 namespace {
@@ -31,13 +32,13 @@ TEST(Score, AllWaysAgreeForEveryLengthModuloTheChunkSize) {
       const std::int64_t num_sequences = length % 3 + 1;
       const at::Tensor ids = random_ids(small.config, num_sequences, length, 10);
       const at::Tensor expected = plain_logprobs(*model, ids);
-      ScoreOptions whole;
-      ScoreOptions segments;
+      ScoreConfig whole;
+      ScoreConfig segments;
       segments.whole_tokens = 0;
       segments.segment_tokens = 11;
-      ScoreOptions incremental;
+      ScoreConfig incremental;
       incremental.incremental = true;
-      for (const ScoreOptions& options : {whole, segments, incremental}) {
+      for (const ScoreConfig& options : {whole, segments, incremental}) {
         const at::Tensor logprobs = score_tokens(*model, ids, options);
         ASSERT_EQ(logprobs.sizes(), ids.sizes());
         EXPECT_TRUE(logprobs.select(1, 0).isnan().all().item<bool>());
@@ -59,11 +60,12 @@ TEST(Score, StoredMemoriesAreRetrievedFrom) {
   const at::Tensor logits = model->logits(model->hidden_states(ids, forward)).narrow(1, 0, 20).to(at::kDouble);
   const at::Tensor expected = at::log_softmax(logits, 2).gather(2, ids.narrow(1, 1, 20).unsqueeze(2)).squeeze(2);
   ASSERT_GT(largest_difference(expected, plain_logprobs(*model, ids)), 1e-2);
-  ScoreOptions options;
-  options.memories = make_memory_set({search_exactly(archive, at::kCPU)});
+  ScoreConfig scoring;
+  const auto memories = make_memory_set({search_exactly(archive, at::kCPU)});
   for (const bool incremental : {false, true}) {
-    options.incremental = incremental;
-    EXPECT_LT(largest_difference(score_tokens(*model, ids, options).narrow(1, 1, 20), expected), 2e-4) << incremental;
+    scoring.incremental = incremental;
+    EXPECT_LT(largest_difference(score_tokens(*model, ids, scoring, memories).narrow(1, 1, 20), expected), 2e-4)
+        << incremental;
   }
 }
 
@@ -77,28 +79,28 @@ TEST(Score, ASingleTokenHasNothingBeforeIt) {
 
 TEST(Score, SummaryByHand) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  const ScoreSummary summary = summarize_scores(at::tensor({nan, -1.0F, -3.0F}));
+  const ScoreSummary summary = summarize_scores(std::vector<float>{nan, -1.0F, -3.0F});
   EXPECT_EQ(summary.num_scored, 2);
   EXPECT_DOUBLE_EQ(summary.total_nll, 4);
   EXPECT_DOUBLE_EQ(summary.mean_nll, 2);
   EXPECT_DOUBLE_EQ(summary.perplexity, std::exp(2.0));
   EXPECT_DOUBLE_EQ(bits_per_byte(summary, 8), 4 / std::log(2.0) / 8);
-  EXPECT_TRUE(std::isnan(summarize_scores(at::tensor({nan})).perplexity));
+  EXPECT_TRUE(std::isnan(summarize_scores(std::vector<float>{nan}).perplexity));
 }
 
 TEST(Score, StopsWhenAsked) {
   const ModelConfig config = small_model_cases().front().config;
   const auto model = make_small_model(config);
-  ScoreOptions options;
-  options.incremental = true;
+  ScoreConfig scoring;
+  scoring.incremental = true;
   StopSource stop;
   std::int64_t read = 0;
-  options.on_progress = [&](std::int64_t num_tokens) {
+  scoring.on_progress = [&](std::int64_t num_tokens) {
     read = num_tokens;
     if (num_tokens == 5) stop.request_stop();
   };
-  options.stop = stop.token();
-  EXPECT_THROW(score_tokens(*model, random_ids(config, 1, 20, 1), options), Interrupted);
+  scoring.stop = stop.token();
+  EXPECT_THROW(score_tokens(*model, random_ids(config, 1, 20, 1), scoring), Interrupted);
   EXPECT_EQ(read, 5);
 }
 

@@ -10,10 +10,10 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "core/stop.h"
 #include "generate/generator.h"
 #include "generate/random_archive.h"
 #include "generate/small_models.h"
+#include "lookback/stop.h"
 
 namespace lookback {
 namespace {

@@ -8,9 +8,9 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "core/stop.h"
 #include "ingest/byte_model.h"
 #include "ingest/open_memory.h"
+#include "lookback/stop.h"
 #include "memory/memory_writer.h"
 #include "models/fingerprint.h"
 #include "models/sequence_batch.h"

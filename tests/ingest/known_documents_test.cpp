@@ -6,7 +6,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "core/stop.h"
+#include "lookback/stop.h"
 
 namespace lookback {
 namespace {

@@ -11,7 +11,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
-#include "core/stop.h"
+#include "lookback/stop.h"
 #include "memory/memory_blocks.h"
 #include "memory/merge_memories.h"
 

@@ -2,7 +2,9 @@
 
 #include <gmock/gmock.h>
 
-#include "core/files.h"
+#include <cmath>
+#include <limits>
+
 #include "ops/parallel.h"
 #include "train/known_keys.h"
 #include "train/toml.h"
@@ -31,13 +33,18 @@ lr = 1e-3
 betas = [0.8, 0.9]
 )";
 
-Json parse_toml(const std::string& text) {
-  const TemporaryFolder folder;
-  write_file_atomic(folder.path() / "run.toml", text);
-  return read_toml_file(folder.path() / "run.toml");
+RunConfig parse(const std::string& text) {
+  return parse_run_config(parse_toml(text, "run.toml"), "run.toml", VocabularyHint{257});
 }
 
-RunConfig parse(const std::string& text) { return parse_run_config(parse_toml(text), "run.toml", VocabularyHint{257}); }
+TEST(Toml, NumbersThatAreNoneStayWhatTheyAre) {
+  const double infinity = std::numeric_limits<double>::infinity();
+  const Json value = {{"train", {{"lr", std::nan("")}, {"min_lr", -infinity}, {"eps", infinity}}}};
+  const Json read = parse_toml(dump_toml(value), "text")["train"];
+  EXPECT_TRUE(std::isnan(read["lr"].get<double>()));
+  EXPECT_EQ(read["min_lr"].get<double>(), -infinity);
+  EXPECT_EQ(read["eps"].get<double>(), infinity);
+}
 
 TEST(RunConfig, SmallModelsTrainOnOneThread) {
   RunConfig config = parse(small_run);

@@ -4,6 +4,9 @@
 
 #include <atomic>
 #include <memory>
+#include <utility>
+
+#include "lookback/error.h"
 
 namespace lookback {
 
@@ -13,11 +16,13 @@ class StopToken {
   // Nobody can ask this one to stop.
   StopToken() = default;
   // Asked once *flag is true, which it then stays. For flags that a StopSource does not own, such as a signal's.
-  explicit StopToken(std::shared_ptr<const std::atomic<bool>> flag);
+  explicit StopToken(std::shared_ptr<const std::atomic<bool>> flag) : flag_(std::move(flag)) {}
 
   bool stop_requested() const { return flag_ != nullptr && flag_->load(std::memory_order_acquire); }
-  // Throws Interrupted (error.h) when a stop was requested.
-  void throw_if_requested() const;
+  // Throws Interrupted when a stop was requested.
+  void throw_if_requested() const {
+    if (stop_requested()) throw Interrupted();
+  }
 
  private:
   std::shared_ptr<const std::atomic<bool>> flag_;
@@ -26,15 +31,13 @@ class StopToken {
 // Where a stop is requested. Copies are the same source; its tokens may outlive it.
 class StopSource {
  public:
-  StopSource();
-
   StopToken token() const { return StopToken(flag_); }
   // From any thread, any number of times.
   void request_stop() { flag_->store(true, std::memory_order_release); }
   bool stop_requested() const { return flag_->load(std::memory_order_acquire); }
 
  private:
-  std::shared_ptr<std::atomic<bool>> flag_;
+  std::shared_ptr<std::atomic<bool>> flag_ = std::make_shared<std::atomic<bool>>(false);
 };
 
 }  // namespace lookback

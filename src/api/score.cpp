@@ -1,0 +1,26 @@
+#include "lookback/score.h"
+
+#include <ATen/ATen.h>
+
+#include "api/opened_memories.h"
+#include "core/error.h"
+#include "generate/inference_model.h"
+#include "generate/score.h"
+#include "lookback/torch.h"
+
+namespace lookback {
+
+std::vector<float> score(const LanguageModel& model, const TensorView& ids, const Memories& memories,
+                         const ScoreConfig& config) {
+  require(ids.type == DataType::int64 && ids.shape.size() == 2 && ids.strides.size() == 2,
+          "score: token ids are int64 [N, L], found {} dimensions{}", ids.shape.size(),
+          ids.type == DataType::int64 ? "" : " of another type");
+  require(ids.shape[0] >= 1 && ids.shape[1] >= 1, "score: the text is empty: there is nothing to score");
+  const at::Tensor rows = tensor_of(ids).contiguous();
+  model.check_token_ids({rows.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(rows.numel())}, "score");
+  const at::Tensor logprobs = score_tokens(*model.opened().model, rows, config, memories.opened().set);
+  const auto* values = logprobs.const_data_ptr<float>();
+  return {values, values + logprobs.numel()};
+}
+
+}  // namespace lookback

@@ -1,0 +1,7 @@
+#include "lookback/version.h"
+
+namespace lookback {
+
+const char* library_version() { return version; }
+
+}  // namespace lookback

@@ -1,0 +1,176 @@
+// The public headers against the folders below them and against the golden numbers. That programs can be built on what is
+// installed is tests/api/installed_library_test.py's matter.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "generate/generator.h"
+#include "generate/inference_model.h"
+#include "lookback/lookback.h"
+#include "lookback/torch.h"
+#include "nn/safetensors.h"
+
+namespace lookback {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+const fs::path golden = fs::path(LOOKBACK_SOURCE_DIR) / "tests/fixtures/golden/drt-one-hop";
+
+GenerateConfig greedy(std::int64_t max_new_tokens) {
+  GenerateConfig config;
+  config.sampling.greedy = true;
+  config.stop.max_new_tokens = max_new_tokens;
+  return config;
+}
+
+// The first `length` ids of the golden text.
+std::vector<std::int64_t> golden_ids(std::int64_t length) {
+  for (const auto& [name, tensor] : read_safetensors(golden / "expected.safetensors")) {
+    if (name != "input_ids") continue;
+    const auto* ids = tensor.const_data_ptr<std::int64_t>();
+    return {ids, ids + length};
+  }
+  return {};
+}
+
+// What `call` throws, as its message.
+template <typename Call>
+std::string error_of(const Call& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST(LanguageModel, ShowsTheWeightsOfItsFile) {
+  const LanguageModel model(golden);
+  const NamedTensors stored = read_safetensors(golden / "model.safetensors");
+  EXPECT_EQ(model.weight_names().size(), stored.size());
+  for (const auto& [name, tensor] : stored) {
+    const TensorView view = model.weight(name);
+    EXPECT_EQ(view.type, DataType::float32);
+    EXPECT_TRUE(tensor_of(view).equal(tensor)) << name;
+  }
+  EXPECT_THAT(error_of([&] { model.weight("model.nothing"); }), HasSubstr("model.nothing"));
+}
+
+TEST(LanguageModel, WithoutTokenizerHasIdsOnly) {
+  const LanguageModel model(golden);
+  EXPECT_FALSE(model.has_tokenizer());
+  EXPECT_EQ(model.vocab_size(), 320);
+  EXPECT_EQ(model.decode(std::vector<std::int64_t>{1, 22, 3}), "1 22 3");
+  EXPECT_THAT(error_of([&] { static_cast<void>(model.encode("words")); }), HasSubstr("drt-one-hop"));
+  EXPECT_THAT(error_of([] { LanguageModel("no/such/folder"); }), HasSubstr("no/such/folder"));
+  EXPECT_THAT(error_of([] { LanguageModel(golden, {.device = "abacus"}); }), HasSubstr("abacus"));
+  EXPECT_THAT(error_of([&] { Memories(model, {golden / "config.json"}); }), HasSubstr("config.json"));
+}
+
+TEST(Session, ContinuesAsTheGeneratorDoes) {
+  const LanguageModel model(golden);
+  const std::vector<std::int64_t> prompt = golden_ids(200);
+  const InferenceModel plain = load_inference_model(golden, at::kCPU, at::kFloat);
+  const GenerateResult expected = generate(*plain.model, nullptr, prompt, greedy(70));
+  Session session(model);
+  const Answer answer = session.ask(prompt, greedy(70));
+  EXPECT_EQ(answer.ids, expected.ids);
+  EXPECT_EQ(session.ids().size(), 270U);
+  EXPECT_THAT(error_of([&] { session.ask(std::vector<std::int64_t>{320}); }), HasSubstr("320"));
+  EXPECT_EQ(session.ids().size(), 270U) << "an error at the door changes nothing";
+}
+
+TEST(Session, GoesOnFromItsFile) {
+  const LanguageModel model(golden);
+  const std::vector<std::int64_t> first = golden_ids(150);
+  const std::vector<std::int64_t> second = {7, 8, 9};
+  Session whole(model);
+  whole.ask(first, greedy(20));
+  const fs::path file = fs::path(testing::TempDir()) / "library_test.session";
+  whole.save(file);
+  const Answer expected = whole.ask(second, greedy(20));
+  Session opened = Session::open(file, model);
+  EXPECT_EQ(opened.ids().size(), 170U);
+  EXPECT_EQ(opened.ask(second, greedy(20)).ids, expected.ids);
+  const LanguageModel other(golden.parent_path() / "drt-two-hop");
+  EXPECT_THAT(error_of([&] { Session::open(file, other); }), HasSubstr("library_test.session"));
+  fs::remove(file);
+}
+
+TEST(Session, ExplainsByItsOwnText) {
+  const LanguageModel model(golden);
+  const std::vector<std::int64_t> prompt = golden_ids(300);
+  GenerateConfig config = greedy(5);
+  config.explain = true;
+  Session session(model);
+  const Answer answer = session.ask(prompt, config);
+  ASSERT_FALSE(answer.retrieved.empty());
+  ASSERT_FALSE(answer.retrieved.front().sources.empty());
+  for (const Source& source : answer.retrieved.front().sources) {
+    EXPECT_EQ(source.memory, "");
+    EXPECT_EQ(source.text, model.decode(std::span(prompt).subspan(static_cast<std::size_t>(source.chunk) * 63, 63)));
+  }
+}
+
+TEST(Session, StopsWhileItReads) {
+  StopSource stop;
+  GenerateListener listener;
+  listener.stop = stop.token();
+  listener.on_prompt_read = [&](std::int64_t) { stop.request_stop(); };
+  GenerateConfig config = greedy(5);
+  config.segment_tokens = 63;
+  Session session{LanguageModel(golden)};
+  EXPECT_THROW(session.ask(golden_ids(300), config, listener), Interrupted);
+  EXPECT_EQ(session.num_read(), 63);
+}
+
+TEST(AskAll, IsAskOfEach) {
+  const LanguageModel model(golden);
+  const std::vector<std::vector<std::int64_t>> prompts = {golden_ids(90), golden_ids(10), golden_ids(200)};
+  std::vector<std::vector<std::int64_t>> answers(prompts.size());
+  ask_all(model, {}, prompts, greedy(8), 2, {}, [&](std::size_t i, const Answer& answer) { answers[i] = answer.ids; });
+  for (std::size_t i = 0; i < prompts.size(); ++i) EXPECT_EQ(answers[i], Session(model).ask(prompts[i], greedy(8)).ids);
+}
+
+TEST(Score, IsThatOfTheWholeForward) {
+  const LanguageModel model(golden);
+  const std::vector<std::int64_t> ids = golden_ids(130);
+  const Model& plain = *model.opened().model;
+  const at::Tensor rows = at::tensor(ids, at::kLong).view({2, 65});
+  const at::Tensor logits = plain.logits(plain.hidden_states(rows, {})).to(at::kDouble);
+  const at::Tensor expected =
+      at::log_softmax(logits.narrow(1, 0, 64), 2).gather(2, rows.narrow(1, 1, 64).unsqueeze(2)).squeeze(2);
+  const at::Tensor columns = rows.t().contiguous();  // the same rows by other strides
+  const std::vector<float> logprobs = score(model, view_of(columns.t()));
+  for (std::int64_t n = 0; n < 2; ++n) {
+    EXPECT_TRUE(std::isnan(logprobs[static_cast<std::size_t>(65 * n)]));
+    for (std::int64_t i = 1; i < 65; ++i) {
+      EXPECT_NEAR(logprobs[static_cast<std::size_t>(65 * n + i)], expected[n][i - 1].item<double>(), 1e-4);
+    }
+  }
+  EXPECT_THAT(error_of([&] { score(model, view_of(at::zeros({2, 3}))); }), HasSubstr("int64"));
+  EXPECT_THAT(error_of([&] { score(model, view_ids(std::vector<std::int64_t>{1, 319})); }), HasSubstr("319"));
+}
+
+TEST(TensorView, KeepsStridesAndTypes) {
+  const at::Tensor values = at::arange(12, at::kFloat).view({3, 4}).t();
+  const TensorView view = view_of(values);
+  EXPECT_EQ(view.shape, (std::vector<std::int64_t>{4, 3}));
+  EXPECT_EQ(view.strides, (std::vector<std::int64_t>{1, 4}));
+  EXPECT_TRUE(tensor_of(view).equal(values));
+  EXPECT_TRUE(tensor_of(view_of(values.to(at::kBFloat16))).equal(values.to(at::kBFloat16)));
+  EXPECT_EQ(view_rows(nullptr, DataType::int64, {2, 3, 4}).strides, (std::vector<std::int64_t>{12, 4, 1}));
+  EXPECT_THAT(error_of([&] { view_of(values.to(at::kDouble)); }), HasSubstr("float32"));
+}
+
+TEST(Version, IsThatOfTheHeaders) { EXPECT_STREQ(library_version(), version); }
+
+}  // namespace
+}  // namespace lookback
