@@ -42,18 +42,18 @@ struct TrainResult {
 };
 
 struct TrainingRun {
-  std::filesystem::path config;         // a configuration, [model], [train] and [data] in TOML; empty: none
-  std::string settings;                 // in the same form: keys that go over those of `config`
-  std::filesystem::path data;           // a folder of `lookback prepare`; empty: what [data] says
-  std::filesystem::path out;            // the run's folder: configuration, metrics, checkpoints
-  bool resume = false;                  // go on with the run in `out`, exactly as if it had not stopped
+  std::filesystem::path config;           // a configuration, [model], [train] and [data] in TOML; empty: none
+  std::string settings;                   // in the same form: keys that go over those of `config`
+  std::filesystem::path data;             // a folder of `lookback prepare`; empty: what [data] says
+  std::filesystem::path out;              // the run's folder: configuration, metrics, checkpoints
+  bool resume = false;                    // go on with the run in `out`, exactly as if it had not stopped
   std::optional<std::int64_t> from_step;  // with resume: from that step's checkpoint instead of the last
-  StopToken stop;                       // asked after each step: a checkpoint is saved, and train() returns
+  StopToken stop;                         // asked after each step: a checkpoint is saved, and train() returns
 
   // On the thread that trains; each may be empty.
-  std::function<void(const std::string&)> on_note;   // lines for people, before the first step
-  std::function<void(const StepMetrics&)> on_step;   // what metrics.jsonl records of a step
-  bool live_line = false;                            // progress on standard error
+  std::function<void(const std::string&)> on_note;  // lines for people, before the first step
+  std::function<void(const StepMetrics&)> on_step;  // what metrics.jsonl records of a step
+  bool live_line = false;                           // progress on standard error
 };
 
 // Trains until the configuration's last step. The same configuration, data and number of threads give the same weights,

@@ -3,11 +3,8 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <memory>
-#include <numbers>
-#include <span>
 #include <vector>
 
 #include "core/error.h"
@@ -88,25 +85,6 @@ at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const S
   require(length == 1 || logprobs.narrow(1, 1, length - 1).isfinite().all().item<bool>(),
           "the model's logits hold NaN or infinity: its weights are broken");
   return logprobs;
-}
-
-ScoreSummary summarize_scores(std::span<const float> logprobs) {
-  constexpr double none = std::numeric_limits<double>::quiet_NaN();
-  ScoreSummary summary;
-  std::vector<double> scored;
-  for (const float logprob : logprobs) {
-    if (!std::isnan(logprob)) scored.push_back(logprob);
-  }
-  summary.num_scored = std::ssize(scored);
-  summary.total_nll = -at::tensor(scored, at::kDouble).sum().item<double>();
-  summary.mean_nll = summary.num_scored > 0 ? summary.total_nll / static_cast<double>(summary.num_scored) : none;
-  summary.perplexity = std::exp(summary.mean_nll);
-  return summary;
-}
-
-double bits_per_byte(const ScoreSummary& summary, std::int64_t num_bytes) {
-  if (summary.num_scored == 0 || num_bytes <= 0) return std::numeric_limits<double>::quiet_NaN();
-  return summary.total_nll / std::numbers::ln2 / static_cast<double>(num_bytes);
 }
 
 }  // namespace lookback

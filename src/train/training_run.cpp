@@ -43,14 +43,15 @@ std::vector<std::string> notes(const RunConfig& config, at::Device device, doubl
     lines.push_back(fmt::format("the learning rate falls over {} steps; from there to step {} it stays at {:g}",
                                 config.train.schedule_steps, config.train.steps, config.train.min_lr));
   }
-  lines.push_back(
-      fmt::format("{}: {} parameters, {} text tokens, {} threads, matrix-multiply peak {:.0f} GFLOP/s",
-                  config.model.kind, format_count(static_cast<double>(count_parameters(config.model))),
-                  format_count(static_cast<double>(config.num_tokens)), config.threads, machine_peak_flops / 1e9));
+  lines.push_back(fmt::format("{}: {} parameters, {} text tokens, {} threads, matrix-multiply peak {:.0f} GFLOP/s",
+                              config.model.kind, format_count(static_cast<double>(count_parameters(config.model))),
+                              format_count(static_cast<double>(config.num_tokens)), config.threads,
+                              machine_peak_flops / 1e9));
   if (device.is_cuda() &&
       !has_cuda_kernel(at::empty({config.model.head_dim()}, at::TensorOptions(device).dtype(config.train.dtype)))) {
     lines.emplace_back(
-        "attention runs without kernels of its own here, slower and with more memory: they take --dtype bfloat16, heads "
+        "attention runs without kernels of its own here, slower and with more memory: they take --dtype bfloat16, "
+        "heads "
         "of a multiple of 8 up to 256, and a build with the CUDA compiler");
   }
   return lines;

@@ -3,10 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <limits>
 #include <memory>
-#include <vector>
 
 #include "core/error.h"
 #include "generate/random_archive.h"
@@ -75,17 +73,6 @@ TEST(Score, ASingleTokenHasNothingBeforeIt) {
   const at::Tensor logprobs = score_tokens(*model, at::zeros({1, 1}, at::kLong), {});
   EXPECT_EQ(logprobs.numel(), 1);
   EXPECT_TRUE(logprobs.isnan().all().item<bool>());
-}
-
-TEST(Score, SummaryByHand) {
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  const ScoreSummary summary = summarize_scores(std::vector<float>{nan, -1.0F, -3.0F});
-  EXPECT_EQ(summary.num_scored, 2);
-  EXPECT_DOUBLE_EQ(summary.total_nll, 4);
-  EXPECT_DOUBLE_EQ(summary.mean_nll, 2);
-  EXPECT_DOUBLE_EQ(summary.perplexity, std::exp(2.0));
-  EXPECT_DOUBLE_EQ(bits_per_byte(summary, 8), 4 / std::log(2.0) / 8);
-  EXPECT_TRUE(std::isnan(summarize_scores(std::vector<float>{nan}).perplexity));
 }
 
 TEST(Score, StopsWhenAsked) {
