@@ -1,6 +1,6 @@
 #include "lookback/stop.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <csignal>
 #include <optional>
@@ -59,7 +59,7 @@ TEST(InterruptDeathTest, ASignalRequestsTheStopAndASecondEndsTheProcess) {
         std::raise(SIGINT);
         std::_Exit(3);
       },
-      ::testing::ExitedWithCode(130), "");
+      testing::ExitedWithCode(130), testing::_);
 }
 
 TEST(InterruptDeathTest, ARequestDoesNotCountAsASignal) {
@@ -71,7 +71,7 @@ TEST(InterruptDeathTest, ARequestDoesNotCountAsASignal) {
         std::raise(SIGINT);
         std::_Exit(0);
       },
-      ::testing::ExitedWithCode(0), "");
+      testing::ExitedWithCode(0), testing::_);
 }
 
 }  // namespace
