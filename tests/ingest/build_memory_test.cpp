@@ -84,7 +84,7 @@ Chunks read_all(const StoredMemory& memory) {
   for (std::int64_t i = 0; i < memory.num_chunks(); ++i) {
     at::Tensor key = chunks.key[i];
     at::Tensor value = chunks.value[i];
-    memory.read(i, key, value);
+    memory.chunk(i)->widen_to(key, value);
   }
   return chunks;
 }
@@ -276,7 +276,7 @@ TEST_F(BuildMemoryTest, AMemoryOfBeforeGoesOn) {
   const auto whole = open("whole");
   auto writer = std::make_unique<MemoryWriter>(folder_ / "old", whole->format());
   for (const MemoryDocument& document : whole->documents()) {
-    struct stat status{};
+    struct stat status {};
     ASSERT_EQ(::stat(document.name.c_str(), &status), 0);
     const std::uint64_t id = writer->begin_document(
         document.name,
