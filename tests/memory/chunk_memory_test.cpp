@@ -116,7 +116,7 @@ TEST(ChunkMemory, ArchivedChunksKeepTheirElementTypesOrAreWidened) {
   archived.attach(std::make_shared<NumberedArchive>(200, 5, at::kBFloat16));
   archived.attach(std::make_shared<NumberedArchive>(300, 5));
   const at::Tensor wanted = at::tensor({4, 14, 18, 6, 1, -1, 7, 4}, at::kLong).view({1, 2, 4});
-  expect_fetched(filled(10, 3), archived, wanted, 7,
+  expect_fetched(filled(10, 3), archived, wanted, 6,
                  [](std::int64_t chunk) { return chunk < 15 ? 100 * (chunk / 5 + 1) + chunk % 5 : chunk - 15; });
 
   const std::vector<FetchedChunks> stored = filled(10, 3).fetch(wanted, archived, true);
