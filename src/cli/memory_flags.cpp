@@ -2,11 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <filesystem>
-
-#include "ingest/open_memory.h"
-#include "memory/chunk_cache.h"
-
 namespace lookback {
 
 void add_memory_flags(CLI::App& command, MemoryFlags& flags) {
@@ -39,26 +34,11 @@ void add_memory_flags(CLI::App& command, MemoryFlags& flags) {
 
 OpenedMemories open_memories(const std::vector<std::string>& paths, const MemoryFlags& flags,
                              const InferenceModel& opened) {
-  const at::Device device = opened.model->parameters().device();
-  const auto ram = std::make_shared<ChunkCache>(at::kCPU, static_cast<std::int64_t>(flags.ram_budget_bytes));
-  const auto gpu = std::make_shared<ChunkCache>(device, static_cast<std::int64_t>(flags.gpu_budget_bytes));
-  OpenedMemories memories;
-  std::vector<SearchedArchive> searched;
-  for (const std::string& path : paths) {
-    memories.paths.push_back(std::filesystem::absolute(path).string());
-    memories.stored.push_back(open_memory(path, *opened.model, opened.fingerprint, opened.tokenizer.get()));
-    std::shared_ptr<const ChunkArchive> tier = std::make_shared<CachedArchive>(memories.stored.back(), ram);
-    if (device.is_cuda()) tier = std::make_shared<CachedArchive>(tier, gpu);
-    if (flags.search == "exact") {
-      searched.push_back(search_exactly(tier, device));
-      continue;
-    }
-    const OpenedMemoryIndex index = open_memory_index(*memories.stored.back(), flags.num_probes);
-    searched.push_back({tier, index.index});
-    memories.qualities.push_back(index.quality);
-  }
-  memories.set = make_memory_set(std::move(searched));
-  return memories;
+  const MemoryOptions options{.ram_budget_bytes = static_cast<std::int64_t>(flags.ram_budget_bytes),
+                              .gpu_budget_bytes = static_cast<std::int64_t>(flags.gpu_budget_bytes),
+                              .search_approximately = flags.search == "approximate",
+                              .num_probes = flags.num_probes};
+  return open_memories(paths, options, *opened.model, opened.fingerprint, opened.tokenizer.get());
 }
 
 std::string search_text(const OpenedMemories& memories) {
