@@ -6,10 +6,10 @@
 #include <limits>
 #include <numbers>
 
-#include "api/opened_memories.h"
 #include "core/error.h"
 #include "generate/inference_model.h"
 #include "generate/score.h"
+#include "ingest/open_memory.h"
 #include "lookback/torch.h"
 
 namespace lookback {

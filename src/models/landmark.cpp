@@ -144,7 +144,7 @@ class LandmarkLayer : public StackLayer {
     blocks.landmark = join_rows(landmarks).narrow(0, 0, num_before).unflatten(1, heads).unsqueeze(0);
     const at::Tensor readable = readable_blocks(queries, blocks, sizes);
     const at::Tensor read = readable.flatten(0, 3).any(0).nonzero().squeeze(1);
-    const FetchedChunks fetched = memory.fetch(read, {});
+    const FetchedChunks fetched = memory.fetch(read, {}, false).at(0);
     // Chunks come in ascending order, as in `read`.
     blocks.key = fetched.key.unsqueeze(0);
     blocks.value = fetched.value.unsqueeze(0);

@@ -85,7 +85,7 @@ Chunks read_all(const StoredMemory& memory) {
   for (std::int64_t i = 0; i < memory.num_chunks(); ++i) {
     at::Tensor key = chunks.key[i];
     at::Tensor value = chunks.value[i];
-    memory.read(i, key, value);
+    memory.chunk(i)->widen_to(key, value);
   }
   return chunks;
 }
@@ -280,7 +280,7 @@ TEST_F(BuildMemoryTest, AMemoryOfBeforeGoesOn) {
   const auto whole = open("whole");
   auto writer = std::make_unique<MemoryWriter>(folder_ / "old", whole->format());
   for (const MemoryDocument& document : whole->documents()) {
-    struct stat status{};
+    struct stat status {};
     ASSERT_EQ(::stat(document.name.c_str(), &status), 0);
     const std::uint64_t id = writer->begin_document(
         document.name,
@@ -348,13 +348,19 @@ TEST_F(BuildMemoryTest, SessionsRetrieveFromItAsTheWholeForwardDoes) {
   write_file_atomic(folder_ / "more.txt", some_text(333, 9));
   BuildMemoryConfig more = config("second");
   more.inputs = {folder_ / "more.txt"};
+  more.elements = MemoryElements::int8;
   build(more);
-  const auto first = open("first");
-  const auto second = open("second");
+  // So few bytes that chunks make way for others.
+  MemoryOptions few;
+  few.ram_budget_bytes = 20'000;
+  const std::string paths[] = {(folder_ / "first").string(), (folder_ / "second").string()};
+  const OpenedMemories opened = open_memories({paths[0], paths[1]}, few, *model_, fingerprint_, tokenizer_.get());
+  EXPECT_EQ(opened.paths, std::vector<std::string>({paths[0], paths[1]}));
+  EXPECT_TRUE(opened.qualities.empty());
 
   const at::Tensor prompt = at::stack({ids_of(some_text(200, 10))[0], ids_of(some_text(200, 11))[0]}).narrow(1, 0, 197);
-  const Chunks one = read_all(*first);
-  const Chunks two = read_all(*second);
+  const Chunks one = read_all(*opened.stored.at(0));
+  const Chunks two = read_all(*opened.stored.at(1));
   const auto both = [](const at::Tensor& a, const at::Tensor& b) {
     const at::Tensor all = at::cat({a, b}).unsqueeze(0);
     return at::cat({all, all});
@@ -368,7 +374,8 @@ TEST_F(BuildMemoryTest, SessionsRetrieveFromItAsTheWholeForwardDoes) {
   EXPECT_TRUE(whole.narrow(1, 0, 8).equal(without.narrow(1, 0, 8)));
   EXPECT_GT((whole - without).narrow(1, 16, 100).abs().max().item<double>(), 0.01);
 
-  const auto memories = make_memory_set({search_exactly(first, at::kCPU), search_exactly(second, at::kCPU)});
+  const std::shared_ptr<const MemorySet> memories = opened.set;
+  EXPECT_EQ(open_memories({}, few, *model_, fingerprint_, tokenizer_.get()).set, nullptr);
   SequenceBatch by_token(*model_, 2, memories);
   for (std::int64_t i = 0; i < prompt.size(1); ++i) {
     const at::Tensor logits = model_->logits(by_token.append(prompt.narrow(1, i, 1)));
