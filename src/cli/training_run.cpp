@@ -21,6 +21,7 @@
 #include "ops/cuda_attention.h"
 #include "train/machine_peak.h"
 #include "train/run_folder.h"
+#include "train/step_line.h"
 #include "train/toml.h"
 #include "train/trainer.h"
 #include "train/training_threads.h"
@@ -149,12 +150,12 @@ void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingD
   // A run that has a checkpoint needs the weights that it began with no more.
   if (!resumed_checkpoint(flags)) begin_weights(config, *model);
 
+  const bool quiet = flags.quiet || flags.json;
   TrainIo io;
   io.run_folder = flags.out;
   io.resume = flags.resume;
   if (flags.from_step >= 0) io.from_step = flags.from_step;
   io.tokenizer = &data.tokenizer;
-  io.quiet = flags.quiet || flags.json;
   io.stop = stop;
   if (!data.validation.empty()) {
     io.validate = [&] { return validate(*model, data.validation, config.train.dtype); };
@@ -162,11 +163,11 @@ void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingD
   fs::create_directories(flags.out);
   write_file_atomic(flags.config_path(), dump_toml(to_json(config)));
   io.machine_peak_flops = measure_machine_peak(device, config.train.dtype);
-  if (!io.quiet && config.train.schedule_steps > 0 && config.train.schedule_steps < config.train.steps) {
+  if (!quiet && config.train.schedule_steps > 0 && config.train.schedule_steps < config.train.steps) {
     print_message("the learning rate falls over {} steps; from there to step {} it stays at {:g}\n",
                   config.train.schedule_steps, config.train.steps, config.train.min_lr);
   }
-  if (!io.quiet) {
+  if (!quiet) {
     print_message("{}: {} parameters, {} text tokens, {} threads, matrix-multiply peak {:.0f} GFLOP/s\n",
                   config.model.kind, format_count(static_cast<double>(count_parameters(config.model))),
                   format_count(static_cast<double>(config.num_tokens)), config.threads, io.machine_peak_flops / 1e9);
@@ -177,7 +178,10 @@ void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingD
           "--dtype bfloat16, heads of a multiple of 8 up to 256, and a build with the CUDA compiler\n");
     }
   }
+  StepLine line(config.train.steps);
+  if (!quiet) io.recorders.push_back(&line);
   const TrainResult result = train(*model, *data.batches, config.train, io);
+  line.finish();
   report_training(result, flags);
   if (result.interrupted) throw CLI::RuntimeError(exit_interrupted);
 }
