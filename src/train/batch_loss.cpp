@@ -28,8 +28,11 @@ void check_batch(const TokenBatch& batch, std::int64_t vocab_size) {
 
 template <typename T>
 at::Tensor to_tensor(const std::vector<T>& values, at::ScalarType type, at::Device device) {
-  return at::from_blob(const_cast<T*>(values.data()), {static_cast<std::int64_t>(values.size())}, type)
-      .to(device, type, /*non_blocking=*/false, /*copy=*/true);
+  // Only from pinned memory does a GPU copy without being waited for.
+  const at::TensorOptions options = at::TensorOptions(type).pinned_memory(device.is_cuda());
+  const at::Tensor copy = at::empty({static_cast<std::int64_t>(values.size())}, options);
+  std::ranges::copy(values, copy.mutable_data_ptr<T>());
+  return copy.to(device, type, /*non_blocking=*/true);
 }
 
 std::int64_t count_labels(const TokenBatch& batch) {

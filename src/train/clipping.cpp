@@ -18,7 +18,7 @@ at::Tensor clip_gradients(ParameterSet& parameters, double max_norm) {
   constexpr double epsilon = 1e-6;
   const at::Tensor in_double = norm.to(at::kDouble);
   const at::Tensor scale = at::full_like(in_double, max_norm).div_(in_double + epsilon).clamp_max_(1);
-  at::_foreach_mul_(gradients, at::where(norm.isfinite(), scale, 1.0).to(norm.scalar_type()));
+  at::_foreach_mul_(gradients, scale.masked_fill_(norm.isfinite().logical_not_(), 1).to(norm.scalar_type()));
   return norm;
 }
 
