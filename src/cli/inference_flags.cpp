@@ -2,6 +2,7 @@
 
 #include <ATen/Parallel.h>
 
+#include "cli/kernel_warning.h"
 #include "models/device.h"
 #include "ops/parallel.h"
 
@@ -21,7 +22,10 @@ int thread_count(const InferenceFlags& flags) { return flags.threads > 0 ? flags
 
 InferenceModel open_model(const InferenceFlags& flags) {
   at::set_num_threads(thread_count(flags));
-  return load_inference_model(flags.model, parse_device(flags.device), parse_dtype(flags.dtype));
+  const at::Device device = parse_device(flags.device);
+  InferenceModel opened = load_inference_model(flags.model, device, parse_dtype(flags.dtype));
+  warn_of_missing_kernels(device, opened.dtype, opened.model->config());
+  return opened;
 }
 
 }  // namespace lookback

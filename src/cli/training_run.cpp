@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "cli/exit_codes.h"
+#include "cli/kernel_warning.h"
 #include "cli/program_path.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -18,7 +19,6 @@
 #include "models/fixed_retriever.h"
 #include "models/model_folder.h"
 #include "models/parameter_count.h"
-#include "ops/cuda_attention.h"
 #include "train/machine_peak.h"
 #include "train/run_folder.h"
 #include "train/step_line.h"
@@ -162,6 +162,7 @@ void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingD
   }
   fs::create_directories(flags.out);
   write_file_atomic(flags.config_path(), dump_toml(to_json(config)));
+  warn_of_missing_kernels(device, config.train.dtype, config.model);
   io.machine_peak_flops = measure_machine_peak(device, config.train.dtype);
   if (!quiet && config.train.schedule_steps > 0 && config.train.schedule_steps < config.train.steps) {
     print_message("the learning rate falls over {} steps; from there to step {} it stays at {:g}\n",
@@ -171,12 +172,6 @@ void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingD
     print_message("{}: {} parameters, {} text tokens, {} threads, matrix-multiply peak {:.0f} GFLOP/s\n",
                   config.model.kind, format_count(static_cast<double>(count_parameters(config.model))),
                   format_count(static_cast<double>(config.num_tokens)), config.threads, io.machine_peak_flops / 1e9);
-    if (device.is_cuda() &&
-        !has_cuda_kernel(at::empty({config.model.head_dim()}, at::TensorOptions(device).dtype(config.train.dtype)))) {
-      print_message(
-          "attention runs without kernels of its own here, slower and with more memory: they take "
-          "--dtype bfloat16, heads of a multiple of 8 up to 256, and a build with the CUDA compiler\n");
-    }
   }
   StepLine line(config.train.steps);
   if (!quiet) io.recorders.push_back(&line);
