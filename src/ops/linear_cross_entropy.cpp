@@ -141,8 +141,8 @@ LinearCrossEntropy linear_cross_entropy(const at::Tensor& hidden, const at::Tens
   check_size(labels, 0, hidden.size(0), "labels", "[M]");
   require(labels.scalar_type() == at::kLong, "labels: expected int64, found {}", c10::toString(labels.scalar_type()));
   const at::Tensor counted = labels.ne(ignored);
-  if (labels.is_cpu())
-    check_labels(labels, weight.size(0));  // a GPU's kernels check theirs: nobody waits for the answer
+  // A GPU's kernels check theirs, and nobody waits for the answer.
+  if (labels.is_cpu()) check_labels(labels, weight.size(0));
   at::Tensor factors = loss_weights;
   if (factors.defined()) {
     require(factors.sizes() == labels.sizes(), "loss_weights: expected the shape of labels [{}], found [{}]",
