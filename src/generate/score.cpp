@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "ops/tensor_checks.h"
 
 namespace lookback {
 namespace {
@@ -43,6 +44,8 @@ at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const S
   require(input_ids.dim() == 2 && input_ids.scalar_type() == at::kLong, "input_ids: expected int64 [N, L]");
   require(input_ids.size(0) >= 1 && input_ids.size(1) >= 1, "the text is empty: there is nothing to score");
   require(config.segment_tokens >= 1, "segment-tokens {}: must be at least 1", config.segment_tokens);
+  // A model on a GPU does not check what it is given.
+  check_range(input_ids.to(at::kCPU), std::numeric_limits<std::int64_t>::min(), model.config().vocab_size, "input_ids");
   const at::NoGradGuard no_gradients;
   const at::ScalarType dtype = model.embedding().scalar_type();
   const std::int64_t length = input_ids.size(1);

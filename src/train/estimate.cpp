@@ -13,13 +13,13 @@
 #include "models/device.h"
 #include "models/model.h"
 #include "models/parameter_count.h"
+#include "train/batch_loss.h"
 #include "train/clipping.h"
 #include "train/flops.h"
 #include "train/generator.h"
 #include "train/machine_peak.h"
 #include "train/memory_meter.h"
 #include "train/optimizer.h"
-#include "train/training_step.h"
 
 namespace lookback {
 namespace {

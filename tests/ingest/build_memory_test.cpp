@@ -160,6 +160,22 @@ TEST_F(BuildMemoryTest, IsTheSameBitByBitForAnyNumberOfThreads) {
   EXPECT_TRUE(identical(read_all(*open("one")), read_all(*open("many"))));
 }
 
+// Others in the process keep the threads that they were given, while it reads and afterwards.
+TEST_F(BuildMemoryTest, LeavesTheNumberOfThreadsOfOthersAlone) {
+  const int before = at::get_num_threads();
+  at::set_num_threads(3);
+  int meanwhile = 0;
+  BuildMemoryListener listener;
+  listener.progress = [&](const BuildMemoryProgress&) {
+    std::thread([&] { meanwhile = at::get_num_threads(); }).join();
+    EXPECT_EQ(at::get_num_threads(), 3);
+  };
+  build(config("out"), listener);
+  EXPECT_EQ(meanwhile, 3);
+  EXPECT_EQ(at::get_num_threads(), 3);
+  at::set_num_threads(before);
+}
+
 TEST_F(BuildMemoryTest, GoesOnBitByBitWhereItWasStopped) {
   build(config("whole"));
   int num_stops = 0;
@@ -280,7 +296,7 @@ TEST_F(BuildMemoryTest, AMemoryOfBeforeGoesOn) {
   const auto whole = open("whole");
   auto writer = std::make_unique<MemoryWriter>(folder_ / "old", whole->format());
   for (const MemoryDocument& document : whole->documents()) {
-    struct stat status {};
+    struct stat status{};
     ASSERT_EQ(::stat(document.name.c_str(), &status), 0);
     const std::uint64_t id = writer->begin_document(
         document.name,
