@@ -37,10 +37,12 @@ Inputs make_inputs(const Shape& s, const at::TensorOptions& tensors, bool train)
   return in;
 }
 
-at::Tensor run_ours(const Inputs& in) { return sliding_window_attention(in.query, in.key, in.value, in.window); }
+at::Tensor run_ours(const Inputs& in) {
+  return sliding_window_attention(in.query, in.key, in.value, in.window, PositionBias::alibi);
+}
 
 at::Tensor run_composed(const Inputs& in) {
-  return sliding_window_attention_composed(in.query, in.key, in.value, in.window);
+  return sliding_window_attention_composed(in.query, in.key, in.value, in.window, PositionBias::alibi);
 }
 
 // ALiBi's bias of queries [first, first + count) on key rows [begin, end), -inf outside the window: [H, count, keys].

@@ -1,5 +1,5 @@
-// Causal attention over a window, with ALiBi, on the CPU. Each function does a range of work items on the calling
-// thread; whoever calls divides the range among threads. Scratch: aligned to 64 bytes.
+// Causal attention over a window, with or without ALiBi, on the CPU. Each function does a range of work items on the
+// calling thread; whoever calls divides the range among threads. Scratch: aligned to 64 bytes.
 #pragma once
 
 #include <cstdint>

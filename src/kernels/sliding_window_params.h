@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "kernels/position_bias.h"
+
 namespace lookback {
 
 // Rows [N, T, heads, D]; strides in elements, that of D is 1.
@@ -12,7 +14,7 @@ struct SequenceRows {
 };
 
 // Query i sits at key row M + i and sees key row j when 0 <= M + i - j <= W, with
-//   score = softmax_scale q . k - 2^(-8 (h + 1) / H) (M + i - j).
+//   score = softmax_scale q . k - m_h (M + i - j),   m_h: of the position bias.
 struct SlidingWindowParams {
   std::int64_t batch_size = 0;    // N
   std::int64_t num_queries = 0;   // L
@@ -21,6 +23,7 @@ struct SlidingWindowParams {
   std::int64_t num_kv_heads = 0;  // Hkv, divides H
   std::int64_t head_dim = 0;      // D, a multiple of 8
   std::int64_t window_size = 0;   // W
+  PositionBias position_bias = PositionBias::alibi;
   float softmax_scale = 1;
   SequenceRows query;            // [N, L, H, D]
   SequenceRows key, value;       // [N, M + L, Hkv, D]

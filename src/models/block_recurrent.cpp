@@ -32,21 +32,27 @@ class RecurrentState : public LayerState {
   std::unique_ptr<LayerState> copy() const override {
     auto copy = std::make_unique<RecurrentState>(config_, vectors.options());
     copy->cache = cache.copy();
+    copy->rotated_keys = rotated_keys.copy();
     copy->vectors = vectors;  // is replaced, never written to
     return copy;
   }
-  std::int64_t window_bytes() const override { return cache.bytes() + static_cast<std::int64_t>(vectors.nbytes()); }
+  std::int64_t window_bytes() const override {
+    return cache.bytes() + rotated_keys.bytes() + static_cast<std::int64_t>(vectors.nbytes());
+  }
   void save(NamedTensors& state, const std::string& name) const override {
     save_window(state, name, cache, config_.window_size);
+    rotated_keys.save(state, name, config_.window_size);
     state.emplace_back(name + ".vectors", vectors);
   }
   void restore(StateReader& reader, const std::string& name, std::int64_t) override {
     cache = reader.take_window(name, config_.window_size, config_.num_kv_heads, config_.head_dim());
+    rotated_keys.restore(reader, name, cache.kept(config_.window_size).key, config_);
     vectors = reader.take(name + ".vectors", {config_.state_size, config_.hidden_size});
   }
 
-  WindowCache cache;
-  at::Tensor vectors;  // [S, d]
+  WindowCache cache;         // keys without positions: states read them, too
+  RotatedKeys rotated_keys;  // of the same positions, with rotary ones
+  at::Tensor vectors;        // [S, d]
 
  private:
   const ModelConfig& config_;
@@ -94,9 +100,10 @@ class RecurrentLayer : public StackLayer {
   RecurrentLayer(LlamaLayer layer, Recurrence recurrence, const ModelConfig& config)
       : layer_(std::move(layer)), recurrence_(std::move(recurrence)), config_(config) {}
 
-  at::Tensor forward(const at::Tensor& x, bool) const override {
+  at::Tensor forward(const at::Tensor& x, const AttentionWindow& window, bool) const override {
     const AttentionHeads heads = attention_heads(layer_, x);
-    const at::Tensor local = sliding_window_attention(heads.query, heads.key, heads.value, config_.window_size);
+    const AttentionHeads seen = rotated(heads, window);
+    const at::Tensor local = sliding_window_attention(seen.query, seen.key, seen.value, window.size, window.bias);
     const at::Tensor query = state_queries(x);
     at::Tensor vectors = at::zeros({x.size(0), config_.state_size, config_.hidden_size}, x.options());
     std::vector<at::Tensor> mixed;
@@ -112,23 +119,25 @@ class RecurrentLayer : public StackLayer {
     return finish(x, local, at::cat(mixed, 1));
   }
 
-  at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const override {
+  at::Tensor step(const at::Tensor& x, const AttentionWindow& window,
+                  const std::vector<StepRows>& sequences) const override {
     const AttentionHeads heads = attention_heads(layer_, x);
+    const AttentionHeads seen = rotated(heads, window);
     const at::Tensor query = state_queries(x);
     std::vector<at::Tensor> local(sequences.size());
     std::vector<at::Tensor> mixed(sequences.size());
     for_each_in_parallel(sequences.size(), [&](std::size_t i) {
       const StepRows& one = sequences[i];
-      const auto rows = [&one](const at::Tensor& all) {
-        return all.narrow(0, one.first_row, one.num_rows).unsqueeze(0);
-      };
+      const auto rows = [&one](const at::Tensor& all) { return all.narrow(0, one.first_row, one.num_rows); };
       auto& state = static_cast<RecurrentState&>(*one.state);
-      const WindowCache::View kept =
-          state.cache.append(rows(heads.key).squeeze(0), rows(heads.value).squeeze(0), config_.window_size);
+      const WindowCache::View kept = state.cache.append(rows(heads.key), rows(heads.value), window.size);
       const at::Tensor key = kept.key.unsqueeze(0);
       const at::Tensor value = kept.value.unsqueeze(0);
-      local[i] = sliding_window_attention(rows(heads.query), key, value, config_.window_size).squeeze(0);
-      mixed[i] = read_and_carry(rows(query), key, value, one.first_position, state);
+      const at::Tensor window_key =
+          window.rotation ? state.rotated_keys.append(rows(seen.key), window.size).unsqueeze(0) : key;
+      local[i] = sliding_window_attention(rows(seen.query).unsqueeze(0), window_key, value, window.size, window.bias)
+                     .squeeze(0);
+      mixed[i] = read_and_carry(rows(query).unsqueeze(0), key, value, one.first_position, state);
     });
     return finish(x, join_rows(local), join_rows(mixed));
   }
@@ -214,10 +223,8 @@ StackLayers make_block_recurrent_layers(ParameterSet& parameters, const ModelCon
   });
 }
 
-std::vector<ConfigKey> block_recurrent_keys(ModelConfig& config) {
-  return {{"num_hidden_layers", &config.num_layers},
-          {"memory_layer", &config.memory_layer},
-          {"state_size", &config.state_size}};
+ConfigKeys block_recurrent_keys(ModelConfig& config) {
+  return with(stack_keys(config), {{"memory_layer", &config.memory_layer}, {"state_size", &config.state_size}});
 }
 
 void check_block_recurrent(const ModelConfig& config, const std::string& source) {

@@ -6,11 +6,12 @@
 //   s) at its end:         z = o_1(attention of s to s) + o_2(attention of s to the block's keys and values) + b_z,
 //                       c <- g c + (1 - g) z,  g = sigmoid(b_g + 1), per element
 // where tokens and states share keys and values in both directions, each with query heads of its own (section 3.1);
-// ids [state_size, d] are learned and tell the states apart; c is 0 at first. No position bias where states take part.
+// ids [state_size, d] are learned and tell the states apart; c is 0 at first. No positions where states take part: no
+// bias, and keys that are not rotated.
 //
-// Other than in the paper: tokens have ALiBi in place of T5's relative positions, and RMS norms; the state begins anew
-// with each training sequence, and gradients run through all of its blocks; the gates' bias of 1 is a constant beside
-// the learned one, so that what a state holds is kept at first.
+// Other than in the paper: tokens have the window's positions in place of T5's relative ones, and RMS norms; the state
+// begins anew with each training sequence, and gradients run through all of its blocks; the gates' bias of 1 is a
+// constant beside the learned one, so that what a state holds is kept at first.
 #pragma once
 
 namespace lookback {

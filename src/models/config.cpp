@@ -1,7 +1,9 @@
 #include "models/config.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -20,16 +22,26 @@ void require_value(const Json& value, const char* key, const T& wanted, const st
           Json(wanted).dump());
 }
 
+const char* name_of(WindowPositions positions) {
+  switch (positions) {
+    case WindowPositions::alibi:
+      return "alibi";
+    case WindowPositions::rope:
+      return "rope";
+    case WindowPositions::none:
+      return "none";
+  }
+  fail("there are no such positions");
+}
+
 // All keys that not all kinds have, in the order in which they are written.
-std::vector<ConfigKey> keys_of_some_kinds(ModelConfig& config) {
+ConfigKeys keys_of_some_kinds(ModelConfig& config) {
   const Kind& kind = kind_named(config.kind);
-  std::vector<ConfigKey> keys;
+  ConfigKeys keys;
   if (kind.has_landmarks) {
     keys = {{"chunk_id", &config.landmark_id}, {"enc_chunk_size", &config.chunk_size}, {"chunk_topk", &config.top_k}};
   }
-  const std::vector<ConfigKey> own = kind.keys(config);
-  keys.insert(keys.end(), own.begin(), own.end());
-  return keys;
+  return with(std::move(keys), kind.keys(config));
 }
 
 void read_key(const ConfigKey& key, const Json& value, const std::string& source) {
@@ -43,6 +55,14 @@ void read_key(const ConfigKey& key, const Json& value, const std::string& source
 void write_key(const ConfigKey& key, Json& value) {
   if (key.need == ConfigKey::Need::only_where_true && !*std::get<bool*>(key.member)) return;
   std::visit([&](const auto* member) { value[key.name] = *member; }, key.member);
+}
+
+void check_windows(const ModelConfig& config, const Kind& kind, const std::string& source) {
+  const WindowPositions positions = config.window_positions;
+  require(kind.has_windows || positions == WindowPositions::alibi,
+          "{}: window_positions = \"{}\" is for windows, and no layer of a {} model has one; leave it out", source,
+          name_of(positions), kind.name);
+  if (positions == WindowPositions::rope) check_rotary(config.head_dim(), config.rope_theta, source);
 }
 
 void check_landmarks(const ModelConfig& config, const std::string& source) {
@@ -69,8 +89,26 @@ void check_model_config(const ModelConfig& config, const std::string& source) {
   require(config.initializer_range >= 0 && config.embedding_initializer_range >= 0,
           "{}: initializer ranges must not be negative", source);
   const Kind& kind = kind_named(config.kind);
+  check_windows(config, kind, source);
   if (kind.has_landmarks) check_landmarks(config, source);
   kind.check(config, source);
+}
+
+WindowPositions parse_window_positions(const Json& value, const std::string& source) {
+  const auto name = json_field_or<std::string>(value, "window_positions", "alibi", source);
+  std::optional<WindowPositions> positions;
+  for (const auto one : {WindowPositions::alibi, WindowPositions::rope, WindowPositions::none}) {
+    if (name == name_of(one)) positions = one;
+  }
+  require(positions.has_value(), "{}: window_positions \"{}\": there are alibi, rope and none", source, name);
+  const bool alibi = positions == WindowPositions::alibi;
+  const bool enabled = json_field_or(value, "enable_alibi", alibi, source);
+  require(!enabled || alibi, "{}: enable_alibi = true contradicts window_positions = \"{}\"; leave one of the two out",
+          source, name);
+  require(enabled || !alibi,
+          "{}: enable_alibi = false: name what there is in ALiBi's place, window_positions = \"rope\" or \"none\"",
+          source);
+  return *positions;
 }
 
 ModelConfig parse_model_config(const Json& value, const std::string& source) {
@@ -89,6 +127,7 @@ ModelConfig parse_model_config(const Json& value, const std::string& source) {
   config.num_kv_heads = json_field_or(value, "num_key_value_heads", config.num_heads, source);
   config.vocab_size = integer("vocab_size");
   config.window_size = integer("slide_window");
+  config.window_positions = parse_window_positions(value, source);
   config.rms_norm_eps = json_field_or(value, "rms_norm_eps", config.rms_norm_eps, source);
   config.initializer_range = json_field_or(value, "initializer_range", config.initializer_range, source);
   config.embedding_initializer_range = json_field_or(
@@ -99,7 +138,6 @@ ModelConfig parse_model_config(const Json& value, const std::string& source) {
   require_value(value, "attention_bias", false, source);
   require_value(value, "mlp_bias", false, source);
   require_value(value, "tie_word_embeddings", true, source);
-  require_value(value, "enable_alibi", true, source);
   check_model_config(config, source);
   return config;
 }
@@ -119,7 +157,9 @@ Json to_json(const ModelConfig& config) {
                 {"hidden_act", "silu"},
                 {"attention_bias", false},
                 {"tie_word_embeddings", true},
-                {"enable_alibi", true}};
+                {"enable_alibi", config.window_positions == WindowPositions::alibi}};
+  // Only where it is no other than what configurations without it have: the fingerprints of models stay as they are.
+  if (config.window_positions != WindowPositions::alibi) value["window_positions"] = name_of(config.window_positions);
   ModelConfig copy = config;  // keys point to members that can be set
   for (const ConfigKey& key : keys_of_some_kinds(copy)) write_key(key, value);
   return value;
@@ -127,8 +167,11 @@ Json to_json(const ModelConfig& config) {
 
 std::vector<std::string> model_config_keys(const ModelConfig& config) {
   std::vector<std::string> keys = {"mlp_bias"};
+  if (kind_named(config.kind).has_windows) keys.emplace_back("window_positions");
   const Json named = to_json(config);
-  for (const auto& [key, value] : named.items()) keys.push_back(key);
+  for (const auto& [key, value] : named.items()) {
+    if (key != "window_positions") keys.push_back(key);
+  }
   ModelConfig copy = config;
   for (const ConfigKey& key : keys_of_some_kinds(copy)) {
     if (!named.contains(key.name)) keys.emplace_back(key.name);  // a switch that is off

@@ -9,6 +9,10 @@
 
 namespace lookback {
 
+// How attention within a window tells positions apart (docs/model.md, 3): by ALiBi's bias, by rotating queries and
+// keys, or by the causal mask alone.
+enum class WindowPositions { alibi, rope, none };
+
 // Keys in brackets are those of config.json (Hugging Face's and the published checkpoints').
 struct ModelConfig {
   std::string kind = "drt";              // [lookback_model]; a name of the registry (kind.cpp)
@@ -21,14 +25,15 @@ struct ModelConfig {
   std::int64_t chunk_size = 63;          // S [enc_chunk_size]
   std::int64_t top_k = 8;                // K [chunk_topk]
   std::int64_t window_size = 512;        // W: a position sees W + 1 positions, itself included [slide_window]
-  std::int64_t num_encoder_layers = 2;   // [encoder_layers]
-  std::vector<std::int64_t> decoder_layers = {3, 3};  // lower, then each upper group [decoder_layers]
-  std::int64_t memory_vectors = 8;                    // compressed-memory: m, of a chunk [memory_vectors]
-  std::string retriever = "bm25";                     // rpt: "bm25", "encoder", "embeddings" [retriever]
+  WindowPositions window_positions = WindowPositions::alibi;  // [window_positions]
+  std::int64_t num_encoder_layers = 2;                        // [encoder_layers]
+  std::vector<std::int64_t> decoder_layers = {3, 3};          // lower, then each upper group [decoder_layers]
+  std::int64_t memory_vectors = 8;                            // compressed-memory: m, of a chunk [memory_vectors]
+  std::string retriever = "bm25";                             // rpt: "bm25", "encoder", "embeddings" [retriever]
   std::int64_t retriever_size = 1024;  // rpt: numbers that terms are hashed to, or of an embedding [retriever_size]
   std::int64_t num_layers = 0;         // of all kinds but those of DRT [num_hidden_layers]
   double rms_norm_eps = 1e-5;          // [rms_norm_eps]
-  double rope_theta = 10000.0;         // chunk encoder [rope_theta]
+  double rope_theta = 10000.0;         // of the chunk encoder's rotary positions, and of windows' [rope_theta]
   double initializer_range = 0.02;     // [initializer_range]; 0: 1/sqrt(fan_in) for linear weights
   double embedding_initializer_range = 0.02;  // [embedding_initializer_range]
   bool softmax_plus_one = true;               // [enable_softmax_one]
@@ -58,6 +63,10 @@ struct ModelConfig {
 // Reads config.json's object. `source` names it in errors. Throws Error for missing keys, values out of range,
 // and what this library does not implement (other activations, biases, untied embeddings), by name.
 ModelConfig parse_model_config(const Json& value, const std::string& source);
+
+// [window_positions] of such an object. Throws Error naming `source` for a name that there is not, and where
+// enable_alibi, which published configurations have, says otherwise.
+WindowPositions parse_window_positions(const Json& value, const std::string& source);
 
 // The keys that config.json of such a model may have.
 std::vector<std::string> model_config_keys(const ModelConfig& config);

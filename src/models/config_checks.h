@@ -19,4 +19,7 @@ void check_range(std::int64_t number, std::int64_t smallest, std::int64_t larges
 // The same for 1 to largest_size.
 void check_positive(std::int64_t number, const char* key, const std::string& source);
 
+// Throws Error naming `source` unless heads of this size can have rotary positions of this base.
+void check_rotary(std::int64_t head_dim, double rope_theta, const std::string& source);
+
 }  // namespace lookback

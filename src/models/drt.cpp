@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "models/attention_window.h"
 #include "models/drt_step.h"
 #include "models/landmarks.h"
 #include "models/layer_sizes.h"
@@ -157,9 +158,10 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
   const at::Tensor padded = at::constant_pad_nd(input_ids, {0, num_chunks * config_.chunk_size - length}, 0);
   at::Tensor x = at::embedding(embedding_, insert_landmarks(padded, config_)).to(options.dtype);  // [N, C * P, d]
 
+  const AttentionWindow window = attention_window(config_, {{0, x.size(1)}}, x.options());
   for (const LlamaLayer& layer : lower_layers_) {
-    const TensorFunction apply = [this, &layer](const std::vector<at::Tensor>& inputs) {
-      const at::Tensor attended = windowed_attention_block(layer, inputs[0], config_.window_size);
+    const TensorFunction apply = [&layer, window](const std::vector<at::Tensor>& inputs) {
+      const at::Tensor attended = windowed_attention_block(layer, inputs[0], window);
       return mlp_block(layer, attended, attended);
     };
     x = apply_maybe_recomputed(options.gradient_checkpointing, apply, {x});
@@ -192,8 +194,8 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
     const at::Tensor indices = retrieved.indices.narrow(1, 0, served);
     const at::Tensor weights = retrieved.weights.narrow(1, 0, served);
     for (const UpperLayer& layer : group.layers) {
-      const TensorFunction apply = [this, &layer, indices, served](const std::vector<at::Tensor>& inputs) {
-        const at::Tensor attended = windowed_attention_block(layer.llama, inputs[0], config_.window_size);
+      const TensorFunction apply = [this, &layer, window, indices, served](const std::vector<at::Tensor>& inputs) {
+        const at::Tensor attended = windowed_attention_block(layer.llama, inputs[0], window);
         if (served == 0) return mlp_block(layer.llama, attended, attended);
         const at::Tensor query = chunk_queries(layer, attended.unflatten(1, {served + 1, -1}).narrow(1, 1, served));
         const at::Tensor mixed = attend_to_chunks(query, inputs[1], inputs[2], indices, inputs[3]);
@@ -224,7 +226,8 @@ EncodedChunks Drt::read_chunks(const at::Tensor& input_ids, std::int64_t halo_ch
   at::Tensor x = at::embedding(embedding_, insert_landmarks(input_ids, config_)).to(dtype);
   const std::int64_t positions = num_chunks * positions_per_chunk();
   for (std::size_t i = 0; i < lower_layers_.size(); ++i) {
-    const at::Tensor attended = windowed_attention_block(lower_layers_[i], x, config_.window_size);
+    const AttentionWindow window = attention_window(config_, {{0, x.size(1)}}, x.options());
+    const at::Tensor attended = windowed_attention_block(lower_layers_[i], x, window);
     // Of what lies before, the layers that follow see a window each.
     const auto layers_left = static_cast<std::int64_t>(lower_layers_.size() - 1 - i);
     const std::int64_t kept = std::min(attended.size(1), positions + layers_left * config_.window_size);

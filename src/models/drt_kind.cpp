@@ -1,7 +1,5 @@
 #include "models/drt_kind.h"
 
-#include <cmath>
-
 #include "core/error.h"
 #include "models/config_checks.h"
 #include "models/drt.h"
@@ -10,30 +8,24 @@
 namespace lookback {
 namespace {
 
-using Keys = std::vector<ConfigKey>;
 using Need = ConfigKey::Need;
 
 std::unique_ptr<Model> make_drt(const ModelConfig& config, at::Device device, std::uint64_t seed) {
   return std::make_unique<Drt>(config, device, seed);
 }
 
-Keys with(Keys keys, const Keys& more) {
-  keys.insert(keys.end(), more.begin(), more.end());
-  return keys;
-}
-
-Keys layer_keys(ModelConfig& config) {
+ConfigKeys layer_keys(ModelConfig& config) {
   return {{"encoder_layers", &config.num_encoder_layers},
           {"decoder_layers", &config.decoder_layers},
           {"rope_theta", &config.rope_theta, Need::optional}};
 }
 
-Keys learned_retrieval_keys(ModelConfig& config) {
+ConfigKeys learned_retrieval_keys(ModelConfig& config) {
   return {{"enable_softmax_one", &config.softmax_plus_one, Need::optional},
           {"gumbel_noise", &config.gumbel_noise, Need::optional}};
 }
 
-Keys drt_keys(ModelConfig& config) {
+ConfigKeys drt_keys(ModelConfig& config) {
   // Ablations come last, and only where they are on: the fingerprints of models that know none of them stay as they
   // are.
   return with(with(layer_keys(config), learned_retrieval_keys(config)),
@@ -42,12 +34,12 @@ Keys drt_keys(ModelConfig& config) {
                {"residual_reset", &config.residual_reset, Need::only_where_true}});
 }
 
-Keys rpt_keys(ModelConfig& config) {
+ConfigKeys rpt_keys(ModelConfig& config) {
   return with(layer_keys(config),
               {{"retriever", &config.retriever}, {"retriever_size", &config.retriever_size, Need::optional}});
 }
 
-Keys compressed_memory_keys(ModelConfig& config) {
+ConfigKeys compressed_memory_keys(ModelConfig& config) {
   return with(with(layer_keys(config), learned_retrieval_keys(config)), {{"memory_vectors", &config.memory_vectors}});
 }
 
@@ -64,10 +56,7 @@ void check_drt(const ModelConfig& config, const std::string& source) {
           num_layers);
   check_range(config.num_encoder_layers, 1, most_layers, "encoder_layers", source);
   require(config.chunk_size >= 8, "{}: enc_chunk_size must be at least 8, found {}", source, config.chunk_size);
-  require(std::isfinite(config.rope_theta) && config.rope_theta > 0, "{}: rope_theta must be positive, found {}",
-          source, config.rope_theta);
-  require(config.head_dim() % 2 == 0, "{}: the head dimension {} must be even for rotary positions", source,
-          config.head_dim());
+  check_rotary(config.head_dim(), config.rope_theta, source);
 }
 
 void check_rpt(const ModelConfig& config, const std::string& source) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "models/attention_window.h"
 #include "models/landmarks.h"
 #include "models/packed_rows.h"
 #include "ops/parallel.h"
@@ -36,12 +37,18 @@ DrtStep::DrtStep(const Drt& model, std::span<const Piece> pieces)
 
 DrtStep::Span DrtStep::span_of(const Piece& piece, std::int64_t first_row) const {
   const std::int64_t chunk_size = model_.config_.chunk_size;
-  const std::int64_t first_slot = piece.sequence->num_tokens() % chunk_size;
+  const std::int64_t num_tokens = piece.sequence->num_tokens();
+  const std::int64_t first_slot = num_tokens % chunk_size;
   const std::int64_t end_token = first_slot + std::ssize(piece.ids);
   const std::int64_t num_full_chunks = end_token / chunk_size;
-  return {
-      static_cast<DrtSequence*>(piece.sequence), &piece,          first_slot, std::ssize(piece.ids) + num_full_chunks,
-      (end_token + chunk_size - 1) / chunk_size, num_full_chunks, first_row};
+  return {.sequence = static_cast<DrtSequence*>(piece.sequence),
+          .piece = &piece,
+          .first_position = count_positions(num_tokens, model_.config_),
+          .first_slot = first_slot,
+          .num_positions = std::ssize(piece.ids) + num_full_chunks,
+          .num_chunks = (end_token + chunk_size - 1) / chunk_size,
+          .num_full_chunks = num_full_chunks,
+          .first_row = first_row};
 }
 
 at::Tensor DrtStep::ids_of(const Piece& piece) const { return ids_tensor(piece.ids).to(options_.device()); }
@@ -55,9 +62,16 @@ at::Tensor DrtStep::run() {
   remember_full_chunks(x);
   x = keep_seen_spans(x);
   if (spans_.empty()) return at::empty({0, x.size(1)}, x.options());
-  for (std::size_t g = 0; g < model_.upper_groups_.size(); ++g) x = run_group(g, x);
+  const AttentionWindow window = window_of_spans();
+  for (std::size_t g = 0; g < model_.upper_groups_.size(); ++g) x = run_group(g, window, x);
   const at::Tensor wanted = wanted_rows(x);
   return wanted.size(0) == 0 ? wanted : rms_norm(model_.norm_, wanted);
+}
+
+AttentionWindow DrtStep::window_of_spans() const {
+  std::vector<PositionRange> positions;
+  for (const Span& span : spans_) positions.push_back({span.first_position, span.num_positions});
+  return attention_window(model_.config_, positions, options_);
 }
 
 at::Tensor DrtStep::run_lower_layers() const {
@@ -66,13 +80,14 @@ at::Tensor DrtStep::run_lower_layers() const {
     ids.push_back(continue_with_landmarks(ids_of(*span.piece), span.sequence->num_tokens(), model_.config_));
   }
   at::Tensor x = at::embedding(model_.embedding_, join_rows(ids)).to(options_.dtype());  // [R, d]
+  const AttentionWindow window = window_of_spans();
   for (std::size_t i = 0; i < model_.lower_layers_.size(); ++i) {
     std::vector<WindowedRows> rows;
     for (const Span& span : spans_) {
       rows.push_back({span.first_row, span.num_positions, &span.sequence->lower_caches[i]});
     }
     const LlamaLayer& layer = model_.lower_layers_[i];
-    const at::Tensor attended = windowed_attention_block(layer, x, model_.config_.window_size, rows);
+    const at::Tensor attended = windowed_attention_block(layer, x, window, rows);
     x = mlp_block(layer, attended, attended);
   }
   return x;
@@ -146,7 +161,7 @@ at::Tensor DrtStep::chunk_attention_rows(const at::Tensor& query, const SpanRetr
   return attend(on_grid.unflatten(0, {span.num_chunks, -1})).narrow(0, span.first_slot, span.num_positions);
 }
 
-at::Tensor DrtStep::run_group(std::size_t group_index, at::Tensor x) const {
+at::Tensor DrtStep::run_group(std::size_t group_index, const AttentionWindow& window, at::Tensor x) const {
   const Drt::UpperGroup& group = model_.upper_groups_[group_index];
   const std::vector<SpanRetrieval> retrieved = retrieve(group_index, x);
   const bool any = std::ranges::any_of(retrieved, [](const SpanRetrieval& one) { return !one.chunks.empty(); });
@@ -156,7 +171,7 @@ at::Tensor DrtStep::run_group(std::size_t group_index, at::Tensor x) const {
     for (const Span& span : spans_) {
       rows.push_back({span.first_row, span.num_positions, &span.sequence->groups[group_index].caches[j]});
     }
-    const at::Tensor attended = windowed_attention_block(layer.llama, x, model_.config_.window_size, rows);
+    const at::Tensor attended = windowed_attention_block(layer.llama, x, window, rows);
     at::Tensor y = attended;
     if (any) {
       const at::Tensor query = model_.chunk_queries(layer, attended);

@@ -24,7 +24,8 @@ class DrtStep {
   struct Span {
     DrtSequence* sequence;
     const Piece* piece;
-    std::int64_t first_slot;       // slot of the first new position in its chunk
+    std::int64_t first_position;   // of the new ones, in its text
+    std::int64_t first_slot;       // its slot in its chunk
     std::int64_t num_positions;    // new positions, landmarks of the chunks that become full included
     std::int64_t num_chunks;       // chunks touched
     std::int64_t num_full_chunks;  // of these, now full
@@ -42,6 +43,8 @@ class DrtStep {
   // Whether an upper hidden state of the piece can reach one that is wanted.
   bool is_seen(const Piece& piece) const;
 
+  // Of the spans' rows.
+  AttentionWindow window_of_spans() const;
   at::Tensor run_lower_layers() const;
   // lower_hidden [R, d].
   void remember_full_chunks(const at::Tensor& lower_hidden) const;
@@ -51,7 +54,7 @@ class DrtStep {
   at::Tensor fixed_queries(const Span& span) const;
   // Leaves the spans that go through the upper layers, and of x [R, d] their rows.
   at::Tensor keep_seen_spans(const at::Tensor& x);
-  at::Tensor run_group(std::size_t group_index, at::Tensor x) const;
+  at::Tensor run_group(std::size_t group_index, const AttentionWindow& window, at::Tensor x) const;
   at::Tensor chunk_attention_rows(const at::Tensor& query, const SpanRetrieval& retrieved, const Span& span) const;
   at::Tensor wanted_rows(const at::Tensor& x) const;
 

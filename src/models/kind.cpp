@@ -54,7 +54,18 @@ const Kind* find_kind(const Json& value, const std::string& source) {
   return nullptr;
 }
 
-std::vector<ConfigKey> stack_keys(ModelConfig& config) { return {{"num_hidden_layers", &config.num_layers}}; }
+ConfigKeys with(ConfigKeys keys, const ConfigKeys& more) {
+  keys.insert(keys.end(), more.begin(), more.end());
+  return keys;
+}
+
+ConfigKeys stack_keys(ModelConfig& config) {
+  ConfigKeys keys = {{"num_hidden_layers", &config.num_layers}};
+  if (config.window_positions == WindowPositions::rope) {
+    keys.push_back({"rope_theta", &config.rope_theta, ConfigKey::Need::optional});
+  }
+  return keys;
+}
 
 void check_stack(const ModelConfig& config, const std::string& source) {
   check_range(config.num_layers, 1, most_layers, "num_hidden_layers", source);

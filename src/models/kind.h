@@ -32,8 +32,12 @@ struct ConfigKey {
   Need need = Need::required;
 };
 
-// The one key of a stack of layers that has none of its own, num_hidden_layers, and its check.
-std::vector<ConfigKey> stack_keys(ModelConfig& config);
+using ConfigKeys = std::vector<ConfigKey>;
+ConfigKeys with(ConfigKeys keys, const ConfigKeys& more);
+
+// The keys of a stack of layers that has none of its own (num_hidden_layers; rope_theta where windows have rotary
+// positions), and the check of the first.
+ConfigKeys stack_keys(ModelConfig& config);
 void check_stack(const ModelConfig& config, const std::string& source);
 
 // What is left out is that of a stack of layers with sliding windows (sliding_window.cpp).
@@ -47,9 +51,12 @@ struct Kind {
   // chunk_topk, which all such kinds share.
   bool has_landmarks = false;
 
+  // Its layers attend within windows of slide_window, so that window_positions says how these tell positions apart.
+  bool has_windows = true;
+
   // The keys that config.json has besides those that kinds share, in the order in which they are written; they point
   // into `config`.
-  std::vector<ConfigKey> (*keys)(ModelConfig& config) = stack_keys;
+  ConfigKeys (*keys)(ModelConfig& config) = stack_keys;
 
   // Throws Error naming `source` and the first of these keys that is out of range. What kinds share is in range
   // already.

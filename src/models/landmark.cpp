@@ -59,7 +59,7 @@ class LandmarkLayer : public StackLayer {
  public:
   LandmarkLayer(LlamaLayer layer, const ModelConfig& config) : layer_(std::move(layer)), config_(config) {}
 
-  at::Tensor forward(const at::Tensor& x, bool training) const override {
+  at::Tensor forward(const at::Tensor& x, const AttentionWindow&, bool training) const override {
     const AttentionHeads heads = attention_heads(layer_, x);
     LandmarkAttentionSizes sizes = sizes_of_inference();
     if (training) sizes.top_k = 0;
@@ -68,7 +68,7 @@ class LandmarkLayer : public StackLayer {
     return mlp_block(layer_, attended, attended);
   }
 
-  at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const override {
+  at::Tensor step(const at::Tensor& x, const AttentionWindow&, const std::vector<StepRows>& sequences) const override {
     const AttentionHeads heads = attention_heads(layer_, x);
     std::vector<at::Tensor> mixed(sequences.size());
     for_each_in_parallel(sequences.size(), [&](std::size_t i) {
@@ -172,6 +172,7 @@ StackLayers make_landmark_layers(ParameterSet& parameters, const ModelConfig& co
 
 }  // namespace
 
-constinit const Kind landmark_kind{.name = "landmark", .make = make_stack<make_landmark_layers>, .has_landmarks = true};
+constinit const Kind landmark_kind{
+    .name = "landmark", .make = make_stack<make_landmark_layers>, .has_landmarks = true, .has_windows = false};
 
 }  // namespace lookback

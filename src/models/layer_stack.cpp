@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "models/attention_window.h"
 #include "models/landmarks.h"
 #include "models/packed_rows.h"
 #include "models/stack_sequence.h"
@@ -25,9 +26,10 @@ at::Tensor LayerStack::hidden_states(const at::Tensor& input_ids, const ForwardO
     ids = insert_landmarks(at::constant_pad_nd(ids, {0, missing}, 0), config_);
   }
   at::Tensor x = at::embedding(embedding_, ids).to(options.dtype);
+  const AttentionWindow window = attention_window(config_, {{0, x.size(1)}}, x.options());
   for (const auto& layer : layers_) {
-    const TensorFunction apply = [&layer, training = options.training](const std::vector<at::Tensor>& inputs) {
-      return layer->forward(inputs[0], training);
+    const TensorFunction apply = [&layer, window, training = options.training](const std::vector<at::Tensor>& inputs) {
+      return layer->forward(inputs[0], window, training);
     };
     x = options.gradient_checkpointing ? recompute_in_backward(apply, {x}) : apply({x});
   }
@@ -60,6 +62,7 @@ at::Tensor LayerStack::run_layers(std::span<const Piece> pieces, const std::vect
   std::vector<StepRows> rows;
   std::vector<StackSequence*> sequences;
   std::vector<at::Tensor> ids;
+  std::vector<PositionRange> positions;
   std::int64_t num_rows = 0;
   for (std::size_t i = 0; i < pieces.size(); ++i) {
     const std::int64_t first_token = pieces[i].sequence->num_tokens() + first_tokens[i];
@@ -67,13 +70,15 @@ at::Tensor LayerStack::run_layers(std::span<const Piece> pieces, const std::vect
     ids.push_back(config_.has_landmarks() ? continue_with_landmarks(tokens, first_token, config_) : tokens);
     sequences.push_back(static_cast<StackSequence*>(pieces[i].sequence));
     rows.push_back({num_rows, ids.back().size(0), num_positions(first_token), nullptr});
+    positions.push_back({rows.back().first_position, rows.back().num_rows});
     num_rows += ids.back().size(0);
   }
   const at::Tensor all_ids = join_rows(ids);
   at::Tensor x = at::embedding(embedding_, all_ids).to(sequences.front()->options().dtype());  // [positions, d]
+  const AttentionWindow window = attention_window(config_, positions, x.options());
   for (std::size_t i = 0; i < num_layers; ++i) {
     for (std::size_t n = 0; n < rows.size(); ++n) rows[n].state = sequences[n]->layers[i].get();
-    x = layers_[i]->step(x, rows);
+    x = layers_[i]->step(x, window, rows);
   }
   return config_.has_landmarks() ? x.index_select(0, all_ids.ne(config_.landmark_id).nonzero().squeeze(1)) : x;
 }

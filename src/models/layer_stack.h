@@ -43,12 +43,14 @@ class StackLayer {
  public:
   virtual ~StackLayer() = default;
 
-  // x [N, T, d], whole sequences -> the same shape; position i sees none behind i. training: differs only where a
-  // paper's model trains otherwise than it is used.
-  virtual at::Tensor forward(const at::Tensor& x, bool training) const = 0;
+  // x [N, T, d], whole sequences -> the same shape; position i sees none behind i. window: of the T positions.
+  // training: differs only where a paper's model trains otherwise than it is used.
+  virtual at::Tensor forward(const at::Tensor& x, const AttentionWindow& window, bool training) const = 0;
 
-  // The same (training: false) where x [R, d] holds the next positions of several sequences one after another.
-  virtual at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const = 0;
+  // The same (training: false) where x [R, d] holds the next positions of several sequences one after another; window:
+  // of these R.
+  virtual at::Tensor step(const at::Tensor& x, const AttentionWindow& window,
+                          const std::vector<StepRows>& sequences) const = 0;
 
   // options: element type and device of the sequence.
   virtual std::unique_ptr<LayerState> new_state(const at::TensorOptions& options) const = 0;

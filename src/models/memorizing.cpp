@@ -25,17 +25,21 @@ class MemorizingState : public LayerState {
   std::unique_ptr<LayerState> copy() const override {
     auto copy = std::make_unique<MemorizingState>(config_);
     copy->cache = cache.copy();
+    copy->rotated_keys = rotated_keys.copy();
     return copy;
   }
-  std::int64_t window_bytes() const override { return cache.bytes(); }
+  std::int64_t window_bytes() const override { return cache.bytes() + rotated_keys.bytes(); }
   void save(NamedTensors& state, const std::string& name) const override {
     save_window(state, name, cache, remembered_positions(config_));
+    rotated_keys.save(state, name, config_.window_size);
   }
   void restore(StateReader& reader, const std::string& name, std::int64_t) override {
     cache = reader.take_window(name, remembered_positions(config_), config_.num_kv_heads, config_.head_dim());
+    rotated_keys.restore(reader, name, cache.kept(config_.window_size).key, config_);
   }
 
-  WindowCache cache;
+  WindowCache cache;         // keys without positions, as the memory's are
+  RotatedKeys rotated_keys;  // the window's, with rotary positions
 
  private:
   const ModelConfig& config_;
@@ -48,20 +52,31 @@ class MemorizingLayer : public StackLayer {
   MemorizingLayer(LlamaLayer layer, at::Tensor gate, const ModelConfig& config)
       : layer_(std::move(layer)), gate_(std::move(gate)), config_(config) {}
 
-  at::Tensor forward(const at::Tensor& x, bool) const override {
+  at::Tensor forward(const at::Tensor& x, const AttentionWindow& window, bool) const override {
     const AttentionHeads heads = attention_heads(layer_, x);
-    return finish(x, mix(heads.query, heads.key, heads.value));
+    return finish(x, mix(rotated(heads, window), window, heads));
   }
 
-  at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const override {
+  at::Tensor step(const at::Tensor& x, const AttentionWindow& window,
+                  const std::vector<StepRows>& sequences) const override {
     const AttentionHeads heads = attention_heads(layer_, x);
+    const AttentionHeads turned = rotated(heads, window);
     std::vector<at::Tensor> mixed(sequences.size());
     for_each_in_parallel(sequences.size(), [&](std::size_t i) {
       const StepRows& one = sequences[i];
       const auto rows = [&one](const at::Tensor& all) { return all.narrow(0, one.first_row, one.num_rows); };
-      WindowCache& cache = static_cast<MemorizingState&>(*one.state).cache;
-      const WindowCache::View seen = cache.append(rows(heads.key), rows(heads.value), remembered_positions(config_));
-      mixed[i] = mix(rows(heads.query).unsqueeze(0), seen.key.unsqueeze(0), seen.value.unsqueeze(0)).squeeze(0);
+      auto& state = static_cast<MemorizingState&>(*one.state);
+      const WindowCache::View all =
+          state.cache.append(rows(heads.key), rows(heads.value), remembered_positions(config_));
+      WindowCache::View seen = all;
+      if (window.rotation) {
+        seen.key = state.rotated_keys.append(rows(turned.key), window.size);
+        seen.value = all.value.narrow(0, all.value.size(0) - seen.key.size(0), seen.key.size(0));
+      }
+      const auto of_one = [&](const at::Tensor& query, const WindowCache::View& view) {
+        return AttentionHeads{rows(query).unsqueeze(0), view.key.unsqueeze(0), view.value.unsqueeze(0)};
+      };
+      mixed[i] = mix(of_one(turned.query, seen), window, of_one(heads.query, all)).squeeze(0);
     });
     return finish(x, join_rows(mixed));
   }
@@ -72,11 +87,12 @@ class MemorizingLayer : public StackLayer {
   std::optional<std::int64_t> reach() const override { return remembered_positions(config_); }
 
  private:
-  // query [N, L, H, D]; key, value [N, B + L, Hkv, D], B positions before.
-  at::Tensor mix(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) const {
-    const at::Tensor local = sliding_window_attention(query, key, value, config_.window_size);
-    const at::Tensor remembered = nearest_attention(query, key, value, nearest_sizes(config_));
-    const at::Tensor gate = gate_.sigmoid().to(query.scalar_type()).unsqueeze(1);  // [H, 1]
+  // Queries [N, L, H, D]; keys, values [N, B + L, Hkv, D], B positions before: those that the window sees, and all that
+  // are remembered.
+  at::Tensor mix(const AttentionHeads& seen, const AttentionWindow& window, const AttentionHeads& all) const {
+    const at::Tensor local = sliding_window_attention(seen.query, seen.key, seen.value, window.size, window.bias);
+    const at::Tensor remembered = nearest_attention(all.query, all.key, all.value, nearest_sizes(config_));
+    const at::Tensor gate = gate_.sigmoid().to(local.scalar_type()).unsqueeze(1);  // [H, 1]
     return gate * remembered + (1 - gate) * local;
   }
   at::Tensor finish(const at::Tensor& x, const at::Tensor& mixed) const {
@@ -148,25 +164,25 @@ class CompressedCacheLayer : public StackLayer {
   CompressedCacheLayer(LlamaLayer layer, CompressedCache cache, const ModelConfig& config)
       : layer_(std::move(layer)), cache_(std::move(cache)), config_(config) {}
 
-  at::Tensor forward(const at::Tensor& x, bool) const override {
-    const Rows rows = rows_of(x);
+  at::Tensor forward(const at::Tensor& x, const AttentionWindow& window, bool) const override {
+    const Rows rows = rows_of(x, window);
     const at::Tensor local =
-        sliding_window_attention(rows.heads.query, rows.heads.key, rows.heads.value, config_.window_size);
+        sliding_window_attention(rows.heads.query, rows.heads.key, rows.heads.value, window.size, window.bias);
     return finish(x, local, remember(rows.query, rows.states));
   }
 
-  at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const override {
-    const Rows all = rows_of(x);
+  at::Tensor step(const at::Tensor& x, const AttentionWindow& window,
+                  const std::vector<StepRows>& sequences) const override {
+    const Rows all = rows_of(x, window);
     std::vector<at::Tensor> local(sequences.size());
     std::vector<at::Tensor> remembered(sequences.size());
     for_each_in_parallel(sequences.size(), [&](std::size_t i) {
       const StepRows& one = sequences[i];
       const auto rows = [&one](const at::Tensor& all) { return all.narrow(0, one.first_row, one.num_rows); };
       auto& state = static_cast<CompressedCacheState&>(*one.state);
-      const WindowCache::View seen =
-          state.window.append(rows(all.heads.key), rows(all.heads.value), config_.window_size);
+      const WindowCache::View seen = state.window.append(rows(all.heads.key), rows(all.heads.value), window.size);
       local[i] = sliding_window_attention(rows(all.heads.query).unsqueeze(0), seen.key.unsqueeze(0),
-                                          seen.value.unsqueeze(0), config_.window_size)
+                                          seen.value.unsqueeze(0), window.size, window.bias)
                      .squeeze(0);
       const at::Tensor states = state.append(rows(all.states));
       remembered[i] = remember(rows(all.query).unsqueeze(0), states.unsqueeze(0)).squeeze(0);
@@ -181,13 +197,13 @@ class CompressedCacheLayer : public StackLayer {
 
  private:
   struct Rows {
-    AttentionHeads heads;  // of self-attention
+    AttentionHeads heads;  // of self-attention, as the window takes them
     at::Tensor query;      // of the memory [..., H, D]
     at::Tensor states;     // [..., r]
   };
-  Rows rows_of(const at::Tensor& x) const {
+  Rows rows_of(const at::Tensor& x, const AttentionWindow& window) const {
     const at::Tensor normed = rms_norm(layer_.input_layernorm, x);
-    return {attention_heads(layer_, x),
+    return {rotated(attention_heads(layer_, x), window),
             project(normed, cache_.q_proj).unflatten(-1, {config_.num_heads, config_.head_dim()}),
             project(normed, cache_.state_proj)};
   }
@@ -216,12 +232,11 @@ StackLayers make_memorizing_layers(ParameterSet& parameters, const ModelConfig& 
   });
 }
 
-std::vector<ConfigKey> memorizing_keys(ModelConfig& config) {
-  return {{"num_hidden_layers", &config.num_layers},
-          {"memory_layer", &config.memory_layer},
-          {"memory_size", &config.memory_size},
-          {"memory_topk", &config.memory_top_k},
-          {"memory_width", &config.memory_width, ConfigKey::Need::optional}};
+ConfigKeys memorizing_keys(ModelConfig& config) {
+  return with(stack_keys(config), {{"memory_layer", &config.memory_layer},
+                                   {"memory_size", &config.memory_size},
+                                   {"memory_topk", &config.memory_top_k},
+                                   {"memory_width", &config.memory_width, ConfigKey::Need::optional}});
 }
 
 void check_memorizing(const ModelConfig& config, const std::string& source) {

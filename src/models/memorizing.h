@@ -4,7 +4,8 @@
 // In that layer, sections 3.1 and 3.2: with q, k, v the heads of self-attention, each query of each head takes the
 // memory_topk keys of the largest q . k among the positions i - W - memory_size <= j < i - W (exact search), and
 //   memory = softmax(q . k / sqrt(D)) v over these,   attended = g memory + (1 - g) local,   g = sigmoid(b_h)
-// with a learned b_h for each head, 0 at first, and local the window's attention. The memory has no position bias.
+// with a learned b_h for each head, 0 at first, and local the window's attention. The memory has no positions: no bias,
+// and queries and keys that are not rotated.
 //
 // With memory_width = r > 0 the memory is Neurocache's (arXiv 2407.02486, section 3): of each position only
 // s = W_s norm(x) [r] is kept; the positions nearest by s_i . s_j serve all heads, their keys and values are W_k s and

@@ -1,5 +1,7 @@
 #include "models/window_layer.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "models/layer_sizes.h"
 
@@ -19,17 +21,40 @@ void WindowState::restore(StateReader& reader, const std::string& name, std::int
   cache = reader.take_window(name, config_.window_size, config_.num_kv_heads, config_.head_dim());
 }
 
-at::Tensor WindowLayer::forward(const at::Tensor& x, bool) const {
-  const at::Tensor attended = windowed_attention_block(layer_, x, config_.window_size);
+at::Tensor RotatedKeys::append(const at::Tensor& key, std::int64_t window_size) {
+  return cache_.append(key, key.narrow(2, 0, 0), window_size).key;
+}
+
+RotatedKeys RotatedKeys::copy() const {
+  RotatedKeys result;
+  result.cache_ = cache_.copy();
+  return result;
+}
+
+void RotatedKeys::save(NamedTensors& state, const std::string& name, std::int64_t window_size) const {
+  const at::Tensor key = cache_.kept(window_size).key;
+  if (key.defined()) state.emplace_back(name + ".rotated_key", key);
+}
+
+void RotatedKeys::restore(StateReader& reader, const std::string& name, const at::Tensor& kept,
+                          const ModelConfig& config) {
+  if (config.window_positions != WindowPositions::rope || !kept.defined()) return;
+  const std::int64_t count = std::min(kept.size(0), config.window_size);
+  append(reader.take(name + ".rotated_key", {count, config.num_kv_heads, config.head_dim()}), config.window_size);
+}
+
+at::Tensor WindowLayer::forward(const at::Tensor& x, const AttentionWindow& window, bool) const {
+  const at::Tensor attended = windowed_attention_block(layer_, x, window);
   return mlp_block(layer_, attended, attended);
 }
 
-at::Tensor WindowLayer::step(const at::Tensor& x, const std::vector<StepRows>& sequences) const {
+at::Tensor WindowLayer::step(const at::Tensor& x, const AttentionWindow& window,
+                             const std::vector<StepRows>& sequences) const {
   std::vector<WindowedRows> rows;
   for (const StepRows& one : sequences) {
     rows.push_back({one.first_row, one.num_rows, &static_cast<WindowState*>(one.state)->cache});
   }
-  const at::Tensor attended = windowed_attention_block(layer_, x, config_.window_size, rows);
+  const at::Tensor attended = windowed_attention_block(layer_, x, window, rows);
   return mlp_block(layer_, attended, attended);
 }
 

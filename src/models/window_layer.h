@@ -26,13 +26,33 @@ class WindowState : public LayerState {
   const ModelConfig& config_;
 };
 
+// The keys of a window as its attention takes them, beside a cache that keeps them without positions for what knows
+// none (a memory, a state): with rotary positions the two differ. Not thread-safe.
+class RotatedKeys {
+ public:
+  // Puts the rotated keys [T, Hkv, D] of new positions behind those of the window; returns all that they see
+  // [M + T, Hkv, D], valid until the next append.
+  at::Tensor append(const at::Tensor& key, std::int64_t window_size);
+
+  RotatedKeys copy() const;
+  std::int64_t bytes() const { return cache_.bytes(); }
+
+  // As <name>.rotated_key, if there are any. kept: the keys of the cache beside it, undefined when there are none.
+  void save(NamedTensors& state, const std::string& name, std::int64_t window_size) const;
+  void restore(StateReader& reader, const std::string& name, const at::Tensor& kept, const ModelConfig& config);
+
+ private:
+  WindowCache cache_;  // values of no width
+};
+
 class WindowLayer : public StackLayer {
  public:
   // Both outlive the layer.
   WindowLayer(LlamaLayer layer, const ModelConfig& config) : layer_(std::move(layer)), config_(config) {}
 
-  at::Tensor forward(const at::Tensor& x, bool training) const override;
-  at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const override;
+  at::Tensor forward(const at::Tensor& x, const AttentionWindow& window, bool training) const override;
+  at::Tensor step(const at::Tensor& x, const AttentionWindow& window,
+                  const std::vector<StepRows>& sequences) const override;
   std::unique_ptr<LayerState> new_state(const at::TensorOptions&) const override {
     return std::make_unique<WindowState>(config_);
   }

@@ -1,6 +1,7 @@
 #include "nn/layers.h"
 
 #include <cmath>
+#include <utility>
 
 #include "ops/matrix_product.h"
 #include "ops/parallel.h"
@@ -67,25 +68,34 @@ AttentionHeads attention_heads(const LlamaLayer& layer, const at::Tensor& x) {
           split_heads(project(normed, attention.v_proj), attention.num_kv_heads)};
 }
 
+AttentionHeads rotated(AttentionHeads heads, const AttentionWindow& window) {
+  if (!window.rotation) return heads;
+  const auto turn = [&](const at::Tensor& x) {
+    return x.dim() == 4 ? rotary(x, *window.rotation) : rotary(x.unsqueeze(0), *window.rotation).squeeze(0);
+  };
+  return {turn(heads.query), turn(heads.key), std::move(heads.value)};
+}
+
 at::Tensor add_attention(const LlamaLayer& layer, const at::Tensor& x, const at::Tensor& mixed) {
   return x + project(mixed.flatten(-2), layer.self_attn.o_proj);
 }
 
-at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size) {
-  const AttentionHeads heads = attention_heads(layer, x);
-  return add_attention(layer, x, sliding_window_attention(heads.query, heads.key, heads.value, window_size));
+at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, const AttentionWindow& window) {
+  const AttentionHeads heads = rotated(attention_heads(layer, x), window);
+  return add_attention(layer, x,
+                       sliding_window_attention(heads.query, heads.key, heads.value, window.size, window.bias));
 }
 
-at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size,
+at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, const AttentionWindow& window,
                                     const std::vector<WindowedRows>& sequences) {
-  const AttentionHeads heads = attention_heads(layer, x);
+  const AttentionHeads heads = rotated(attention_heads(layer, x), window);
   std::vector<at::Tensor> mixed(sequences.size());
   for_each_in_parallel(sequences.size(), [&](std::size_t i) {
     const WindowedRows& one = sequences[i];
     const auto rows = [&one](const at::Tensor& all) { return all.narrow(0, one.first_row, one.num_rows); };
-    const WindowCache::View seen = one.cache->append(rows(heads.key), rows(heads.value), window_size);
+    const WindowCache::View seen = one.cache->append(rows(heads.key), rows(heads.value), window.size);
     mixed[i] = sliding_window_attention(rows(heads.query).unsqueeze(0), seen.key.unsqueeze(0), seen.value.unsqueeze(0),
-                                        window_size)
+                                        window.size, window.bias)
                    .squeeze(0);
   });
   return add_attention(layer, x, mixed.size() == 1 ? mixed.front() : at::cat(mixed));

@@ -6,9 +6,11 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "kernels/position_bias.h"
 #include "nn/parameters.h"
 #include "nn/window_cache.h"
 #include "ops/rotary.h"
@@ -67,11 +69,22 @@ struct AttentionHeads {
   at::Tensor key, value;  // [..., Hkv, D]
 };
 AttentionHeads attention_heads(const LlamaLayer& layer, const at::Tensor& x);
+
+// How self-attention sees the rows of one pass (docs/model.md, 3).
+struct AttentionWindow {
+  std::int64_t size = 0;  // W: a position sees itself and W before it
+  PositionBias bias = PositionBias::alibi;
+  std::optional<RotaryTable> rotation;  // at the rows' positions [T, D], where positions are rotary
+};
+// The heads [N, T, ...] or [T, ...] as attention within the window takes them: queries and keys are rotated if it says
+// so.
+AttentionHeads rotated(AttentionHeads heads, const AttentionWindow& window);
+
 // x + o(mixed), mixed [..., H, D].
 at::Tensor add_attention(const LlamaLayer& layer, const at::Tensor& x, const at::Tensor& mixed);
 
 // x + o(sliding-window attention of norm(x)), x [N, L, d].
-at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size);
+at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, const AttentionWindow& window);
 
 // Some positions of one sequence, rows of a matrix that holds those of several, and what its window keeps.
 struct WindowedRows {
@@ -80,7 +93,7 @@ struct WindowedRows {
 };
 // The same where x [R, d] holds the next positions of several sequences one after another; their caches move on. The
 // result of a sequence does not depend on the others.
-at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, std::int64_t window_size,
+at::Tensor windowed_attention_block(const LlamaLayer& layer, const at::Tensor& x, const AttentionWindow& window,
                                     const std::vector<WindowedRows>& sequences);
 
 // x + swiglu(norm(y)): with y = x a Llama layer's second half; DRT's upper layers give y = x + GCA(x).

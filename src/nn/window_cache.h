@@ -7,7 +7,8 @@
 
 namespace lookback {
 
-// Keys and values of the positions that the next one still sees. Not thread-safe.
+// Keys and values of the positions that the next one still sees; keys as attention takes them, rotated if it rotates
+// them. Not thread-safe.
 class WindowCache {
  public:
   struct View {

@@ -24,11 +24,12 @@ ChunkAttentionGrads cuda_chunk_attention_backward(const at::Tensor& grad_output,
                                                   double softmax_scale, bool softmax_plus_one, bool chunks);
 
 SlidingWindowForward cuda_sliding_window_forward(const at::Tensor& query, const at::Tensor& key,
-                                                 const at::Tensor& value, std::int64_t window_size);
+                                                 const at::Tensor& value, std::int64_t window_size,
+                                                 PositionBias position_bias);
 
 SlidingWindowGrads cuda_sliding_window_backward(const at::Tensor& grad_output, const at::Tensor& query,
                                                 const at::Tensor& key, const at::Tensor& value,
                                                 const SlidingWindowForward& forward, std::int64_t window_size,
-                                                bool keys);
+                                                PositionBias position_bias, bool keys);
 
 }  // namespace lookback

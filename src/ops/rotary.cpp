@@ -46,13 +46,18 @@ class RotaryOperation : public torch::autograd::Function<RotaryOperation> {
 
 }  // namespace
 
-RotaryTable make_rotary_table(std::int64_t num_positions, std::int64_t head_dim, double theta,
+RotaryTable make_rotary_table(const at::Tensor& positions, std::int64_t head_dim, double theta,
                               const at::TensorOptions& options) {
   const at::TensorOptions precise = options.dtype(at::kDouble);
   const at::Tensor exponents = at::arange(0, head_dim, 2, precise) / static_cast<double>(head_dim);
-  const at::Tensor angles = at::arange(num_positions, precise).unsqueeze(1) * at::pow(theta, exponents).reciprocal();
+  const at::Tensor angles = positions.to(precise).unsqueeze(1) * at::pow(theta, exponents).reciprocal();
   const at::Tensor both = at::cat({angles, angles}, -1);
   return {both.cos().to(options), both.sin().to(options)};
+}
+
+RotaryTable make_rotary_table(std::int64_t num_positions, std::int64_t head_dim, double theta,
+                              const at::TensorOptions& options) {
+  return make_rotary_table(at::arange(num_positions, options.dtype(at::kLong)), head_dim, theta, options);
 }
 
 at::Tensor rotary(const at::Tensor& x, const RotaryTable& table) {

@@ -24,7 +24,8 @@ SequenceRows sequence_rows(const at::Tensor& rows) {
 
 // The tensors' rows are contiguous. output and softmax_lse are written by forward and read by backward.
 SlidingWindowParams make_params(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                                std::int64_t window_size, const at::Tensor& output, const at::Tensor& softmax_lse) {
+                                std::int64_t window_size, PositionBias position_bias, const at::Tensor& output,
+                                const at::Tensor& softmax_lse) {
   return {.batch_size = query.size(0),
           .num_queries = query.size(1),
           .num_past = key.size(1) - query.size(1),
@@ -32,6 +33,7 @@ SlidingWindowParams make_params(const at::Tensor& query, const at::Tensor& key, 
           .num_kv_heads = key.size(2),
           .head_dim = query.size(3),
           .window_size = window_size,
+          .position_bias = position_bias,
           .softmax_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(query.size(3)))),
           .query = sequence_rows(query),
           .key = sequence_rows(key),
@@ -48,15 +50,15 @@ double product_flops(const SlidingWindowParams& params) {
 }
 
 SlidingWindowForward run_forward(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                                 std::int64_t window_size) {
-  if (has_cuda_kernel(query)) return cuda_sliding_window_forward(query, key, value, window_size);
+                                 std::int64_t window_size, PositionBias position_bias) {
+  if (has_cuda_kernel(query)) return cuda_sliding_window_forward(query, key, value, window_size, position_bias);
   SlidingWindowForward result{at::empty(query.sizes(), query.options()),
                               at::empty({query.size(0), query.size(2), query.size(1)}, query.options())};
   const at::Tensor query_rows = with_contiguous_rows(query);
   const at::Tensor key_rows = with_contiguous_rows(key);
   const at::Tensor value_rows = with_contiguous_rows(value);
   const SlidingWindowParams params =
-      make_params(query_rows, key_rows, value_rows, window_size, result.output, result.softmax_lse);
+      make_params(query_rows, key_rows, value_rows, window_size, position_bias, result.output, result.softmax_lse);
   const std::int64_t num_items = sliding_window_forward_items(params);
   parallel_with_scratch(
       num_items, 2 * product_flops(params) / static_cast<double>(num_items), sliding_window_forward_scratch(params),
@@ -91,10 +93,11 @@ void backward_of_keys(const SlidingWindowParams& params, const SlidingWindowGrad
 class SlidingWindowAttention : public torch::autograd::Function<SlidingWindowAttention> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
-                            const at::Tensor& value, std::int64_t window_size) {
-    const SlidingWindowForward result = run_forward(query, key, value, window_size);
+                            const at::Tensor& value, std::int64_t window_size, PositionBias position_bias) {
+    const SlidingWindowForward result = run_forward(query, key, value, window_size, position_bias);
     context->save_for_backward({query, key, value, result.output, result.softmax_lse});
     context->saved_data["window"] = window_size;
+    context->saved_data["bias"] = static_cast<std::int64_t>(position_bias);
     return result.output;
   }
 
@@ -102,8 +105,9 @@ class SlidingWindowAttention : public torch::autograd::Function<SlidingWindowAtt
     const variable_list saved = context->get_saved_variables();
     const SlidingWindowGrads grads = sliding_window_attention_backward(
         grad_outputs[0], saved[0], saved[1], saved[2], {saved[3], saved[4]}, context->saved_data["window"].toInt(),
-        context->needs_input_grad(0), context->needs_input_grad(1) || context->needs_input_grad(2));
-    return {grads.query, grads.key, grads.value, at::Tensor()};
+        static_cast<PositionBias>(context->saved_data["bias"].toInt()), context->needs_input_grad(0),
+        context->needs_input_grad(1) || context->needs_input_grad(2));
+    return {grads.query, grads.key, grads.value, at::Tensor(), at::Tensor()};
   }
 };
 
@@ -132,44 +136,45 @@ void check_arguments(const at::Tensor& query, const at::Tensor& key, const at::T
 }  // namespace
 
 at::Tensor sliding_window_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                                    std::int64_t window_size) {
+                                    std::int64_t window_size, PositionBias position_bias) {
   check_arguments(query, key, value, window_size);
   if (!has_kernel(query) && !has_cuda_kernel(query)) {
-    return sliding_window_attention_composed(query, key, value, window_size);
+    return sliding_window_attention_composed(query, key, value, window_size, position_bias);
   }
-  if (!needs_gradient({query, key, value})) return run_forward(query, key, value, window_size).output;
-  return SlidingWindowAttention::apply(query, key, value, window_size);
+  if (!needs_gradient({query, key, value})) return run_forward(query, key, value, window_size, position_bias).output;
+  return SlidingWindowAttention::apply(query, key, value, window_size, position_bias);
 }
 
 SlidingWindowForward sliding_window_attention_forward(const at::Tensor& query, const at::Tensor& key,
-                                                      const at::Tensor& value, std::int64_t window_size) {
+                                                      const at::Tensor& value, std::int64_t window_size,
+                                                      PositionBias position_bias) {
   check_arguments(query, key, value, window_size);
-  if (has_kernel(query) || has_cuda_kernel(query)) return run_forward(query, key, value, window_size);
+  if (has_kernel(query) || has_cuda_kernel(query)) return run_forward(query, key, value, window_size, position_bias);
   const at::NoGradGuard no_gradients;
-  return {sliding_window_attention_composed(query, key, value, window_size),
+  return {sliding_window_attention_composed(query, key, value, window_size, position_bias),
           at::zeros({query.size(0), query.size(2), query.size(1)}, query.options().dtype(at::kFloat))};
 }
 
 SlidingWindowGrads sliding_window_attention_backward(const at::Tensor& grad_output, const at::Tensor& query,
                                                      const at::Tensor& key, const at::Tensor& value,
                                                      const SlidingWindowForward& forward, std::int64_t window_size,
-                                                     bool queries, bool keys) {
+                                                     PositionBias position_bias, bool queries, bool keys) {
   check_arguments(query, key, value, window_size);
   check_same_kind(grad_output, query, "grad_output", "query");
   require(grad_output.sizes() == query.sizes(), "grad_output: expected the shape of query [{}], found [{}]",
           fmt::join(query.sizes(), ", "), fmt::join(grad_output.sizes(), ", "));
   if (has_cuda_kernel(query)) {
-    return cuda_sliding_window_backward(grad_output, query, key, value, forward, window_size, keys);
+    return cuda_sliding_window_backward(grad_output, query, key, value, forward, window_size, position_bias, keys);
   }
   if (!has_kernel(query)) {
-    return sliding_window_attention_composed_backward(grad_output, query, key, value, window_size);
+    return sliding_window_attention_composed_backward(grad_output, query, key, value, window_size, position_bias);
   }
   const at::Tensor rows = with_contiguous_rows(query);
   const at::Tensor key_rows = with_contiguous_rows(key);
   const at::Tensor value_rows = with_contiguous_rows(value);
   const at::Tensor grad_rows = with_contiguous_rows(grad_output);
   const SlidingWindowParams params =
-      make_params(rows, key_rows, value_rows, window_size, forward.output, forward.softmax_lse);
+      make_params(rows, key_rows, value_rows, window_size, position_bias, forward.output, forward.softmax_lse);
   SlidingWindowGradients gradients{.grad_output = sequence_rows(grad_rows)};
   SlidingWindowGrads grads;
   if (queries) {

@@ -61,12 +61,18 @@ at::Tensor key_windows(const at::Tensor& padded, const Blocking& blocking, std::
       .permute({0, 1, 4, 2, 3});
 }
 
+// m_h [H].
+at::Tensor bias_slopes(PositionBias position_bias, std::int64_t num_heads, const at::TensorOptions& options) {
+  if (position_bias == PositionBias::none) return at::zeros({num_heads}, options);
+  return at::exp2(at::arange(1, num_heads + 1, options) * (-8.0 / static_cast<double>(num_heads)));
+}
+
 // -m_h * distance, -inf outside the window: [Hkv, R * B, W + B].
-at::Tensor window_bias(const Blocking& blocking, std::int64_t num_heads, std::int64_t num_kv_heads,
-                       const at::TensorOptions& options) {
+at::Tensor window_bias(PositionBias position_bias, const Blocking& blocking, std::int64_t num_heads,
+                       std::int64_t num_kv_heads, const at::TensorOptions& options) {
   const at::Tensor distance = at::arange(blocking.block, options).unsqueeze(1) + blocking.window -
                               at::arange(blocking.keys(), options).unsqueeze(0);
-  const at::Tensor slopes = at::exp2(at::arange(1, num_heads + 1, options) * (-8.0 / static_cast<double>(num_heads)));
+  const at::Tensor slopes = bias_slopes(position_bias, num_heads, options);
   const at::Tensor outside = distance.lt(0).logical_or(distance.gt(blocking.window));
   return (slopes.view({-1, 1, 1}) * -distance)
       .masked_fill_(outside, -INFINITY)
@@ -117,14 +123,15 @@ at::Tensor unpad(const at::Tensor& padded, const at::Tensor& like, const Blockin
 class ComposedSlidingWindowAttention : public torch::autograd::Function<ComposedSlidingWindowAttention> {
  public:
   static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
-                            const at::Tensor& value, std::int64_t window) {
+                            const at::Tensor& value, std::int64_t window, PositionBias position_bias) {
     context->save_for_backward({query, key, value});
     context->saved_data["window"] = window;
+    context->saved_data["bias"] = static_cast<std::int64_t>(position_bias);
     const Blocking blocking = make_blocking(query, key, window);
     const at::Tensor padded_key = pad_keys(key, blocking);
     const at::Tensor padded_value = pad_keys(value, blocking);
     const at::Tensor query_blocks = query_blocks_of(query, blocking);
-    const at::Tensor bias = window_bias(blocking, query.size(2), key.size(2), score_options(query));
+    const at::Tensor bias = window_bias(position_bias, blocking, query.size(2), key.size(2), score_options(query));
     at::Tensor output = at::empty(query_blocks.sizes(), query.options());
     for (std::int64_t first = 0; first < blocking.num_blocks; first += blocking.blocks_a_time) {
       const std::int64_t count = std::min(blocking.blocks_a_time, blocking.num_blocks - first);
@@ -137,27 +144,28 @@ class ComposedSlidingWindowAttention : public torch::autograd::Function<Composed
   static variable_list backward(AutogradContext* context, variable_list gradients) {
     const variable_list saved = context->get_saved_variables();
     const SlidingWindowGrads grads = sliding_window_attention_composed_backward(
-        gradients[0], saved[0], saved[1], saved[2], context->saved_data["window"].toInt());
-    return {grads.query, grads.key, grads.value, at::Tensor()};
+        gradients[0], saved[0], saved[1], saved[2], context->saved_data["window"].toInt(),
+        static_cast<PositionBias>(context->saved_data["bias"].toInt()));
+    return {grads.query, grads.key, grads.value, at::Tensor(), at::Tensor()};
   }
 };
 
 }  // namespace
 
 at::Tensor sliding_window_attention_composed(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                                             std::int64_t window_size) {
-  return ComposedSlidingWindowAttention::apply(query, key, value, window_size);
+                                             std::int64_t window_size, PositionBias position_bias) {
+  return ComposedSlidingWindowAttention::apply(query, key, value, window_size, position_bias);
 }
 
 SlidingWindowGrads sliding_window_attention_composed_backward(const at::Tensor& grad_output, const at::Tensor& query,
                                                               const at::Tensor& key, const at::Tensor& value,
-                                                              std::int64_t window_size) {
+                                                              std::int64_t window_size, PositionBias position_bias) {
   const Blocking blocking = make_blocking(query, key, window_size);
   const at::Tensor padded_key = pad_keys(key, blocking);
   const at::Tensor padded_value = pad_keys(value, blocking);
   const at::Tensor query_blocks = query_blocks_of(query, blocking);
   const at::Tensor grad_blocks = query_blocks_of(grad_output, blocking);
-  const at::Tensor bias = window_bias(blocking, query.size(2), key.size(2), score_options(query));
+  const at::Tensor bias = window_bias(position_bias, blocking, query.size(2), key.size(2), score_options(query));
   at::Tensor grad_query = at::empty(query_blocks.sizes(), query.options());
   at::Tensor grad_key = at::zeros(padded_key.sizes(), bias.options());
   at::Tensor grad_value = at::zeros(padded_value.sizes(), bias.options());

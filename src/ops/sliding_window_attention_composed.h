@@ -12,11 +12,11 @@ namespace lookback {
 
 // As sliding_window_attention(), whose checks its arguments have passed.
 at::Tensor sliding_window_attention_composed(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                                             std::int64_t window_size);
+                                             std::int64_t window_size, PositionBias position_bias);
 
 // All three gradients, given the output's.
 SlidingWindowGrads sliding_window_attention_composed_backward(const at::Tensor& grad_output, const at::Tensor& query,
                                                               const at::Tensor& key, const at::Tensor& value,
-                                                              std::int64_t window_size);
+                                                              std::int64_t window_size, PositionBias position_bias);
 
 }  // namespace lookback

@@ -114,6 +114,10 @@ std::int64_t window_bytes(const ModelConfig& config, std::int64_t element_bytes)
     elements += config.memory_width > 0 ? (config.window_size + config.memory_size) * config.memory_width
                                         : config.memory_size * 2 * row;
   }
+  // Where something without positions reads the window's keys, too, they are kept both ways.
+  const bool keys_are_shared =
+      config.kind == "block-recurrent" || (config.kind == "memorizing" && config.memory_width == 0);
+  if (keys_are_shared && config.window_positions == WindowPositions::rope) elements += config.window_size * row;
   return elements * element_bytes;
 }
 

@@ -167,10 +167,11 @@ void parse_finetune(const Json& section, const std::string& source, RunConfig& c
           "{}: text_weight must be a number that is not negative, found {}", source, finetune.text_weight);
 }
 
-// The keys that a section of a kind of model may have.
-std::vector<std::string> keys_of_kind(const Kind& kind) {
+// The keys that a section of a kind of model may have, given what its windows know of positions.
+std::vector<std::string> keys_of_kind(const Kind& kind, WindowPositions positions) {
   ModelConfig example;
   example.kind = kind.name;
+  example.window_positions = positions;
   return model_config_keys(example);
 }
 
@@ -178,7 +179,7 @@ std::vector<std::string> keys_of_kind(const Kind& kind) {
 std::vector<std::string> keys_of_all_kinds() {
   std::vector<std::string> keys;
   for (const Kind* const kind : all_kinds()) {
-    for (const std::string& key : keys_of_kind(*kind)) {
+    for (const std::string& key : keys_of_kind(*kind, WindowPositions::rope)) {
       if (std::ranges::find(keys, key) == keys.end()) keys.push_back(key);
     }
   }
@@ -188,7 +189,9 @@ std::vector<std::string> keys_of_all_kinds() {
 ModelConfig parse_model(Json section, const std::string& source, std::optional<VocabularyHint> vocabulary) {
   require(section.is_object(), "{}: expected a table of keys", source);
   const Kind* const kind = find_kind(section, source);
-  require_known_keys(section, kind != nullptr ? keys_of_kind(*kind) : keys_of_all_kinds(), source);
+  require_known_keys(
+      section, kind != nullptr ? keys_of_kind(*kind, parse_window_positions(section, source)) : keys_of_all_kinds(),
+      source);
   const bool landmarks = kind != nullptr && kind->has_landmarks;
   if (vocabulary) {
     const std::int64_t needed = vocabulary->vocab_size + (landmarks ? 1 : 0);

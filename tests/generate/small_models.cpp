@@ -3,6 +3,8 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
+
 #include "core/random.h"
 
 namespace lookback {
@@ -71,7 +73,7 @@ std::vector<SmallModelCase> small_model_cases() {
   ModelConfig other_weights = small_drt({2, 2}, 4, 5, false, 3);
   other_weights.uniform_chunk_weights = true;
   other_weights.residual_reset = true;
-  return {
+  std::vector<SmallModelCase> cases = {
       {"one_group", small_drt({2, 2}, 4, 5, true, 2)},
       {"two_groups_grouped_queries", small_drt({1, 1, 2}, 2, 20, false, 3)},
       {"three_groups_narrow_window", small_drt({1, 1, 1, 1}, 1, 3, true, 2)},
@@ -92,6 +94,19 @@ std::vector<SmallModelCase> small_model_cases() {
       {"memorizing_no_window", remembering("memorizing", 4, 0)},
       {"memorizing_compressed_cache", compressed_cache},
   };
+  // Each kind whose layers have windows, with the other positions.
+  std::vector<SmallModelCase> other_positions;
+  for (const char* name :
+       {"two_groups_grouped_queries", "sliding_window", "compressed_memory", "fixed_retriever_of_terms",
+        "block_recurrent", "memorizing", "memorizing_no_window", "memorizing_compressed_cache"}) {
+    SmallModelCase small = *std::ranges::find(cases, name, &SmallModelCase::name);
+    small.config.window_positions = WindowPositions::rope;
+    other_positions.push_back({std::string(name) + "_rotary", small.config});
+    small.config.window_positions = WindowPositions::none;
+    other_positions.push_back({std::string(name) + "_no_positions", small.config});
+  }
+  cases.insert(cases.end(), other_positions.begin(), other_positions.end());
+  return cases;
 }
 
 std::unique_ptr<Model> make_small_model(const ModelConfig& config) {

@@ -62,10 +62,10 @@ def slopes(num_heads, dtype):
     return (2.0 ** (-8.0 * torch.arange(1, num_heads + 1, dtype=dtype) / num_heads))[:, None, None]
 
 
-def rotate(x):
-    """Rotary positions, halves of D paired, base 10,000: x [..., T, D], position t in row t."""
+def rotate(x, config):
+    """Rotary positions, halves of D paired: x [..., T, D], position t in row t."""
     num_positions, head_dim = x.shape[-2:]
-    frequency = 10000.0 ** (-torch.arange(0, head_dim, 2, dtype=x.dtype) / head_dim)
+    frequency = config.get("rope_theta", 10000.0) ** (-torch.arange(0, head_dim, 2, dtype=x.dtype) / head_dim)
     angle = torch.arange(num_positions, dtype=x.dtype)[:, None] * frequency
     first, second = x.chunk(2, -1)
     return torch.cat([first * angle.cos() - second * angle.sin(), second * angle.cos() + first * angle.sin()], -1)
@@ -80,11 +80,15 @@ def attend(query, key, value, bias=None):
     return scores.softmax(-1).nan_to_num() @ value
 
 
-def window_attention(query, key, value, window_size):
+def window_attention(query, key, value, config):
     """All [N, H, T, D]."""
+    positions = config.get("window_positions", "alibi")
+    if positions == "rope":
+        query, key = rotate(query, config), rotate(key, config)
     distance = distances(query.shape[-2])
-    bias = -slopes(query.shape[-3], query.dtype) * distance
-    return attend(query, key, value, bias.masked_fill((distance < 0) | (distance > window_size), -math.inf))
+    bias = -slopes(query.shape[-3], query.dtype) * distance * (positions == "alibi")
+    outside = (distance < 0) | (distance > config["slide_window"])
+    return attend(query, key, value, bias.masked_fill(outside, -math.inf))
 
 
 class Layer:
@@ -127,7 +131,7 @@ class Layer:
 
 
 def window_layer(x, layer, config):
-    x = x + layer.output(window_attention(*layer.heads(x), config["slide_window"]))
+    x = x + layer.output(window_attention(*layer.heads(x), config))
     return x + layer.mlp(x)
 
 
@@ -156,7 +160,7 @@ def drt(input_ids, weights, config, kind):
         retrievals.append(retrieved)
         for j in range(num_layers):
             layer = Layer(weights, f"model.upper_layers.{group}.{j}", config)
-            x = x + layer.output(window_attention(*layer.heads(x), config["slide_window"]))
+            x = x + layer.output(window_attention(*layer.heads(x), config))
             query = layer.project(layer.norm(x, "gca.pre_norm"), "gca.q_proj")
             query = by_chunk(query).unflatten(-1, (layer.num_heads, -1))  # [N, C, P, H, D]
             mixed = chunk_attention(query, key, value, retrieved, config, kind)
@@ -173,7 +177,7 @@ def encode_chunks(lower, weights, config, kind):
     for i in range(config["encoder_layers"]):
         layer = Layer(weights, f"model.encoder.layers.{i}", config, ENCODER_EPS, num_heads)
         query, key, value = layer.heads(x)
-        x = x + layer.output(attend(rotate(query), rotate(key), value))
+        x = x + layer.output(attend(rotate(query, config), rotate(key, config), value))
         x = x + layer.mlp(x)
     x = rms_norm(x, weights["model.encoder.norm.weight"], ENCODER_EPS)
     text = x[:, :, :-1]
@@ -345,7 +349,7 @@ def landmark_attention(query, key, value, block_size, window_size=0, top_k=None)
 
 def recurrent_layer(x, layer, config):
     query, key, value = layer.heads(x)
-    local = window_attention(query, key, value, config["slide_window"])
+    local = window_attention(query, key, value, config)
     token_query = layer.query_heads(layer.norm(x), "recurrence.token_q_proj")
     gate = torch.sigmoid(layer.weight("recurrence.gate_bias") + 1)
     state = x.new_zeros(x.shape[0], config["state_size"], x.shape[2])
@@ -376,13 +380,13 @@ def memorizing_layer(x, layer, config):
     query, key, value = layer.heads(x)
     memory = attend(query, key, value, nearest_bias(query @ key.transpose(-1, -2), config))
     gate = torch.sigmoid(layer.weight("memory.gate"))[:, None, None]
-    local = window_attention(query, key, value, config["slide_window"])
+    local = window_attention(query, key, value, config)
     x = x + layer.output(gate * memory + (1 - gate) * local)
     return x + layer.mlp(x)
 
 
 def neurocache_layer(x, layer, config):
-    local = window_attention(*layer.heads(x), config["slide_window"])
+    local = window_attention(*layer.heads(x), config)
     states = layer.project(layer.norm(x), "memory.state_proj")  # [N, T, r]
     bias = nearest_bias(states @ states.transpose(1, 2), config)[:, None]
     memory = attend(layer.query_heads(layer.norm(x), "memory.q_proj"), layer.key_heads(states, "memory.k_proj"),

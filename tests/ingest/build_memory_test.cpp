@@ -422,8 +422,12 @@ TEST_F(BuildMemoryTest, ADocumentRemovedWhileASessionUsesItServesThatSessionToIt
   EXPECT_EQ(open("a")->documents().size(), 2U);
 }
 
-TEST(ReadChunks, APartReadWithItsHaloIsThatOfTheWhole) {
-  const auto model = make_model(byte_model_config(), at::kCPU, 5);
+class ReadChunks : public testing::TestWithParam<WindowPositions> {};
+
+TEST_P(ReadChunks, APartReadWithItsHaloIsThatOfTheWhole) {
+  ModelConfig config = byte_model_config();
+  config.window_positions = GetParam();
+  const auto model = make_model(config, at::kCPU, 5);
   const at::Tensor ids = random_ids(2, 320, 250, 1);
   const EncodedChunks whole = model->read_chunks(ids, 0, at::kFloat);
   const std::int64_t halo = model->reading_halo_chunks();
@@ -444,6 +448,9 @@ TEST(ReadChunks, APartReadWithItsHaloIsThatOfTheWhole) {
   EXPECT_THAT([&] { model->read_chunks(ids.narrow(1, 0, 20), 0, at::kFloat); },
               ThrowsMessage<Error>(HasSubstr("expected whole chunks of 8 tokens")));
 }
+
+INSTANTIATE_TEST_SUITE_P(Positions, ReadChunks,
+                         testing::Values(WindowPositions::alibi, WindowPositions::rope, WindowPositions::none));
 
 }  // namespace
 }  // namespace lookback

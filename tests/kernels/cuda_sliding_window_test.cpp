@@ -45,6 +45,7 @@ struct Call {
               .num_kv_heads = static_cast<int>(z.kv_heads),
               .head_dim = static_cast<int>(z.head_dim),
               .window_size = static_cast<int>(z.window),
+              .position_bias = z.bias,
               .softmax_scale = static_cast<float>(1 / std::sqrt(static_cast<double>(z.head_dim))),
               .query = rows(query, z.queries, z.heads),
               .key = rows(key, z.past + z.queries, z.kv_heads),
@@ -110,6 +111,12 @@ TEST(CudaSlidingWindow, ShapesOfModels) {
   compare<cuda::Float16, 32>({1, 33, 40, 4, 2, 32, 50}, 2);  // grouped-query
   compare<cuda::Bfloat16, 64>({2, 1, 90, 4, 2, 40, 31}, 3);  // decoding, more past than the window sees
   compare<cuda::Float16, 32>({1, 1, 0, 1, 1, 16, 4}, 4);     // a single position
+}
+
+TEST(CudaSlidingWindow, WithoutPositionBias) {
+  constexpr PositionBias none = PositionBias::none;
+  compare<cuda::Bfloat16, 32>({1, 130, 10, 4, 2, 24, 65, none}, 7);
+  compare<cuda::Float16, 64>({2, 1, 90, 2, 1, 64, 31, none}, 8);  // decoding
 }
 
 TEST(CudaSlidingWindow, WideHeads) {

@@ -38,6 +38,7 @@ Call make_call(const Sizes& z, const Inputs& in) {
                  .num_kv_heads = z.kv_heads,
                  .head_dim = z.head_dim,
                  .window_size = z.window,
+                 .position_bias = z.bias,
                  .softmax_scale = static_cast<float>(1 / std::sqrt(static_cast<double>(z.head_dim))),
                  .query = rows(in.query, z.queries, z.heads),
                  .key = rows(in.key, z.past + z.queries, z.kv_heads),
@@ -70,9 +71,9 @@ void run_backward_in_two_passes(Call& call, SimdLevel level) {
   }
 }
 
-// As for chunk attention; besides, ALiBi's term and the saved log of the sum are rounded once each, and a running
+// As for chunk attention; besides, the bias and the saved log of the sum are rounded once each, and a running
 // maximum rescales what was summed before once a tile.
-void compare(const Sizes& z, std::uint64_t seed) {
+void compare_one(const Sizes& z, std::uint64_t seed) {
   const Inputs in = make_inputs(z, seed);
   const SlidingWindowTwin twin = sliding_window_twin(z, in);
   const double num_keys = static_cast<double>(std::min(z.window + 1, z.past + z.queries));
@@ -98,6 +99,13 @@ void compare(const Sizes& z, std::uint64_t seed) {
     EXPECT_EQ(call.grad_query, other.grad_query);
     EXPECT_EQ(call.grad_key, other.grad_key);
     EXPECT_EQ(call.grad_value, other.grad_value);
+  }
+}
+
+void compare(Sizes z, std::uint64_t seed) {
+  for (const PositionBias bias : {PositionBias::alibi, PositionBias::none}) {
+    z.bias = bias;
+    compare_one(z, seed);
   }
 }
 

@@ -16,7 +16,9 @@ struct Place {
 
 void add_row(const SlidingWindowSizes& z, const SlidingWindowInputs& in, const Place& at, SlidingWindowTwin& twin) {
   const double scale = 1 / std::sqrt(static_cast<double>(z.head_dim));
-  const double slope = std::pow(2.0, -8.0 * static_cast<double>(at.head + 1) / static_cast<double>(z.heads));
+  const bool alibi = z.bias == PositionBias::alibi;
+  const double slope =
+      alibi ? std::pow(2.0, -8.0 * static_cast<double>(at.head + 1) / static_cast<double>(z.heads)) : 0;
   const std::int64_t first = std::max<std::int64_t>(0, at.position - z.window);
   std::vector<double> probabilities;
   std::vector<Dot> gains;
@@ -57,7 +59,8 @@ void add_row(const SlidingWindowSizes& z, const SlidingWindowInputs& in, const P
 
 std::string describe(const SlidingWindowSizes& z) {
   return size_text("N", z.batch) + size_text("L", z.queries) + size_text("M", z.past) + size_text("H", z.heads) +
-         size_text("Hkv", z.kv_heads) + size_text("D", z.head_dim) + size_text("W", z.window);
+         size_text("Hkv", z.kv_heads) + size_text("D", z.head_dim) + size_text("W", z.window) +
+         (z.bias == PositionBias::alibi ? "alibi " : "no bias ");
 }
 
 SlidingWindowInputs make_inputs(const SlidingWindowSizes& z, std::uint64_t seed) {

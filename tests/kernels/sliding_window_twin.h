@@ -1,4 +1,4 @@
-// Sliding-window attention with ALiBi and its gradients as the formulas say (docs/model.md, 3), in float64 scalars:
+// Sliding-window attention and its gradients as the formulas say (docs/model.md, 3), in float64 scalars:
 // what the kernels are compared with.
 #pragma once
 
@@ -6,12 +6,14 @@
 #include <string>
 #include <vector>
 
+#include "kernels/position_bias.h"
 #include "kernels/sums.h"
 
 namespace lookback {
 
 struct SlidingWindowSizes {
   std::int64_t batch, queries, past, heads, kv_heads, head_dim, window;
+  PositionBias bias = PositionBias::alibi;
 };
 
 // All tensors contiguous, in the layouts of SlidingWindowParams.
@@ -22,7 +24,7 @@ struct SlidingWindowInputs {
 struct SlidingWindowTwin {
   Sums output, grad_query, grad_key, grad_value;
   double largest_dot_terms = 0;  // the largest sum_d |q_d k_d| / sqrt(D)
-  double largest_score = 0;      // the same with ALiBi's term: its own rounding is relative to that
+  double largest_score = 0;      // the same with the bias: its own rounding is relative to that
 };
 
 std::string describe(const SlidingWindowSizes& z);

@@ -64,7 +64,8 @@ INSTANTIATE_TEST_SUITE_P(Folders, Golden,
                          testing::Values("drt-one-hop", "drt-two-hop", "drt-grouped-query", "drt-training",
                                          "drt-ablations", "sliding-window", "landmark-attention", "landmark",
                                          "block-recurrent", "memorizing", "neurocache", "rpt-bm25", "rpt-words",
-                                         "rpt-embeddings", "compressed-memory"));
+                                         "rpt-embeddings", "compressed-memory", "drt-rotary", "block-recurrent-rotary",
+                                         "memorizing-rotary", "neurocache-rotary", "sliding-window-no-positions"));
 
 }  // namespace
 }  // namespace lookback

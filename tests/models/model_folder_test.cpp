@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <fstream>
+#include <set>
 
 #include "core/error.h"
 #include "core/files.h"
 #include "core/json.h"
+#include "models/fingerprint.h"
 #include "models/small_models.h"
 #include "nn/safetensors.h"
 
@@ -37,13 +39,14 @@ class SavedModel : public testing::TestWithParam<ModelConfig> {};
 
 TEST_P(SavedModel, GivesTheSameNumbers) {
   const auto model = make_model(GetParam(), at::kCPU, 3);
-  const fs::path folder = scratch("saved-" + GetParam().kind);
+  const fs::path folder = scratch("saved");
   save_model(*model, folder);
   const auto loaded = load_model(folder, at::kCPU);
   const at::Tensor ids = random_ids(2, 30, 39, 1);
   EXPECT_TRUE(at::equal(model->hidden_states(ids, {}), loaded->hidden_states(ids, {})));
 }
 
+INSTANTIATE_TEST_SUITE_P(Positions, SavedModel, testing::ValuesIn(small_configs_of_all_positions()));
 INSTANTIATE_TEST_SUITE_P(Kinds, SavedModel, testing::ValuesIn(small_configs_of_all_kinds()), kind_name);
 
 TEST(PublishedCheckpoint, LoadsLikeItsSafetensors) {
@@ -190,6 +193,74 @@ TEST(ModelConfigFile, UnsupportedSettingsAreNamed) {
   EXPECT_EQ(error_with("enc_chunk_size", 7), "config.json: enc_chunk_size must be at least 8, found 7");
   EXPECT_NE(error_with("chunk_topk", "many").find("field \"chunk_topk\""), std::string::npos);
   EXPECT_EQ(to_json(parse_model_config(good, "")), good);
+}
+
+ModelConfig with_positions(ModelConfig config, WindowPositions positions) {
+  config.window_positions = positions;
+  return config;
+}
+
+std::string error_of_parsing(const Json& value) {
+  try {
+    parse_model_config(value, "config.json");
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "none";
+}
+
+// Files and fingerprints from before there was a choice are those of ALiBi.
+TEST(WindowPositionsKey, IsWrittenOnlyWhereItIsNotAlibi) {
+  const Json alibi = to_json(small_sliding_window_config());
+  EXPECT_FALSE(alibi.contains("window_positions"));
+  EXPECT_FALSE(alibi.contains("rope_theta"));
+  EXPECT_EQ(alibi.at("enable_alibi"), true);
+  EXPECT_EQ(parse_model_config(alibi, "").window_positions, WindowPositions::alibi);
+  for (ModelConfig config : {small_sliding_window_config(), small_drt_config()}) {
+    config.rope_theta = 500;
+    const Json rope = to_json(with_positions(config, WindowPositions::rope));
+    EXPECT_EQ(rope.at("window_positions"), "rope");
+    EXPECT_EQ(rope.at("enable_alibi"), false);
+    EXPECT_EQ(rope.at("rope_theta"), 500);
+    EXPECT_EQ(to_json(parse_model_config(rope, "")), rope);
+    const Json none = to_json(with_positions(config, WindowPositions::none));
+    EXPECT_EQ(none.at("window_positions"), "none");
+    EXPECT_EQ(to_json(parse_model_config(none, "")), none);
+  }
+}
+
+TEST(WindowPositionsKey, ContradictionsAndOtherNamesAreRefused) {
+  const auto error_with = [](Json value, const std::vector<std::pair<const char*, Json>>& changes) {
+    for (const auto& [key, changed] : changes) value[key] = changed;
+    return error_of_parsing(value);
+  };
+  const Json good = to_json(small_sliding_window_config());
+  EXPECT_EQ(error_with(good, {{"window_positions", "rope"}}),
+            "config.json: enable_alibi = true contradicts window_positions = \"rope\"; leave one of the two out");
+  EXPECT_EQ(error_with(good, {{"enable_alibi", false}}),
+            "config.json: enable_alibi = false: name what there is in ALiBi's place, window_positions = \"rope\" or "
+            "\"none\"");
+  EXPECT_EQ(error_with(good, {{"window_positions", "learned"}}),
+            "config.json: window_positions \"learned\": there are alibi, rope and none");
+  EXPECT_EQ(error_with(good, {{"window_positions", "alibi"}}), "none");
+  Json rope = to_json(with_positions(small_sliding_window_config(), WindowPositions::rope));
+  EXPECT_EQ(error_with(rope, {{"rope_theta", 0.0}}), "config.json: rope_theta must be positive, found 0");
+  EXPECT_EQ(error_with(rope, {{"hidden_size", 36}}),
+            "config.json: the head dimension 9 must be even for rotary positions");
+  Json landmark = to_json(small_config("landmark"));
+  EXPECT_EQ(
+      error_with(landmark, {{"enable_alibi", false}, {"window_positions", "none"}}),
+      "config.json: window_positions = \"none\" is for windows, and no layer of a landmark model has one; leave it "
+      "out");
+}
+
+TEST(WindowPositionsKey, ModelsThatDifferInNothingElseHaveOtherFingerprints) {
+  std::set<std::string> fingerprints;
+  for (const auto positions : {WindowPositions::alibi, WindowPositions::rope, WindowPositions::none}) {
+    const auto model = make_model(with_positions(small_sliding_window_config(), positions), at::kCPU, 3);
+    fingerprints.insert(model_fingerprint(*model));
+  }
+  EXPECT_EQ(fingerprints.size(), 3U);
 }
 
 TEST(ModelConfigFile, SizesThatNoModelHasAreRefused) {

@@ -29,11 +29,11 @@ class MeanLayer : public StackLayer {
  public:
   MeanLayer(RmsNorm norm, at::Tensor weight) : norm_(std::move(norm)), weight_(std::move(weight)) {}
 
-  at::Tensor forward(const at::Tensor& x, bool /*training*/) const override {
+  at::Tensor forward(const at::Tensor& x, const AttentionWindow&, bool /*training*/) const override {
     return x + project(means(rms_norm(norm_, x), 0), weight_);
   }
 
-  at::Tensor step(const at::Tensor& x, const std::vector<StepRows>& sequences) const override {
+  at::Tensor step(const at::Tensor& x, const AttentionWindow&, const std::vector<StepRows>& sequences) const override {
     const at::Tensor normed = rms_norm(norm_, x);
     std::vector<at::Tensor> rows;
     for (const StepRows& one : sequences) {

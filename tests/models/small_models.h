@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "models/kind.h"
 #include "models/model.h"
 
 namespace lookback {
@@ -61,6 +62,21 @@ inline ModelConfig small_config(const std::string& kind) {
 inline std::vector<ModelConfig> small_configs_of_all_kinds() {
   std::vector<ModelConfig> configs;
   for (const std::string& kind : model_kinds()) configs.push_back(small_config(kind));
+  return configs;
+}
+
+// Those whose layers have windows, with each of the positions that are not ALiBi's.
+inline std::vector<ModelConfig> small_configs_of_all_positions() {
+  std::vector<ModelConfig> configs = small_configs_of_all_kinds();
+  std::erase_if(configs, [](const ModelConfig& config) { return !kind_named(config.kind).has_windows; });
+  configs.push_back(small_config("memorizing"));
+  configs.back().memory_width = 6;
+  const std::vector<ModelConfig> with_alibi = configs;
+  for (ModelConfig& config : configs) config.window_positions = WindowPositions::rope;
+  for (ModelConfig config : with_alibi) {
+    config.window_positions = WindowPositions::none;
+    configs.push_back(config);
+  }
   return configs;
 }
 

@@ -7,6 +7,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "kernels/position_bias.h"
+
 namespace lookback {
 
 // [N, T, Hkv, D] -> [N, H, T, D].
@@ -14,17 +16,39 @@ inline at::Tensor heads_first(const at::Tensor& x, std::int64_t num_heads) {
   return x.repeat_interleave(num_heads / x.size(2), 2).transpose(1, 2);
 }
 
+// query [N, H, L, D] . key [N, H, T, D] after turning both by rotary positions, as complex numbers: one is turned
+// against the other by their distance [L, T]. theta 0: not turned.
+inline at::Tensor plain_products(const at::Tensor& query, const at::Tensor& key, const at::Tensor& distance,
+                                 double theta) {
+  if (theta == 0) return at::matmul(query, key.transpose(-1, -2));
+  const std::int64_t half = query.size(3) / 2;
+  const auto numbers = [half](const at::Tensor& x) {
+    return at::complex(x.narrow(3, 0, half), x.narrow(3, half, half));
+  };
+  at::Tensor sum = at::zeros({}, query.options().requires_grad(false));
+  for (std::int64_t i = 0; i < half; ++i) {
+    const at::Tensor angle = distance * std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(2 * half));
+    const at::Tensor pairs =
+        numbers(query).select(3, i).unsqueeze(3) * numbers(key).select(3, i).unsqueeze(2).conj();  // [N, H, L, T]
+    sum = sum + at::real(pairs * at::polar(at::ones_like(angle), angle));
+  }
+  return sum;
+}
+
 inline at::Tensor plain_sliding_window_attention(const at::Tensor& query, const at::Tensor& key,
-                                                 const at::Tensor& value, std::int64_t window) {
+                                                 const at::Tensor& value, std::int64_t window, PositionBias bias,
+                                                 double rope_theta = 0) {
   const std::int64_t length = query.size(1);
   const std::int64_t past = key.size(1) - length;
   const std::int64_t num_heads = query.size(2);
   const at::TensorOptions options = query.options().requires_grad(false);
   const at::Tensor distance = (at::arange(length, options) + past).unsqueeze(1) - at::arange(key.size(1), options);
-  const at::Tensor slopes = at::pow(2.0, at::arange(1, num_heads + 1, options) * (-8.0 / num_heads)).view({-1, 1, 1});
-  at::Tensor scores = at::matmul(heads_first(query, num_heads), heads_first(key, num_heads).transpose(-1, -2)) /
-                          std::sqrt(static_cast<double>(query.size(3))) -
-                      slopes * distance;
+  at::Tensor scores = plain_products(heads_first(query, num_heads), heads_first(key, num_heads), distance, rope_theta) /
+                      std::sqrt(static_cast<double>(query.size(3)));
+  if (bias == PositionBias::alibi) {
+    const at::Tensor slopes = at::pow(2.0, at::arange(1, num_heads + 1, options) * (-8.0 / num_heads));
+    scores = scores - slopes.view({-1, 1, 1}) * distance;
+  }
   scores = scores.masked_fill(distance.lt(0).logical_or(distance.gt(window)), -INFINITY);
   return at::matmul(at::softmax(scores, -1), heads_first(value, num_heads)).transpose(1, 2);
 }

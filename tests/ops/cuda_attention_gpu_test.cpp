@@ -82,22 +82,23 @@ class CudaAttention : public testing::TestWithParam<at::ScalarType> {
   }
 
   void compare_sliding_window(at::IntArrayRef query_sizes, std::int64_t past, std::int64_t kv_heads,
-                              std::int64_t window) const {
+                              std::int64_t window, PositionBias bias = PositionBias::alibi) const {
     const std::vector<std::int64_t> key_sizes = {query_sizes[0], past + query_sizes[1], kv_heads, query_sizes[3]};
     const at::Tensor query = draw(query_sizes);
     const at::Tensor key = draw(key_sizes);
     const at::Tensor value = draw(key_sizes);
     const at::Tensor grad_output = draw(query_sizes);
-    const at::Tensor exact = sliding_window_attention_composed(query, key, value, window);
+    const at::Tensor exact = sliding_window_attention_composed(query, key, value, window, bias);
     const SlidingWindowGrads exact_grads =
-        sliding_window_attention_composed_backward(grad_output, query, key, value, window);
+        sliding_window_attention_composed_backward(grad_output, query, key, value, window, bias);
     const auto run = [&](bool composed) {
       const std::optional<ComposedOperators> off =
           composed ? std::optional<ComposedOperators>(std::in_place) : std::nullopt;
       const SlidingWindowForward forward =
-          sliding_window_attention_forward(on_gpu(query), on_gpu(key), on_gpu(value), window);
-      return std::pair(forward.output, sliding_window_attention_backward(on_gpu(grad_output), on_gpu(query),
-                                                                         on_gpu(key), on_gpu(value), forward, window));
+          sliding_window_attention_forward(on_gpu(query), on_gpu(key), on_gpu(value), window, bias);
+      return std::pair(forward.output,
+                       sliding_window_attention_backward(on_gpu(grad_output), on_gpu(query), on_gpu(key), on_gpu(value),
+                                                         forward, window, bias));
     };
     const auto [output, grads] = run(false);
     const auto [plain, plain_grads] = run(true);
@@ -141,6 +142,11 @@ TEST_P(CudaAttention, SlidingWindow) {
   compare_sliding_window({3, 1, 4, 64}, 40, 4, 31);
   for (const std::int64_t window : {0, 1, 63, 64, 65}) compare_sliding_window({1, 130, 2, 32}, 70, 1, window);
   for (const std::int64_t head_dim : {16, 24, 72, 136, 256}) compare_sliding_window({1, 100, 2, head_dim}, 9, 1, 50);
+}
+
+TEST_P(CudaAttention, SlidingWindowWithoutPositionBias) {
+  compare_sliding_window({1, 300, 12, 64}, 70, 6, 128, PositionBias::none);
+  compare_sliding_window({3, 1, 4, 64}, 40, 4, 31, PositionBias::none);
 }
 
 // The kernels say so themselves, in a process that then has no more use of the card.

@@ -33,15 +33,15 @@ def chunk_attention_plain(query, key, value, indices, weights, scale, softmax_of
     return output
 
 
-def sliding_window_plain(query, key, value, window):
-    """Masked attention with ALiBi over all positions (docs/model.md, 3)."""
+def sliding_window_plain(query, key, value, window, alibi=True):
+    """Masked attention over all positions, with or without ALiBi (docs/model.md, 3)."""
     num_heads = query.shape[2]
     key, value = (tensor.repeat_interleave(num_heads // key.shape[2], dim=2) for tensor in (key, value))
     past = key.shape[1] - query.shape[1]
     distance = past + torch.arange(query.shape[1])[:, None] - torch.arange(key.shape[1])
     slopes = 2.0 ** (-8.0 * torch.arange(1, num_heads + 1, dtype=query.dtype) / num_heads)
     scores = torch.einsum("nqhd,nkhd->nhqk", query, key) / math.sqrt(query.shape[3])
-    scores = scores - slopes[:, None, None] * distance
+    scores = scores - alibi * slopes[:, None, None] * distance
     scores = scores.masked_fill((distance < 0) | (distance > window), -torch.inf)
     return torch.einsum("nhqk,nkhd->nqhd", scores.softmax(-1), value)
 
@@ -86,7 +86,9 @@ def main():
               lambda dtype: chunk_arguments(dtype, False)),
              ("chunk_attention, softmax-off-by-one", operators.chunk_attention, chunk_attention_plain,
               lambda dtype: chunk_arguments(dtype, True)),
-             ("sliding_window_attention", operators.sliding_window_attention, sliding_window_plain, window_arguments)]
+             ("sliding_window_attention", operators.sliding_window_attention, sliding_window_plain, window_arguments),
+             ("sliding_window_attention, no bias", operators.sliding_window_attention, sliding_window_plain,
+              lambda dtype: (*window_arguments(dtype), False))]
     for name, operator, plain, make in cases:
         for dtype in (torch.float64, torch.float32):
             check_definition(name, operator, plain, make(dtype))

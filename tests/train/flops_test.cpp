@@ -130,10 +130,15 @@ TEST(MemoryBytes, MatchThePapersFigures) {
   config.state_size = 512;
   EXPECT_EQ(memory_bytes_per_token(config, 2), 0);
   EXPECT_EQ(window_bytes(config, 2), 14 * 2 * 512 * 768 * 2 + 512 * 768 * 2);
+  config.window_positions = WindowPositions::rope;  // keys of one layer are kept twice
+  EXPECT_EQ(window_bytes(config, 2), (14 * 2 + 1) * 512 * 768 * 2 + 512 * 768 * 2);
   config.kind = "memorizing";
   config.memory_size = 65536;
   EXPECT_EQ(memory_bytes_per_token(config, 2), 0);
+  EXPECT_EQ(window_bytes(config, 2), (14 * 512 + 65536) * 2 * 768 * 2 + 512 * 768 * 2);
+  config.window_positions = WindowPositions::alibi;
   EXPECT_EQ(window_bytes(config, 2), (14 * 512 + 65536) * 2 * 768 * 2);
+  config.window_positions = WindowPositions::rope;
   config.memory_width = 192;
   EXPECT_EQ(window_bytes(config, 2), 14 * 2 * 512 * 768 * 2 + (512 + 65536) * 192 * 2);
 }

@@ -74,6 +74,25 @@ TEST(RunConfig, SlidingWindowHasNoLandmark) {
   EXPECT_EQ(config.model.vocab_size, 257);
 }
 
+TEST(RunConfig, WindowsHaveThePositionsThatTheModelNames) {
+  const std::string stack =
+      "[model]\nhidden_size = 16\nintermediate_size = 24\nnum_attention_heads = 2\nslide_window = 12\n"
+      "num_hidden_layers = 3\n";
+  EXPECT_EQ(parse(stack).model.window_positions, WindowPositions::alibi);
+  const RunConfig rotary = parse(stack + "window_positions = \"rope\"\nrope_theta = 500\n");
+  EXPECT_EQ(rotary.model.window_positions, WindowPositions::rope);
+  EXPECT_EQ(rotary.model.rope_theta, 500);
+  EXPECT_EQ(to_json(parse(dump_toml(to_json(rotary)))), to_json(rotary));
+  const auto error = [](const std::string& text) { return error_of([&] { parse(text); }); };
+  EXPECT_THAT(error(stack + "rope_theta = 500\n"), HasSubstr("unknown key \"rope_theta\""));
+  EXPECT_THAT(error(stack + "window_positions = \"none\"\nrope_theta = 500\n"),
+              HasSubstr("unknown key \"rope_theta\""));
+  EXPECT_THAT(error(stack + "window_positions = \"roPE\"\n"),
+              HasSubstr("window_positions \"roPE\": there are alibi, rope and none"));
+  EXPECT_THAT(error(stack + "lookback_model = \"landmark\"\nwindow_positions = \"rope\"\n"),
+              HasSubstr("unknown key \"window_positions\""));
+}
+
 TEST(RunConfig, ResolvedTomlGivesTheSameConfigBack) {
   const Json resolved = to_json(parse(small_run));
   EXPECT_EQ(to_json(parse(dump_toml(resolved))), resolved);

@@ -15,7 +15,7 @@ namespace lookback::simd {
           .depth = p.head_dim,
           .distance = tile_distance(p, queries, keys),
           .window_size = p.window_size,
-          .slope = alibi_slope(p, queries.head),
+          .slope = bias_slope(p, queries.head),
           .all_seen = all_seen(p, queries, keys)};
 }
 
@@ -93,7 +93,7 @@ void window_decode(const SlidingWindowParams& p, std::int64_t batch, std::int64_
   row_scores<Level>(keys, heads, queries, scores);
   for (std::int64_t i = 0; i < num_heads; ++i) {
     float* const row_of_scores = scores + i * in_eights(num_rows);
-    const float slope = alibi_slope(p, head + i);
+    const float slope = bias_slope(p, head + i);
     for (std::int64_t row = 0; row < num_rows; ++row) {
       row_of_scores[row] -= slope * static_cast<float>(num_rows - 1 - row);
     }

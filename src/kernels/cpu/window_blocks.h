@@ -64,8 +64,9 @@ struct WindowKeys {
   return distance - (keys.rows - 1) >= 0 && distance + queries.rows - 1 <= p.window_size;
 }
 
-// The ALiBi slope of a head: 2^(-8 (h + 1) / H).
-[[gnu::always_inline]] inline float alibi_slope(const SlidingWindowParams& p, std::int64_t head) {
+// m_h of a head. Where there is no bias it is 0, which is subtracted as any other: no pass over scores branches.
+[[gnu::always_inline]] inline float bias_slope(const SlidingWindowParams& p, std::int64_t head) {
+  if (p.position_bias == PositionBias::none) return 0;
   return static_cast<float>(__builtin_exp2(-8.0 * static_cast<double>(head + 1) / static_cast<double>(p.num_heads)));
 }
 

@@ -1,4 +1,4 @@
-// The passes over a tile of scores of sliding-window attention: ALiBi, mask, softmax.
+// The passes over a tile of scores of sliding-window attention: position bias, mask, softmax.
 #pragma once
 
 #include "kernels/cpu/exponential.h"
@@ -10,7 +10,7 @@ namespace lookback::simd {
 struct WindowTile {
   std::int64_t rows, columns, depth;
   std::int64_t distance, window_size;
-  float slope;
+  float slope;    // of the position bias
   bool all_seen;  // no mask needed
 };
 

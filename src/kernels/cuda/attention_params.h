@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "kernels/position_bias.h"
+
 namespace lookback::cuda {
 
 // Queries, keys, values or the gradient of the output: [N, groups, rows, heads, D], where a group is a chunk. Strides
@@ -77,7 +79,7 @@ struct ChunkAttentionGradients {
 };
 
 // Query i sits at key row M + i and sees key row j when 0 <= M + i - j <= W, with
-//   score = softmax_scale q . k - 2^(-8 (h + 1) / H) (M + i - j).
+//   score = softmax_scale q . k - m_h (M + i - j),   m_h: of the position bias.
 struct SlidingWindowParams {
   int batch_size = 0;    // N
   int num_queries = 0;   // L
@@ -86,6 +88,7 @@ struct SlidingWindowParams {
   int num_kv_heads = 0;  // Hkv, divides H
   int head_dim = 0;      // D, a multiple of 8
   int window_size = 0;   // W
+  PositionBias position_bias = PositionBias::alibi;
   float softmax_scale = 1;
   Rows query;                       // [N, 1, L, H, D]
   Rows key, value;                  // [N, 1, M + L, Hkv, D]

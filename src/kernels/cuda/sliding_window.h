@@ -1,6 +1,6 @@
-// Causal attention over a window, with ALiBi, forward and backward (docs/model.md, 3). The library kernels at hand do
-// not serve: LibTorch's flash attention is built without ALiBi, and cuDNN's, which has it, aligns queries with the
-// first keys, where a segment's queries stand at the last.
+// Causal attention over a window, with or without ALiBi, forward and backward (docs/model.md, 3). The library kernels
+// at hand do not serve: LibTorch's flash attention is built without ALiBi, and cuDNN's, which has it, aligns queries
+// with the first keys, where a segment's queries stand at the last.
 //
 // A block has 64 queries of a head and goes through the key tiles in their windows; or 64 keys of a key head, going
 // through the queries whose windows reach them.
@@ -33,7 +33,9 @@ struct WindowScore {
   template <class Lane>
   LOOKBACK_DEVICE WindowScore(Lane lane, const SlidingWindowParams& params, int head)
       : scale(params.softmax_scale * log2_e),
-        slope(lane.exp2(-8.0F * static_cast<float>(head + 1) / static_cast<float>(params.num_heads)) * log2_e),
+        slope(params.position_bias == PositionBias::none
+                  ? 0.0F
+                  : lane.exp2(-8.0F * static_cast<float>(head + 1) / static_cast<float>(params.num_heads)) * log2_e),
         window_size(params.window_size) {}
 
   // distance: between the queries' and the keys' first positions. RowStep: 1 where rows are queries and columns keys,

@@ -29,14 +29,15 @@ ChunkAttentionGrads cuda_chunk_attention_backward(const at::Tensor& /*grad_outpu
 }
 
 SlidingWindowForward cuda_sliding_window_forward(const at::Tensor& /*query*/, const at::Tensor& /*key*/,
-                                                 const at::Tensor& /*value*/, std::int64_t /*window_size*/) {
+                                                 const at::Tensor& /*value*/, std::int64_t /*window_size*/,
+                                                 PositionBias /*bias*/) {
   fail_absent();
 }
 
 SlidingWindowGrads cuda_sliding_window_backward(const at::Tensor& /*grad_output*/, const at::Tensor& /*query*/,
                                                 const at::Tensor& /*key*/, const at::Tensor& /*value*/,
                                                 const SlidingWindowForward& /*forward*/, std::int64_t /*window_size*/,
-                                                bool /*keys*/) {
+                                                PositionBias /*bias*/, bool /*keys*/) {
   fail_absent();
 }
 

@@ -98,7 +98,8 @@ Readers list_readers(const at::Tensor& indices, std::int64_t stored_chunks) {
 }
 
 cuda::SlidingWindowParams window_params(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                                        const SlidingWindowForward& forward, std::int64_t window_size) {
+                                        const SlidingWindowForward& forward, std::int64_t window_size,
+                                        PositionBias position_bias) {
   return {.batch_size = to_int(query.size(0), "query"),
           .num_queries = to_int(query.size(1), "query"),
           .num_past = to_int(key.size(1) - query.size(1), "key"),
@@ -106,6 +107,7 @@ cuda::SlidingWindowParams window_params(const at::Tensor& query, const at::Tenso
           .num_kv_heads = to_int(key.size(2), "key"),
           .head_dim = to_int(query.size(3), "query"),
           .window_size = to_int(std::min(window_size, key.size(1)), "window_size"),
+          .position_bias = position_bias,
           .softmax_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(query.size(3)))),
           .query = window_rows(query),
           .key = window_rows(key),
@@ -179,7 +181,8 @@ ChunkAttentionGrads cuda_chunk_attention_backward(const at::Tensor& grad_output,
 }
 
 SlidingWindowForward cuda_sliding_window_forward(const at::Tensor& query, const at::Tensor& key,
-                                                 const at::Tensor& value, std::int64_t window_size) {
+                                                 const at::Tensor& value, std::int64_t window_size,
+                                                 PositionBias position_bias) {
   const c10::cuda::CUDAGuard device(query.device());
   SlidingWindowForward result{
       at::empty(query.sizes(), query.options()),
@@ -187,7 +190,7 @@ SlidingWindowForward cuda_sliding_window_forward(const at::Tensor& query, const 
   const at::Tensor rows = with_aligned_rows(query);
   const at::Tensor key_rows = with_aligned_rows(key);
   const at::Tensor value_rows = with_aligned_rows(value);
-  require_started(sliding_window_forward(window_params(rows, key_rows, value_rows, result, window_size),
+  require_started(sliding_window_forward(window_params(rows, key_rows, value_rows, result, window_size, position_bias),
                                          half_type(query), c10::cuda::getCurrentCUDAStream()),
                   "sliding-window attention");
   return result;
@@ -196,14 +199,15 @@ SlidingWindowForward cuda_sliding_window_forward(const at::Tensor& query, const 
 SlidingWindowGrads cuda_sliding_window_backward(const at::Tensor& grad_output, const at::Tensor& query,
                                                 const at::Tensor& key, const at::Tensor& value,
                                                 const SlidingWindowForward& forward, std::int64_t window_size,
-                                                bool keys) {
+                                                PositionBias position_bias, bool keys) {
   const c10::cuda::CUDAGuard device(query.device());
   const at::Tensor rows = with_aligned_rows(query);
   const at::Tensor key_rows = with_aligned_rows(key);
   const at::Tensor value_rows = with_aligned_rows(value);
   const at::Tensor grad_rows = with_aligned_rows(grad_output);
   const at::Tensor mean_gain = at::empty_like(forward.softmax_lse);
-  const cuda::SlidingWindowParams params = window_params(rows, key_rows, value_rows, forward, window_size);
+  const cuda::SlidingWindowParams params =
+      window_params(rows, key_rows, value_rows, forward, window_size, position_bias);
   SlidingWindowGrads grads;
   grads.query = at::empty(query.sizes(), query.options());
   cuda::SlidingWindowGradients gradients{.grad_output = window_rows(grad_rows),

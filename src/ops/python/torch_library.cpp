@@ -105,54 +105,59 @@ Tensor chunk_attention_autograd(const Tensor& query, const Tensor& key, const Te
   return ChunkAttentionNode::apply(query, key, value, indices, weights, scale, softmax_off_by_one);
 }
 
-Tensor sliding_window_plain(const Tensor& query, const Tensor& key, const Tensor& value, std::int64_t window_size) {
+// Schemas have no enumerations.
+PositionBias bias_of(bool alibi) { return alibi ? PositionBias::alibi : PositionBias::none; }
+
+Tensor sliding_window_plain(const Tensor& query, const Tensor& key, const Tensor& value, std::int64_t window_size,
+                            bool alibi) {
   const at::NoGradGuard no_gradients;
-  return sliding_window_attention(query, key, value, window_size).contiguous();
+  return sliding_window_attention(query, key, value, window_size, bias_of(alibi)).contiguous();
 }
 
 Tensor sliding_window_meta(const Tensor& query, const Tensor& /*key*/, const Tensor& /*value*/,
-                           std::int64_t /*window_size*/) {
+                           std::int64_t /*window_size*/, bool /*alibi*/) {
   return empty_like_if(true, query);
 }
 
 TwoTensors sliding_window_forward_plain(const Tensor& query, const Tensor& key, const Tensor& value,
-                                        std::int64_t window_size) {
+                                        std::int64_t window_size, bool alibi) {
   const at::NoGradGuard no_gradients;
-  const SlidingWindowForward forward = sliding_window_attention_forward(query, key, value, window_size);
+  const SlidingWindowForward forward = sliding_window_attention_forward(query, key, value, window_size, bias_of(alibi));
   return {forward.output.contiguous(), forward.softmax_lse};
 }
 
 TwoTensors sliding_window_forward_meta(const Tensor& query, const Tensor& /*key*/, const Tensor& /*value*/,
-                                       std::int64_t /*window_size*/) {
+                                       std::int64_t /*window_size*/, bool /*alibi*/) {
   return {empty_like_if(true, query), at::empty_symint({query.sym_size(0), query.sym_size(2), query.sym_size(1)},
                                                        query.options().dtype(at::kFloat))};
 }
 
 ThreeTensors sliding_window_backward_plain(const Tensor& grad_output, const Tensor& query, const Tensor& key,
                                            const Tensor& value, const Tensor& output, const Tensor& softmax_lse,
-                                           std::int64_t window_size, bool queries, bool keys) {
+                                           std::int64_t window_size, bool queries, bool keys, bool alibi) {
   const at::NoGradGuard no_gradients;
-  const SlidingWindowGrads grads = sliding_window_attention_backward(grad_output, query, key, value,
-                                                                     {output, softmax_lse}, window_size, queries, keys);
+  const SlidingWindowGrads grads = sliding_window_attention_backward(
+      grad_output, query, key, value, {output, softmax_lse}, window_size, bias_of(alibi), queries, keys);
   return {defined(grads.query, query), defined(grads.key, key), defined(grads.value, value)};
 }
 
 ThreeTensors sliding_window_backward_meta(const Tensor& /*grad_output*/, const Tensor& query, const Tensor& key,
                                           const Tensor& value, const Tensor& /*output*/, const Tensor& /*softmax_lse*/,
-                                          std::int64_t /*window_size*/, bool queries, bool keys) {
+                                          std::int64_t /*window_size*/, bool queries, bool keys, bool /*alibi*/) {
   return {empty_like_if(queries, query), empty_like_if(keys, key), empty_like_if(keys, value)};
 }
 
 class SlidingWindowNode : public torch::autograd::Function<SlidingWindowNode> {
  public:
   static Tensor forward(AutogradContext* context, const Tensor& query, const Tensor& key, const Tensor& value,
-                        std::int64_t window_size) {
+                        std::int64_t window_size, bool alibi) {
     const at::AutoDispatchBelowADInplaceOrView below_autograd;
     static const auto forward_operator =
         operator_named<decltype(sliding_window_forward_plain)>("lookback::sliding_window_attention_forward");
-    const auto [output, softmax_lse] = forward_operator.call(query, key, value, window_size);
+    const auto [output, softmax_lse] = forward_operator.call(query, key, value, window_size, alibi);
     context->save_for_backward({query, key, value, output, softmax_lse});
     context->saved_data["window_size"] = window_size;
+    context->saved_data["alibi"] = alibi;
     return output;
   }
 
@@ -162,15 +167,17 @@ class SlidingWindowNode : public torch::autograd::Function<SlidingWindowNode> {
     const bool keys = context->needs_input_grad(1) || context->needs_input_grad(2);
     static const auto backward_operator =
         operator_named<decltype(sliding_window_backward_plain)>("lookback::sliding_window_attention_backward");
-    const auto [query, key, value] =
-        backward_operator.call(grad_outputs[0], saved[0], saved[1], saved[2], saved[3], saved[4],
-                               context->saved_data["window_size"].toInt(), queries, keys);
-    return {undefined_unless(queries, query), undefined_unless(keys, key), undefined_unless(keys, value), Tensor()};
+    const auto [query, key, value] = backward_operator.call(grad_outputs[0], saved[0], saved[1], saved[2], saved[3],
+                                                            saved[4], context->saved_data["window_size"].toInt(),
+                                                            queries, keys, context->saved_data["alibi"].toBool());
+    return {undefined_unless(queries, query), undefined_unless(keys, key), undefined_unless(keys, value), Tensor(),
+            Tensor()};
   }
 };
 
-Tensor sliding_window_autograd(const Tensor& query, const Tensor& key, const Tensor& value, std::int64_t window_size) {
-  return SlidingWindowNode::apply(query, key, value, window_size);
+Tensor sliding_window_autograd(const Tensor& query, const Tensor& key, const Tensor& value, std::int64_t window_size,
+                               bool alibi) {
+  return SlidingWindowNode::apply(query, key, value, window_size, alibi);
 }
 
 }  // namespace
@@ -183,12 +190,14 @@ TORCH_LIBRARY(lookback, library) {
       "chunk_attention_backward(Tensor grad_output, Tensor query, Tensor key, Tensor value, Tensor indices, "
       "Tensor weights, float scale, bool softmax_off_by_one, bool queries, bool chunks) "
       "-> (Tensor, Tensor, Tensor, Tensor)");
-  library.def("sliding_window_attention(Tensor query, Tensor key, Tensor value, int window_size) -> Tensor");
   library.def(
-      "sliding_window_attention_forward(Tensor query, Tensor key, Tensor value, int window_size) -> (Tensor, Tensor)");
+      "sliding_window_attention(Tensor query, Tensor key, Tensor value, int window_size, bool alibi=True) -> Tensor");
+  library.def(
+      "sliding_window_attention_forward(Tensor query, Tensor key, Tensor value, int window_size, bool alibi=True) "
+      "-> (Tensor, Tensor)");
   library.def(
       "sliding_window_attention_backward(Tensor grad_output, Tensor query, Tensor key, Tensor value, Tensor output, "
-      "Tensor softmax_lse, int window_size, bool queries, bool keys) -> (Tensor, Tensor, Tensor)");
+      "Tensor softmax_lse, int window_size, bool queries, bool keys, bool alibi=True) -> (Tensor, Tensor, Tensor)");
 }
 
 TORCH_LIBRARY_IMPL(lookback, CompositeExplicitAutograd, library) {
