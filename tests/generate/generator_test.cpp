@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/worker_threads.h"
+#include "generate/continuation.h"
 #include "generate/scripted_model.h"
 #include "generate/small_models.h"
 #include "lookback/stop.h"
