@@ -1,10 +1,12 @@
 #include "ingest/build_memory.h"
 
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
+#include <thread>
 
 #include "core/error.h"
 #include "core/files.h"

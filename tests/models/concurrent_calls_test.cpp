@@ -1,7 +1,11 @@
 // Const calls of one model from many threads at once: each gets what it gets alone.
+#include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
 #include <barrier>
+#include <memory>
+#include <span>
+#include <string>
 #include <thread>
 #include <vector>
 

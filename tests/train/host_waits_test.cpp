@@ -5,7 +5,9 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
+#include <string_view>
 
 #include "train/batch_loss.h"
 #include "train/train_helpers.h"
@@ -17,31 +19,43 @@ namespace {
 
 using Counts = std::map<std::string, int>;
 
-Counts* current = nullptr;
+Counts* counts_now = nullptr;
+int num_optimizers_open = 0;
 
 // Operators whose results, or the results' sizes, the host must know: each of them waits for a GPU.
 bool is_waited_for(std::string_view name) {
-  for (const std::string_view one : {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select",
-                                     "aten::_unique", "aten::_unique2", "aten::unique_dim", "aten::unique_consecutive",
-                                     "aten::equal", "aten::is_nonzero", "aten::repeat_interleave", "aten::bincount"}) {
+  for (const std::string_view one :
+       {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::_unique", "aten::_unique2",
+        "aten::unique_dim", "aten::unique_consecutive", "aten::equal", "aten::is_nonzero", "aten::bincount"}) {
     if (name == one) return true;
   }
   return false;
 }
 
-std::unique_ptr<at::ObserverContext> count(const at::RecordFunction& function) {
-  if (is_waited_for(function.name())) ++(*current)[function.name()];
+// The CPU's fused optimizer reads its step counts as numbers, the GPU's on the card.
+bool is_optimizer(const at::RecordFunction& function) {
+  return std::string_view(function.name()) == "aten::_fused_adamw_";
+}
+
+std::unique_ptr<at::ObserverContext> begin(const at::RecordFunction& function) {
+  if (is_optimizer(function)) ++num_optimizers_open;
+  if (num_optimizers_open == 0 && is_waited_for(function.name())) ++(*counts_now)[function.name()];
   return nullptr;
+}
+
+void end(const at::RecordFunction& function, at::ObserverContext* /*context*/) {
+  if (is_optimizer(function)) --num_optimizers_open;
 }
 
 // What `work` calls of them.
 Counts waits_of(const std::function<void()>& work) {
   Counts counts;
-  current = &counts;
-  const auto handle = at::addThreadLocalCallback(at::RecordFunctionCallback(count).scopes({at::RecordScope::FUNCTION}));
+  counts_now = &counts;
+  const auto handle =
+      at::addThreadLocalCallback(at::RecordFunctionCallback(begin, end).scopes({at::RecordScope::FUNCTION}));
   work();
   at::removeCallback(handle);
-  current = nullptr;
+  counts_now = nullptr;
   return counts;
 }
 
