@@ -32,10 +32,10 @@ class RepeatedArchive : public ChunkArchive {
   }
   std::int64_t num_chunks() const override { return landmarks_.size(0); }
   at::Tensor landmarks() const override { return landmarks_; }
-  void read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const override {
-    const std::int64_t distinct = chunk % chunks_.key.size(1);
-    key.copy_(chunks_.key[0][distinct]);
-    value.copy_(chunks_.value[0][distinct]);
+  at::ScalarType element_type() const override { return at::kFloat; }
+  std::shared_ptr<const StoredChunk> chunk(std::int64_t index) const override {
+    const std::int64_t distinct = index % chunks_.key.size(1);
+    return std::make_shared<const StoredChunk>(chunks_.key[0][distinct], chunks_.value[0][distinct]);
   }
 
  private:
@@ -71,7 +71,7 @@ std::shared_ptr<const StoredMemory> store(const RepeatedArchive& archive, Model&
     for (std::int64_t i = 0; i < count; ++i) {
       at::Tensor key = block.key[i];
       at::Tensor value = block.value[i];
-      archive.read(first + i, key, value);
+      archive.chunk(first + i)->widen_to(key, value);
     }
     block.landmarks = archive.landmarks().narrow(0, first, count);
     block.token_ids = at::zeros({count, format.chunk_size}, at::kLong);

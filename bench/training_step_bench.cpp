@@ -10,10 +10,10 @@
 #include "models/model.h"
 #include "ops/composed_operators.h"
 #include "side_by_side.h"
+#include "train/batch_loss.h"
 #include "train/clipping.h"
 #include "train/generator.h"
 #include "train/optimizer.h"
-#include "train/training_step.h"
 
 namespace lookback {
 namespace {

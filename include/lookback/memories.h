@@ -14,12 +14,14 @@ namespace lookback {
 
 struct OpenedMemories;  // the library's own view of them
 
+// How opened memories are kept and searched.
 struct MemoryOptions {
-  // Of memories' chunks kept in RAM, and on the model's GPU, the least recently used making way; 0: none.
-  std::uint64_t ram_budget_bytes = std::uint64_t{256} << 20U;
-  std::uint64_t gpu_budget_bytes = std::uint64_t{1} << 30U;
-  std::string search = "exact";  // or approximate: a few of the lists that `lookback memory index` made
-  std::int64_t num_probes = 0;   // lists that an approximate search looks into; 0: what the index says
+  // Of the chunks of all memories, as they are stored, that are kept in RAM and, for a model on a GPU, there, the least
+  // recently used making way; 0: none.
+  std::int64_t ram_budget_bytes = std::int64_t{256} << 20U;
+  std::int64_t gpu_budget_bytes = std::int64_t{1} << 30U;
+  bool search_approximately = false;  // by the lists that `lookback memory index` made beside each file
+  std::int64_t num_probes = 0;        // lists that an approximate search looks into; 0: what the index says
 };
 
 // How good an approximate search was measured to be when its index was made, over all queries.

@@ -22,6 +22,7 @@ struct StepMetrics {
   double gradient_norm = 0;                                       // before clipping
   double exact_match = std::numeric_limits<double>::quiet_NaN();  // of the batch's answers; NaN: it had none
   std::int64_t tokens = 0;  // text tokens since the run began, resumed parts included
+  double seconds = 0;       // that the step took
   double tokens_per_second = 0;
   double peak_fraction = 0;  // of the machine in matrix products that the step reached; 0: not measured
   std::optional<double> validation_loss;
@@ -42,18 +43,19 @@ struct TrainResult {
 };
 
 struct TrainingRun {
-  std::filesystem::path config;         // a configuration, [model], [train] and [data] in TOML; empty: none
-  std::string settings;                 // in the same form: keys that go over those of `config`
-  std::filesystem::path data;           // a folder of `lookback prepare`; empty: what [data] says
-  std::filesystem::path out;            // the run's folder: configuration, metrics, checkpoints
-  bool resume = false;                  // go on with the run in `out`, exactly as if it had not stopped
+  std::filesystem::path config;           // a configuration, [model], [train] and [data] in TOML; empty: none
+  std::string settings;                   // in the same form: keys that go over those of `config`
+  std::filesystem::path data;             // a folder of `lookback prepare`; empty: what [data] says
+  std::filesystem::path out;              // the run's folder: configuration, metrics, checkpoints
+  bool resume = false;                    // go on with the run in `out`, exactly as if it had not stopped
   std::optional<std::int64_t> from_step;  // with resume: from that step's checkpoint instead of the last
-  StopToken stop;                       // asked after each step: a checkpoint is saved, and train() returns
+  StopToken stop;                         // asked after each step: a checkpoint is saved, and train() returns
 
   // On the thread that trains; each may be empty.
-  std::function<void(const std::string&)> on_note;   // lines for people, before the first step
-  std::function<void(const StepMetrics&)> on_step;   // what metrics.jsonl records of a step
-  bool live_line = false;                            // progress on standard error
+  std::function<void(const std::string&)> on_warning;  // of what will be slow, before the first step
+  std::function<void(const std::string&)> on_note;     // lines for people, before the first step
+  std::function<void(const StepMetrics&)> on_step;     // what metrics.jsonl records of a step
+  bool live_line = false;                              // progress on standard error
 };
 
 // Trains until the configuration's last step. The same configuration, data and number of threads give the same weights,

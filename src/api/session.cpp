@@ -2,12 +2,12 @@
 
 #include <utility>
 
-#include "api/opened_memories.h"
 #include "api/sources.h"
 #include "core/error.h"
 #include "generate/generator.h"
 #include "generate/inference_model.h"
 #include "generate/session_file.h"
+#include "ingest/open_memory.h"
 
 namespace lookback {
 namespace {

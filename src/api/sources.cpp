@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "api/opened_memories.h"
 #include "generate/inference_model.h"
+#include "ingest/open_memory.h"
 
 namespace lookback {
 namespace {

@@ -21,7 +21,8 @@ Json given_sections(const TrainingRun& run) {
 TrainResult train(const TrainingRun& run) {
   const RunPlace place{"train", run.out.string(), run.resume, run.from_step};
   const std::string source = !run.config.empty() ? run.config.string() : run.resume ? place.config_path() : "settings";
-  return train_on_text(place, given_sections(run), source, {run.on_note, run.on_step, run.live_line}, run.stop);
+  return train_on_text(place, given_sections(run), source, {run.on_warning, run.on_note, run.on_step, run.live_line},
+                       run.stop);
 }
 
 }  // namespace lookback

@@ -19,8 +19,9 @@
 #include "models/model_folder.h"
 #include "report/units.h"
 #include "text/tokenizer.h"
+#include "train/batch_loss.h"
+#include "train/step_line.h"
 #include "train/trainer.h"
-#include "train/training_step.h"
 
 namespace lookback {
 namespace {
@@ -77,7 +78,10 @@ class Demo {
     io.tokenizer = tokenizer_.get();
     io.validate = [&] { return validate(*model); };
     io.stop = stop_;
+    StepLine line(plan_.train.steps);
+    io.recorders = {&line};
     const TrainResult result = train(*model, curriculum, plan_.train, io);
+    line.finish();
     training.seconds += result.seconds;
     training.finished = !result.interrupted;
     training.stage_starts = curriculum.stage_starts();
@@ -104,11 +108,9 @@ class Demo {
         labels[static_cast<std::size_t>(position)] = batch.labels[static_cast<std::size_t>(position)];
       }
       batch.labels = std::move(labels);
-      const LossSum part = evaluate_batch(model, batch, at::kFloat);
-      sum.sum += part.sum;
-      sum.num_labels += part.num_labels;
+      sum += evaluate_batch(model, batch, at::kFloat);
     }
-    return {sum.sum / static_cast<double>(sum.num_labels), sum.num_labels};
+    return {sum.mean(), sum.num_labels};
   }
 
   // What is asked of one model: cells not measured yet, the longest contexts first so that the threads end

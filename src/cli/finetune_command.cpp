@@ -9,6 +9,7 @@
 
 #include "cli/commands.h"
 #include "cli/haystack.h"
+#include "cli/kernel_warning.h"
 #include "cli/parse_list.h"
 #include "cli/training_flags.h"
 #include "cli/training_length.h"
@@ -156,6 +157,7 @@ void run_finetune(const FinetuneFlags& flags) {
   TrainingData data = config.finetune.summarizes() ? summary_data(config, *tokenizer) : needle_data(config, *tokenizer);
   check_same_course(before, config, flags.training.place);
   RunListener listener;
+  listener.on_warning = print_warning;
   if (flags.training.says_what_it_does()) listener.on_note = print_note;
   listener.live_line = flags.training.says_what_it_does();
   report_training(run_training(flags.training.place, config, std::move(data), listener, stop), flags.training);

@@ -1,5 +1,7 @@
 #include "cli/inference_flags.h"
 
+#include "cli/kernel_warning.h"
+#include "generate/inference_model.h"
 #include "ops/parallel.h"
 
 namespace lookback {
@@ -19,6 +21,11 @@ int thread_count(const InferenceFlags& flags) {
   return flags.options.threads > 0 ? flags.options.threads : default_threads();
 }
 
-LanguageModel open_model(const InferenceFlags& flags) { return LanguageModel(flags.model, flags.options); }
+LanguageModel open_model(const InferenceFlags& flags) {
+  LanguageModel model(flags.model, flags.options);
+  const InferenceModel& opened = model.opened();
+  warn_of_missing_kernels(opened.model->parameters().device(), opened.dtype, opened.model->config());
+  return model;
+}
 
 }  // namespace lookback

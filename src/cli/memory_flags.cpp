@@ -24,10 +24,12 @@ void add_memory_flags(CLI::App& command, MemoryFlags& flags) {
       ->type_name("SIZE")
       ->default_str("1GiB");
   command
-      .add_option("--search", flags.options.search,
-                  "exact, or approximate: only a few of the lists that `lookback memory index` made")
+      .add_option_function<std::string>(
+          "--search",
+          [&flags](const std::string& search) { flags.options.search_approximately = search == "approximate"; },
+          "exact, or approximate: only a few of the lists that `lookback memory index` made")
       ->check(CLI::IsMember({"exact", "approximate"}))
-      ->capture_default_str();
+      ->default_str("exact");
   command
       .add_option("--probes", flags.options.num_probes,
                   "Lists that an approximate search looks into; 0: what the index says")

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/kernel_warning.h"
 #include "cli/run_config_flags.h"
 #include "cli/training_flags.h"
 #include "core/interrupt.h"
@@ -19,6 +20,7 @@ void run_train(const TrainingFlags& flags) {
   run.resume = flags.place.resume;
   run.from_step = flags.place.from_step;
   run.stop = catch_interrupts();
+  run.on_warning = print_warning;
   if (flags.says_what_it_does()) run.on_note = print_note;
   run.live_line = flags.says_what_it_does();
   report_training(train(run), flags);

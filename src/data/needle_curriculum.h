@@ -41,6 +41,7 @@ class NeedleCurriculum : public BatchSource {
   explicit NeedleCurriculum(NeedleCurriculumConfig config);
 
   TokenBatch next() override;
+  bool listens() const override { return true; }
   void observe(double exact_match) override;
   Json state() const override;
   // Throws Error when `state` is not one of a curriculum with these stages and seed.

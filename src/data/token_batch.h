@@ -31,8 +31,10 @@ class BatchSource {
  public:
   virtual ~BatchSource() = default;
   virtual TokenBatch next() = 0;
-  // What the loop measured on the batch that next() gave last: the fraction of answers that were exact
-  // (NaN when the batch had none). Curricula listen; others need not.
+  // Whether batches follow from what observe() is told: none can be made before the one before it was measured.
+  virtual bool listens() const { return false; }
+  // What the loop measured on the batches of the step that next() gave last: the fraction of answers that were exact
+  // (NaN when there were none). Told to sources that listen.
   virtual void observe(double exact_match) { static_cast<void>(exact_match); }
   // Everything that decides the batches to come, and back.
   virtual Json state() const = 0;

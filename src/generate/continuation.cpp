@@ -6,20 +6,6 @@
 
 namespace lookback {
 
-std::string_view stop_reason_name(StopReason reason) {
-  switch (reason) {
-    case StopReason::max_new_tokens:
-      return "max_new_tokens";
-    case StopReason::end_of_text:
-      return "end_of_text";
-    case StopReason::stop_string:
-      return "stop_string";
-    case StopReason::interrupted:
-      return "interrupted";
-  }
-  return "";
-}
-
 std::string TextStream::push(std::int64_t id) {
   std::string bytes;
   tokenizer_->decode(static_cast<std::int32_t>(id), bytes);

@@ -34,9 +34,12 @@ GenerateResult generate(const Model& model, const Tokenizer* tokenizer, TextSess
                         const GenerateListener& listener) {
   Engine engine(model, tokenizer, {.segment_tokens = config.segment_tokens});
   Finished finished;
+  Request request{{}, prompt_ids, config, listener, [&](Finished end) { finished = std::move(end); }};
+  request.text.ids = text.ids;
   // What cannot be asked for leaves the text where it is.
-  engine.check({{}, text.ids.empty() ? prompt_ids : text.ids, config, {}, {}});
-  engine.submit({std::move(text), prompt_ids, config, listener, [&](Finished end) { finished = std::move(end); }});
+  engine.check(request);
+  request.text = std::move(text);
+  engine.submit(std::move(request));
   while (engine.step()) {
   }
   text = std::move(finished.text);

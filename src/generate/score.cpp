@@ -3,14 +3,12 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <memory>
-#include <numbers>
-#include <span>
 #include <vector>
 
 #include "core/error.h"
+#include "ops/tensor_checks.h"
 
 namespace lookback {
 namespace {
@@ -46,6 +44,8 @@ at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const S
   require(input_ids.dim() == 2 && input_ids.scalar_type() == at::kLong, "input_ids: expected int64 [N, L]");
   require(input_ids.size(0) >= 1 && input_ids.size(1) >= 1, "the text is empty: there is nothing to score");
   require(config.segment_tokens >= 1, "segment-tokens {}: must be at least 1", config.segment_tokens);
+  // A model on a GPU does not check what it is given.
+  check_range(input_ids.to(at::kCPU), std::numeric_limits<std::int64_t>::min(), model.config().vocab_size, "input_ids");
   const at::NoGradGuard no_gradients;
   const at::ScalarType dtype = model.embedding().scalar_type();
   const std::int64_t length = input_ids.size(1);
@@ -88,25 +88,6 @@ at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const S
   require(length == 1 || logprobs.narrow(1, 1, length - 1).isfinite().all().item<bool>(),
           "the model's logits hold NaN or infinity: its weights are broken");
   return logprobs;
-}
-
-ScoreSummary summarize_scores(std::span<const float> logprobs) {
-  constexpr double none = std::numeric_limits<double>::quiet_NaN();
-  ScoreSummary summary;
-  std::vector<double> scored;
-  for (const float logprob : logprobs) {
-    if (!std::isnan(logprob)) scored.push_back(logprob);
-  }
-  summary.num_scored = std::ssize(scored);
-  summary.total_nll = -at::tensor(scored, at::kDouble).sum().item<double>();
-  summary.mean_nll = summary.num_scored > 0 ? summary.total_nll / static_cast<double>(summary.num_scored) : none;
-  summary.perplexity = std::exp(summary.mean_nll);
-  return summary;
-}
-
-double bits_per_byte(const ScoreSummary& summary, std::int64_t num_bytes) {
-  if (summary.num_scored == 0 || num_bytes <= 0) return std::numeric_limits<double>::quiet_NaN();
-  return summary.total_nll / std::numbers::ln2 / static_cast<double>(num_bytes);
 }
 
 }  // namespace lookback

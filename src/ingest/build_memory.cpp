@@ -1,6 +1,5 @@
 #include "ingest/build_memory.h"
 
-#include <ATen/Parallel.h>
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -16,24 +15,12 @@
 #include "data/tokenize_pipeline.h"
 #include "ingest/known_documents.h"
 #include "memory/memory_writer.h"
+#include "ops/parallel.h"
 
 namespace lookback {
 namespace {
 
 constexpr double commit_every_seconds = 3;
-
-// Every tensor operation on the calling thread, whatever --threads says: a sum divided among threads depends on their
-// number.
-class OneThreadEach {
- public:
-  OneThreadEach() : before_(at::get_num_threads()) { at::set_num_threads(1); }
-  ~OneThreadEach() { at::set_num_threads(before_); }
-  OneThreadEach(const OneThreadEach&) = delete;
-  OneThreadEach& operator=(const OneThreadEach&) = delete;
-
- private:
-  int before_;
-};
 
 std::vector<std::int64_t> unpack_ids(std::span<const std::byte> bytes, std::int64_t element_bytes) {
   std::vector<std::int64_t> ids(bytes.size() / static_cast<std::size_t>(element_bytes));
@@ -94,7 +81,6 @@ class MemoryBuilder {
   }
 
   BuildMemoryResult run() {
-    const OneThreadEach one_thread;
     const Clock::time_point start = Clock::now();
     for (const std::string& reason : inputs_.not_read) {
       require(!config_.strict, "{} (--strict)", reason);
@@ -288,7 +274,8 @@ class MemoryBuilder {
   }
 
   void read(Segment& segment) const {
-    at::set_num_threads(1);
+    // A sum divided among threads depends on their number.
+    const OneThreadHere one_thread;
     if (segment.num_chunks == 0) return;
     const at::Tensor ids =
         at::from_blob(segment.ids.data(), {1, static_cast<std::int64_t>(segment.ids.size())}, at::kLong);

@@ -1,7 +1,11 @@
 #include "ingest/open_memory.h"
 
+#include <utility>
+
 #include "core/error.h"
 #include "ingest/build_memory.h"
+#include "ingest/memory_index.h"
+#include "memory/chunk_cache.h"
 
 namespace lookback {
 
@@ -19,6 +23,30 @@ std::shared_ptr<const StoredMemory> open_memory(const std::filesystem::path& pat
   wanted.pad_id = found.pad_id;
   require(found == wanted, "{}: its chunks have other sizes than the model's: the file is damaged", path.string());
   return memory;
+}
+
+OpenedMemories open_memories(const std::vector<std::string>& paths, const MemoryOptions& options, const Model& model,
+                             const std::string& fingerprint, const Tokenizer* tokenizer) {
+  const at::Device device = model.parameters().device();
+  const auto ram = std::make_shared<ChunkCache>(at::kCPU, options.ram_budget_bytes);
+  const auto gpu = std::make_shared<ChunkCache>(device, options.gpu_budget_bytes);
+  OpenedMemories memories;
+  std::vector<SearchedArchive> searched;
+  for (const std::string& path : paths) {
+    memories.paths.push_back(std::filesystem::absolute(path).string());
+    memories.stored.push_back(open_memory(path, model, fingerprint, tokenizer));
+    std::shared_ptr<const ChunkArchive> tier = std::make_shared<CachedArchive>(memories.stored.back(), ram);
+    if (device.is_cuda()) tier = std::make_shared<CachedArchive>(tier, gpu);
+    if (!options.search_approximately) {
+      searched.push_back(search_exactly(tier, device));
+      continue;
+    }
+    const OpenedMemoryIndex index = open_memory_index(*memories.stored.back(), options.num_probes);
+    searched.push_back({tier, index.index});
+    memories.qualities.push_back(index.quality);
+  }
+  memories.set = make_memory_set(std::move(searched));
+  return memories;
 }
 
 }  // namespace lookback

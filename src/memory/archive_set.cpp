@@ -10,9 +10,13 @@ void ArchiveSet::attach(std::shared_ptr<const ChunkArchive> archive) {
   archives_.push_back(std::move(archive));
 }
 
-void ArchiveSet::read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const {
-  const ArchivedChunk place = locate_chunk(sizes_, chunk);
-  archives_[place.archive]->read(place.chunk, key, value);
+at::ScalarType ArchiveSet::element_type(std::int64_t index) const {
+  return archives_[locate_chunk(sizes_, index).archive]->element_type();
+}
+
+std::shared_ptr<const StoredChunk> ArchiveSet::chunk(std::int64_t index) const {
+  const ArchivedChunk place = locate_chunk(sizes_, index);
+  return archives_[place.archive]->chunk(place.chunk);
 }
 
 void ArchiveSet::prefetch(std::span<const std::int64_t> chunks) const {

@@ -22,7 +22,8 @@ class ArchiveSet {
   std::int64_t num_chunks() const { return num_chunks_; }
 
   // As ChunkArchive's, with the chunks of all archives numbered one after another.
-  void read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const;
+  at::ScalarType element_type(std::int64_t index) const;
+  std::shared_ptr<const StoredChunk> chunk(std::int64_t index) const;
   void prefetch(std::span<const std::int64_t> chunks) const;
 
  private:

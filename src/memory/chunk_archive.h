@@ -6,7 +6,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
+
+#include "memory/stored_chunk.h"
 
 namespace lookback {
 
@@ -26,9 +29,12 @@ class ChunkArchive {
   // Of all chunks [E, d], float32 on the CPU.
   virtual at::Tensor landmarks() const = 0;
 
-  // Copies the keys and values of a chunk, 0 <= chunk < num_chunks(), to key and value [S, H, D] of any floating type
-  // and device. Throws Error when what is stored is damaged. May be called from several threads at once.
-  virtual void read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const = 0;
+  // Of all chunks' keys and values.
+  virtual at::ScalarType element_type() const = 0;
+
+  // The keys and values of a chunk, 0 <= index < num_chunks(), as they are stored. Throws Error when what is stored is
+  // damaged. May be called from several threads at once.
+  virtual std::shared_ptr<const StoredChunk> chunk(std::int64_t index) const = 0;
 
   // Says that these chunks will be read soon; returns at once.
   virtual void prefetch(std::span<const std::int64_t> /*chunks*/) const {}

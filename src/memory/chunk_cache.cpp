@@ -2,42 +2,31 @@
 
 namespace lookback {
 
-bool ChunkCache::find(const ChunkArchive& archive, std::int64_t chunk, at::Tensor& key, at::Tensor& value) {
-  // Entries are never written to: what is found is copied while others look.
-  at::Tensor found_key;
-  at::Tensor found_value;
-  {
-    const std::scoped_lock lock(mutex_);
-    const auto found = places_.find({archive.id(), chunk});
-    if (found == places_.end()) return false;
-    entries_.splice(entries_.begin(), entries_, found->second);
-    found_key = found->second->key;
-    found_value = found->second->value;
-  }
-  key.copy_(found_key);
-  value.copy_(found_value);
-  return true;
-}
-
-bool ChunkCache::contains(const ChunkArchive& archive, std::int64_t chunk) const {
+std::shared_ptr<const StoredChunk> ChunkCache::find(const ChunkArchive& archive, std::int64_t index) {
   const std::scoped_lock lock(mutex_);
-  return places_.contains({archive.id(), chunk});
+  const auto found = places_.find({archive.id(), index});
+  if (found == places_.end()) return nullptr;
+  entries_.splice(entries_.begin(), entries_, found->second);
+  return found->second->chunk;
 }
 
-void ChunkCache::insert(const ChunkArchive& archive, std::int64_t chunk, const at::Tensor& key,
-                        const at::Tensor& value) {
-  if (static_cast<std::int64_t>(key.nbytes() + value.nbytes()) > budget_bytes_) return;
-  Entry entry{{archive.id(), chunk},
-              key.to(device_, key.scalar_type(), false, /*copy=*/true),
-              value.to(device_, value.scalar_type(), false, /*copy=*/true)};
+bool ChunkCache::contains(const ChunkArchive& archive, std::int64_t index) const {
+  const std::scoped_lock lock(mutex_);
+  return places_.contains({archive.id(), index});
+}
+
+void ChunkCache::insert(const ChunkArchive& archive, std::int64_t index, std::shared_ptr<const StoredChunk> chunk) {
+  const std::int64_t chunk_bytes = chunk->bytes();
+  if (chunk_bytes > budget_bytes_) return;
+  const Place place{archive.id(), index};
   const std::scoped_lock lock(mutex_);
   // Another thread may have been faster.
-  if (places_.contains(entry.place)) return;
-  bytes_ += entry.bytes();
-  entries_.push_front(std::move(entry));
-  places_[entries_.front().place] = entries_.begin();
+  if (places_.contains(place)) return;
+  bytes_ += chunk_bytes;
+  entries_.push_front({place, std::move(chunk)});
+  places_[place] = entries_.begin();
   while (bytes_ > budget_bytes_) {
-    bytes_ -= entries_.back().bytes();
+    bytes_ -= entries_.back().chunk->bytes();
     places_.erase(entries_.back().place);
     entries_.pop_back();
   }
@@ -48,10 +37,15 @@ std::int64_t ChunkCache::bytes() const {
   return bytes_;
 }
 
-void CachedArchive::read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const {
-  if (cache_->find(*archive_, chunk, key, value)) return;
-  archive_->read(chunk, key, value);
-  cache_->insert(*archive_, chunk, key, value);
+std::shared_ptr<const StoredChunk> CachedArchive::chunk(std::int64_t index) const {
+  std::shared_ptr<const StoredChunk> chunk = cache_->find(*archive_, index);
+  if (chunk != nullptr) return chunk;
+  chunk = archive_->chunk(index);
+  if (chunk->key.device() != cache_->device()) {
+    chunk = std::make_shared<const StoredChunk>(chunk->to(cache_->device()));
+  }
+  cache_->insert(*archive_, index, chunk);
+  return chunk;
 }
 
 void CachedArchive::prefetch(std::span<const std::int64_t> chunks) const {

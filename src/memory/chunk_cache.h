@@ -1,5 +1,6 @@
-// A tier of chunk memory: chunks of slower archives kept on a device, within a budget; the least recently used make
-// way.
+// A tier of chunk memory: chunks of slower archives kept on a device as they are stored, within a budget; the least
+// recently used make way. Chunks only go up: from a file to RAM, from there to a GPU, where they stay; nothing comes
+// down again.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -19,14 +20,16 @@ namespace lookback {
 // What several archives share. May be used from several threads at once.
 class ChunkCache {
  public:
-  // budget_bytes: of keys and values; 0 keeps nothing.
+  // budget_bytes: of chunks as they are stored; 0 keeps nothing.
   ChunkCache(at::Device device, std::int64_t budget_bytes) : device_(device), budget_bytes_(budget_bytes) {}
 
-  // Copies the keys and values of that archive's chunk to key and value, if it is here, and makes it the last to go.
-  bool find(const ChunkArchive& archive, std::int64_t chunk, at::Tensor& key, at::Tensor& value);
-  bool contains(const ChunkArchive& archive, std::int64_t chunk) const;
-  // Keeps copies.
-  void insert(const ChunkArchive& archive, std::int64_t chunk, const at::Tensor& key, const at::Tensor& value);
+  at::Device device() const { return device_; }
+
+  // That archive's chunk, which becomes the last to go; nullptr when it is not here.
+  std::shared_ptr<const StoredChunk> find(const ChunkArchive& archive, std::int64_t index);
+  bool contains(const ChunkArchive& archive, std::int64_t index) const;
+  // chunk: on the cache's device.
+  void insert(const ChunkArchive& archive, std::int64_t index, std::shared_ptr<const StoredChunk> chunk);
 
   std::int64_t bytes() const;
 
@@ -34,8 +37,7 @@ class ChunkCache {
   using Place = std::pair<std::uint64_t, std::int64_t>;  // archive's id, chunk
   struct Entry {
     Place place;
-    at::Tensor key, value;
-    std::int64_t bytes() const { return static_cast<std::int64_t>(key.nbytes() + value.nbytes()); }
+    std::shared_ptr<const StoredChunk> chunk;
   };
 
   at::Device device_;
@@ -55,7 +57,9 @@ class CachedArchive : public ChunkArchive {
 
   std::int64_t num_chunks() const override { return archive_->num_chunks(); }
   at::Tensor landmarks() const override { return archive_->landmarks(); }
-  void read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const override;
+  at::ScalarType element_type() const override { return archive_->element_type(); }
+  // On the cache's device.
+  std::shared_ptr<const StoredChunk> chunk(std::int64_t index) const override;
   // Of those that the cache does not have.
   void prefetch(std::span<const std::int64_t> chunks) const override;
 

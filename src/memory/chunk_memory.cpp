@@ -17,6 +17,20 @@ at::Tensor with_rows(const at::Tensor& like, std::int64_t num_rows) {
   return at::empty(shape, like.options());
 }
 
+// Copies the elements of an archived chunk to place i of those that were fetched.
+void copy_stored(const StoredChunk& chunk, std::int64_t i, FetchedChunks& to) {
+  at::Tensor key = to.key.select(0, i);
+  at::Tensor value = to.value.select(0, i);
+  if (!to.key_scales.defined()) {
+    chunk.widen_to(key, value);
+    return;
+  }
+  key.copy_(chunk.key);
+  value.copy_(chunk.value);
+  to.key_scales.select(0, i).copy_(chunk.key_scales);
+  to.value_scales.select(0, i).copy_(chunk.value_scales);
+}
+
 ChunkMemory::Block narrow(const ChunkMemory::Block& block, std::int64_t begin, std::int64_t count) {
   return {block.key.narrow(0, begin, count), block.value.narrow(0, begin, count),
           block.landmarks.narrow(0, begin, count)};
@@ -72,35 +86,62 @@ const ChunkMemory::Part& ChunkMemory::part_of(std::int64_t chunk) const {
   return *std::prev(std::ranges::upper_bound(parts_, chunk, {}, &Part::first_chunk));
 }
 
-FetchedChunks ChunkMemory::fetch(const at::Tensor& indices, const ArchiveSet& archived) const {
-  // Sorted: archived chunks first, and those of a part side by side.
-  const at::Tensor wanted = std::get<0>(at::_unique(indices.masked_select(indices.ge(0))));
-  if (wanted.size(0) == 0) return {{}, {}, indices};
-  const at::Tensor wanted_on_host = wanted.cpu();
-  const auto* const chunks = wanted_on_host.const_data_ptr<std::int64_t>();
-  const std::int64_t num_wanted = wanted.size(0);
-  // A sequence that retrieves has a chunk of its own.
-  const Block& like = parts_.front().rows;
-  FetchedChunks fetched{with_rows(like.key, num_wanted), with_rows(like.value, num_wanted), {}};
+FetchedChunks ChunkMemory::copy_chunks(std::span<const std::int64_t> chunks, const at::Tensor& rows,
+                                       const ArchiveSet& archived, at::ScalarType type) const {
+  const std::int64_t num_wanted = std::ssize(chunks);
+  const at::Tensor like = parts_.front().rows.key;
+  std::vector<std::int64_t> shape = like.sizes().vec();
+  shape[0] = num_wanted;
+  const at::TensorOptions options = like.options().dtype(type);
+  FetchedChunks copies{at::empty(shape, options), at::empty(shape, options), {}, {}, {}};
+  if (type == at::kChar) {
+    shape.pop_back();
+    copies.key_scales = at::empty(shape, options.dtype(at::kFloat));
+    copies.value_scales = at::empty(shape, options.dtype(at::kFloat));
+  }
   std::int64_t begin = 0;
   for (; begin < num_wanted && chunks[begin] < archived.num_chunks(); ++begin) {
-    at::Tensor key = fetched.key.select(0, begin);
-    at::Tensor value = fetched.value.select(0, begin);
-    archived.read(chunks[begin], key, value);
+    copy_stored(*archived.chunk(chunks[begin]), begin, copies);
   }
   while (begin < num_wanted) {
     const Part& part = part_of(chunks[begin] - archived.num_chunks());
     const std::int64_t part_begin = archived.num_chunks() + part.first_chunk;
-    const auto* const end = std::lower_bound(chunks + begin, chunks + num_wanted, part_begin + part.num_chunks);
-    const std::int64_t count = end - (chunks + begin);
-    const at::Tensor rows = wanted.narrow(0, begin, count) - part_begin;
-    at::Tensor key = fetched.key.narrow(0, begin, count);
-    at::Tensor value = fetched.value.narrow(0, begin, count);
-    at::index_select_out(key, part.rows.key, 0, rows);
-    at::index_select_out(value, part.rows.value, 0, rows);
+    const auto end = std::ranges::lower_bound(chunks.subspan(begin), part_begin + part.num_chunks);
+    const std::int64_t count = end - chunks.subspan(begin).begin();
+    const at::Tensor part_rows = rows.narrow(0, begin, count) - part_begin;
+    at::Tensor key = copies.key.narrow(0, begin, count);
+    at::Tensor value = copies.value.narrow(0, begin, count);
+    at::index_select_out(key, part.rows.key, 0, part_rows);
+    at::index_select_out(value, part.rows.value, 0, part_rows);
     begin += count;
   }
-  fetched.indices = at::searchsorted(wanted, indices.clamp_min(0).contiguous()).masked_fill(indices.lt(0), -1);
+  return copies;
+}
+
+std::vector<FetchedChunks> ChunkMemory::fetch(const at::Tensor& indices, const ArchiveSet& archived,
+                                              bool as_stored) const {
+  // Sorted: archived chunks first, and those of an archive or a part side by side.
+  const at::Tensor wanted = std::get<0>(at::_unique(indices.masked_select(indices.ge(0))));
+  if (wanted.size(0) == 0) return {};
+  const at::Tensor wanted_on_host = wanted.cpu();
+  const std::span chunks(wanted_on_host.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(wanted.size(0)));
+  // A sequence that retrieves has a chunk of its own.
+  const at::ScalarType own_type = parts_.front().rows.key.scalar_type();
+  const auto type_of = [&](std::int64_t chunk) {
+    return as_stored && chunk < archived.num_chunks() ? archived.element_type(chunk) : own_type;
+  };
+  const at::Tensor places = at::searchsorted(wanted, indices.clamp_min(0).contiguous());
+  std::vector<FetchedChunks> fetched;
+  for (std::int64_t begin = 0; begin < std::ssize(chunks);) {
+    const at::ScalarType type = type_of(chunks[begin]);
+    const auto rest = chunks.subspan(begin);
+    const std::int64_t count =
+        std::ranges::find_if(rest, [&](std::int64_t chunk) { return type_of(chunk) != type; }) - rest.begin();
+    fetched.push_back(copy_chunks(rest.first(count), wanted.narrow(0, begin, count), archived, type));
+    const at::Tensor is_elsewhere = indices.lt(0).logical_or(places.lt(begin)).logical_or(places.ge(begin + count));
+    fetched.back().indices = (places - begin).masked_fill(is_elsewhere, -1);
+    begin += count;
+  }
   return fetched;
 }
 

@@ -11,10 +11,12 @@
 
 namespace lookback {
 
-// What a fetch returns: some chunks' keys and values side by side, and where each asked-for chunk lies among them.
+// What a fetch returns: some chunks' keys and values side by side, all of one element type, and where each asked-for
+// chunk lies among them.
 struct FetchedChunks {
-  at::Tensor key, value;  // [U, S, H, D]; undefined when no chunk was asked for
-  at::Tensor indices;     // the shape of the asked-for indices; positions in U, -1 stays -1
+  at::Tensor key, value;                // [U, S, H, D]
+  at::Tensor key_scales, value_scales;  // [U, S, H] float32 with int8 (StoredChunk), otherwise undefined
+  at::Tensor indices;                   // the shape of the asked-for indices; positions in U, -1 for what is not here
 };
 
 // Copies are not made by chance: fork() says what they share.
@@ -46,8 +48,9 @@ class ChunkMemory {
   ChunkMemory fork() const;
 
   // The keys and values of the chunks in indices [...] (-1: none), each distinct one copied once. Chunks are numbered
-  // behind those of `archived`.
-  FetchedChunks fetch(const at::Tensor& indices, const ArchiveSet& archived) const;
+  // behind those of `archived`. as_stored: archived ones keep their element types, and chunks of different types come
+  // apart; otherwise all are widened to this memory's type, and come together. Empty when no chunk is asked for.
+  std::vector<FetchedChunks> fetch(const at::Tensor& indices, const ArchiveSet& archived, bool as_stored) const;
 
  private:
   struct Part {
@@ -56,6 +59,9 @@ class ChunkMemory {
     std::int64_t num_chunks = 0;
   };
   const Part& part_of(std::int64_t chunk) const;
+  // Of these chunks, ascending, also on the memory's device as `rows`: all but the indices.
+  FetchedChunks copy_chunks(std::span<const std::int64_t> chunks, const at::Tensor& rows, const ArchiveSet& archived,
+                            at::ScalarType type) const;
 
   std::vector<Part> parts_;
   bool may_fill_last_ = false;  // false: the last part's rest belongs to the memory that this one was forked from

@@ -24,6 +24,16 @@ std::int64_t element_bytes(MemoryElements elements) {
   return 0;
 }
 
+// The next elements of `bytes`, which may lie anywhere, and begin behind them afterwards.
+at::Tensor take_elements(std::span<const std::byte>& bytes, at::IntArrayRef sizes, at::ScalarType type) {
+  at::Tensor elements = at::empty(sizes, type);
+  std::memcpy(elements.mutable_data_ptr(), bytes.data(), elements.nbytes());
+  bytes = bytes.subspan(elements.nbytes());
+  return elements;
+}
+
+}  // namespace
+
 at::ScalarType scalar_type(MemoryElements elements) {
   switch (elements) {
     case MemoryElements::bfloat16:
@@ -35,12 +45,6 @@ at::ScalarType scalar_type(MemoryElements elements) {
   }
   return at::kFloat;
 }
-
-at::Tensor view(const std::byte* data, at::IntArrayRef sizes, at::ScalarType type) {
-  return at::from_blob(const_cast<std::byte*>(data), sizes, type);
-}
-
-}  // namespace
 
 void append_elements(const at::Tensor& tensor, std::vector<std::byte>& bytes) {
   const at::Tensor contiguous = tensor.contiguous();
@@ -132,22 +136,18 @@ std::vector<std::byte> encode_chunk(const at::Tensor& key, const at::Tensor& val
   return bytes;
 }
 
-void decode_chunk(std::span<const std::byte> bytes, const MemoryFormat& format, at::Tensor& key, at::Tensor& value) {
+StoredChunk parse_chunk(std::span<const std::byte> bytes, const MemoryFormat& format) {
   const std::int64_t sizes[] = {format.num_vectors, format.num_heads, format.head_dim};
-  const std::int64_t half = format.chunk_elements() * element_bytes(format.elements);
   const at::ScalarType type = scalar_type(format.elements);
-  const at::Tensor keys = view(bytes.data(), sizes, type);
-  const at::Tensor values = view(bytes.data() + half, sizes, type);
-  if (format.elements != MemoryElements::int8) {
-    key.copy_(keys);
-    value.copy_(values);
-    return;
+  StoredChunk chunk;
+  chunk.key = take_elements(bytes, sizes, type);
+  chunk.value = take_elements(bytes, sizes, type);
+  if (format.elements == MemoryElements::int8) {
+    const std::int64_t scale_sizes[] = {format.num_vectors, format.num_heads};
+    chunk.key_scales = take_elements(bytes, scale_sizes, at::kFloat);
+    chunk.value_scales = take_elements(bytes, scale_sizes, at::kFloat);
   }
-  // Behind an odd number of bytes floats may lie anywhere.
-  at::Tensor scales = at::empty({2, format.num_vectors, format.num_heads, 1}, at::kFloat);
-  std::memcpy(scales.mutable_data_ptr(), bytes.data() + 2 * half, scales.nbytes());
-  key.copy_(keys * scales[0]);
-  value.copy_(values * scales[1]);
+  return chunk;
 }
 
 }  // namespace lookback

@@ -11,10 +11,13 @@
 #include <vector>
 
 #include "core/json.h"
+#include "memory/stored_chunk.h"
 
 namespace lookback {
 
 enum class MemoryElements { float32, bfloat16, int8 };
+
+at::ScalarType scalar_type(MemoryElements elements);
 
 // "float32", "bfloat16", "int8".
 std::string_view memory_elements_name(MemoryElements elements);
@@ -51,6 +54,7 @@ void append_elements(const at::Tensor& tensor, std::vector<std::byte>& bytes);
 // element stands for element * scale, scale = largest magnitude of its D / 127. Little-endian.
 // key, value [M, H, D] of any floating type.
 std::vector<std::byte> encode_chunk(const at::Tensor& key, const at::Tensor& value, MemoryElements elements);
-void decode_chunk(std::span<const std::byte> bytes, const MemoryFormat& format, at::Tensor& key, at::Tensor& value);
+// A copy of what lies there.
+StoredChunk parse_chunk(std::span<const std::byte> bytes, const MemoryFormat& format);
 
 }  // namespace lookback

@@ -76,17 +76,9 @@ std::span<const std::byte> StoredMemory::checked_chunk(const Block& block, std::
   return bytes;
 }
 
-void StoredMemory::read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const {
-  const Block& block = block_of(chunk);
-  const std::span<const std::byte> bytes = checked_chunk(block, chunk - block.first_chunk);
-  if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(float) == 0) {
-    decode_chunk(bytes, format_, key, value);
-    return;
-  }
-  // A value that lies in a leaf is not aligned.
-  const at::Tensor aligned = at::empty({static_cast<std::int64_t>(bytes.size())}, at::kByte);
-  std::memcpy(aligned.mutable_data_ptr(), bytes.data(), bytes.size());
-  decode_chunk({static_cast<const std::byte*>(aligned.const_data_ptr()), bytes.size()}, format_, key, value);
+std::shared_ptr<const StoredChunk> StoredMemory::chunk(std::int64_t index) const {
+  const Block& block = block_of(index);
+  return std::make_shared<const StoredChunk>(parse_chunk(checked_chunk(block, index - block.first_chunk), format_));
 }
 
 void StoredMemory::prefetch(std::span<const std::int64_t> chunks) const {

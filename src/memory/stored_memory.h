@@ -38,8 +38,8 @@ class StoredMemory : public ChunkArchive {
   // Chunks of all documents one after another.
   std::int64_t num_chunks() const override { return num_chunks_; }
   at::Tensor landmarks() const override { return landmarks_; }
-  void read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const override;
-
+  at::ScalarType element_type() const override { return scalar_type(format_.elements); }
+  std::shared_ptr<const StoredChunk> chunk(std::int64_t index) const override;
   void prefetch(std::span<const std::int64_t> chunks) const override;
 
   ChunkOrigin origin(std::int64_t chunk) const;

@@ -130,11 +130,21 @@ at::Tensor Drt::chunk_queries(const UpperLayer& layer, const at::Tensor& x) cons
       .unflatten(-1, {config_.num_heads, config_.head_dim()});
 }
 
+double Drt::softmax_scale() const { return 1 / std::sqrt(static_cast<double>(config_.head_dim())); }
+
 at::Tensor Drt::attend_to_chunks(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                  const at::Tensor& indices, const at::Tensor& weights) const {
   if (retriever_) return joint_chunk_attention(query, key, value, indices);
-  const double scale = 1 / std::sqrt(static_cast<double>(config_.head_dim()));
-  return chunk_attention(query, key, value, indices, weights, scale, config_.softmax_plus_one);
+  return chunk_attention(query, key, value, indices, weights, softmax_scale(), config_.softmax_plus_one);
+}
+
+at::Tensor Drt::attend_to_chunks(const at::Tensor& query, const FetchedChunks& chunks,
+                                 const at::Tensor& weights) const {
+  const at::Tensor key = chunks.key.unsqueeze(0);
+  const at::Tensor value = chunks.value.unsqueeze(0);
+  if (!chunks.key_scales.defined()) return attend_to_chunks(query, key, value, chunks.indices, weights);
+  return chunk_attention(query, {key, chunks.key_scales.unsqueeze(0)}, {value, chunks.value_scales.unsqueeze(0)},
+                         chunks.indices, weights, softmax_scale(), config_.softmax_plus_one);
 }
 
 at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) const {

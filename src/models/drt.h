@@ -15,6 +15,7 @@
 #include <optional>
 #include <vector>
 
+#include "memory/chunk_memory.h"
 #include "models/fixed_retriever.h"
 #include "models/model.h"
 #include "nn/layers.h"
@@ -72,10 +73,13 @@ class Drt : public Model {
 
   // Queries of chunk attention: x [..., d] -> [..., H, D].
   at::Tensor chunk_queries(const UpperLayer& layer, const at::Tensor& x) const;
+  double softmax_scale() const;
   // Chunk attention of query [N, C, P', H, D] to key and value [N, E, S, H, D]; row c of indices and weights [N, C, K]
   // serves chunk c.
   at::Tensor attend_to_chunks(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                               const at::Tensor& indices, const at::Tensor& weights) const;
+  // The same of query [1, C, P', H, D] to chunks that were fetched, those in their indices.
+  at::Tensor attend_to_chunks(const at::Tensor& query, const FetchedChunks& chunks, const at::Tensor& weights) const;
 
   std::vector<LlamaLayer> lower_layers_;
   RmsNorm encoder_prenorm_;

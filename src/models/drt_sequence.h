@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,7 @@ class DrtSequence : public Sequence {
   struct Group {
     std::vector<WindowCache> caches;  // one a layer
     Retrieval retrieval;              // [1, 1, ...], made at the last finished chunk's end; undefined before
-    FetchedChunks chunks;             // of the retrieval, once they are needed
+    std::optional<std::vector<FetchedChunks>> chunks;  // of the retrieval, once they are needed
   };
 
   DrtSequence(const Drt& model, const at::TensorOptions& options);

@@ -144,13 +144,14 @@ at::Tensor DrtStep::keep_seen_spans(const at::Tensor& x) {
 at::Tensor DrtStep::chunk_attention_rows(const at::Tensor& query, const SpanRetrieval& retrieved,
                                          const Span& span) const {
   const at::Tensor rows = query.narrow(0, span.first_row, span.num_positions);  // [T, H, D]
-  const auto attend = [&](const at::Tensor& chunks) {
-    return model_
-        .attend_to_chunks(chunks.unsqueeze(0), retrieved.chunks.key.unsqueeze(0), retrieved.chunks.value.unsqueeze(0),
-                          retrieved.chunks.indices, retrieved.weights)
-        .squeeze(0)
-        .flatten(0, 1)
-        .flatten(-2);
+  const auto attend = [&](const at::Tensor& queries) {
+    // A sum over chunks (docs/model.md, 7), so chunks of different element types are attended to one after another.
+    at::Tensor sum;
+    for (const FetchedChunks& chunks : retrieved.chunks) {
+      const at::Tensor mixed = model_.attend_to_chunks(queries.unsqueeze(0), chunks, retrieved.weights);
+      sum = sum.defined() ? sum + mixed : mixed;
+    }
+    return sum.squeeze(0).flatten(0, 1).flatten(-2);
   };
   // Within one chunk the new positions are the queries; decoding would otherwise compute P of them for one token.
   if (span.num_chunks == 1) return attend(rows.unsqueeze(0));
@@ -163,7 +164,7 @@ at::Tensor DrtStep::chunk_attention_rows(const at::Tensor& query, const SpanRetr
 at::Tensor DrtStep::run_group(std::size_t group_index, const AttentionWindow& window, at::Tensor x) const {
   const Drt::UpperGroup& group = model_.upper_groups_[group_index];
   const std::vector<SpanRetrieval> retrieved = retrieve(group_index, x);
-  const bool any = std::ranges::any_of(retrieved, [](const SpanRetrieval& one) { return one.chunks.key.defined(); });
+  const bool any = std::ranges::any_of(retrieved, [](const SpanRetrieval& one) { return !one.chunks.empty(); });
   for (std::size_t j = 0; j < group.layers.size(); ++j) {
     const Drt::UpperLayer& layer = group.layers[j];
     std::vector<WindowedRows> rows;
@@ -176,8 +177,8 @@ at::Tensor DrtStep::run_group(std::size_t group_index, const AttentionWindow& wi
       const at::Tensor query = model_.chunk_queries(layer, attended);
       std::vector<at::Tensor> mixed(spans_.size());
       for_each_in_parallel(spans_.size(), [&](std::size_t i) {
-        mixed[i] = retrieved[i].chunks.key.defined() ? chunk_attention_rows(query, retrieved[i], spans_[i])
-                                                     : at::zeros({spans_[i].num_positions, x.size(1)}, x.options());
+        mixed[i] = retrieved[i].chunks.empty() ? at::zeros({spans_[i].num_positions, x.size(1)}, x.options())
+                                               : chunk_attention_rows(query, retrieved[i], spans_[i]);
       });
       y = attended + project(join_rows(mixed), layer.gca_o_proj);
     }

@@ -31,9 +31,9 @@ class DrtStep {
     std::int64_t num_full_chunks;  // of these, now full
     std::int64_t first_row;        // of its positions among those of the step
   };
-  // What the chunks of a span retrieved, one row of indices and weights [1, C, K] each. No key: nothing.
+  // What the chunks of a span retrieved, one row of indices and weights [1, C, K] each. No chunks: nothing.
   struct SpanRetrieval {
-    FetchedChunks chunks;
+    std::vector<FetchedChunks> chunks;
     at::Tensor weights;
   };
 
@@ -65,6 +65,8 @@ class DrtStep {
   std::vector<SpanRetrieval> retrieve(std::size_t group_index, const at::Tensor& x) const;
   // What each span's full chunks, rows of query [C, d], find in the memories attached to it; undefined without any.
   std::vector<BestChunks> search_memories(const at::Tensor& query) const;
+  // With archived chunks as they are stored where chunk attention reads them so.
+  std::vector<FetchedChunks> fetch(const DrtSequence& sequence, const at::Tensor& indices) const;
   SpanRetrieval retrieval_in_effect(const DrtSequence& sequence, DrtSequence::Group& group) const;
   // query [C, d]: of the span's full chunks; archived: the best of the memories for them.
   SpanRetrieval retrieve_in_span(std::size_t group_index, const at::Tensor& query, const BestChunks& archived,

@@ -4,6 +4,7 @@
 
 #include "models/drt_step.h"
 #include "models/packed_rows.h"
+#include "ops/chunk_attention.h"
 #include "retrieval/causal_top_k.h"
 
 namespace lookback {
@@ -41,12 +42,15 @@ at::Tensor DrtStep::fixed_queries(const Span& span) const {
   return model_.retriever_->queries(before, join_rows(keys));
 }
 
+std::vector<FetchedChunks> DrtStep::fetch(const DrtSequence& sequence, const at::Tensor& indices) const {
+  const bool as_stored = reads_compressed_chunks(options_, model_.config_.head_dim());
+  return sequence.memory.fetch(indices, sequence.archives(), as_stored);
+}
+
 DrtStep::SpanRetrieval DrtStep::retrieval_in_effect(const DrtSequence& sequence, DrtSequence::Group& group) const {
   if (!group.retrieval.indices.defined()) return {};
-  if (!group.chunks.indices.defined()) {
-    group.chunks = sequence.memory.fetch(group.retrieval.indices, sequence.archives());
-  }
-  return {group.chunks, group.retrieval.weights};
+  if (!group.chunks.has_value()) group.chunks = fetch(sequence, group.retrieval.indices);
+  return {*group.chunks, group.retrieval.weights};
 }
 
 DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const at::Tensor& query,
@@ -90,11 +94,11 @@ DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const 
       before.indices = at::full_like(best.indices.narrow(1, 0, 1), -1);
       before.weights = at::zeros_like(best.weights.narrow(1, 0, 1));
     }
-    retrieved = {memory.fetch(at::cat({before.indices, best.indices}, 1).narrow(1, 0, span.num_chunks), archives),
+    retrieved = {fetch(*span.sequence, at::cat({before.indices, best.indices}, 1).narrow(1, 0, span.num_chunks)),
                  at::cat({before.weights, best.weights}, 1).narrow(1, 0, span.num_chunks)};
   }
   group.retrieval = {scores.defined() ? of_last(scores) : scores, of_last(best.indices), of_last(best.weights)};
-  group.chunks = {};
+  group.chunks.reset();
   prefetch(archives, group.retrieval.indices);
   return retrieved;
 }

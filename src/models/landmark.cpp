@@ -145,12 +145,16 @@ class LandmarkLayer : public StackLayer {
     blocks.landmark = join_rows(landmarks).narrow(0, 0, num_before).unflatten(1, heads).unsqueeze(0);
     const at::Tensor readable = readable_blocks(queries, blocks, sizes);
     const at::Tensor read = readable.flatten(0, 3).any(0).nonzero().squeeze(1);
-    const FetchedChunks fetched = memory.fetch(read, {});
+    const FetchedChunks fetched = memory.fetch(read, {}, false).at(0);
     // Chunks come in ascending order, as in `read`.
     blocks.key = fetched.key.unsqueeze(0);
     blocks.value = fetched.value.unsqueeze(0);
     blocks.landmark = blocks.landmark.index_select(1, read);
     blocks.index = read;
+    const std::int64_t num_keys = queries.key.size(2);
+    const std::int64_t first_query = queries.first_block * sizes.block_size + num_keys - queries.query.size(2);
+    const std::int64_t num_beyond = num_blocks_beyond_window(num_before, first_query, sizes);
+    blocks.num_beyond_window = read.lt(num_beyond).sum().item<std::int64_t>();
     return attend_to_blocks(queries, blocks, readable.index_select(-1, read), sizes).flatten(0, 2);
   }
 

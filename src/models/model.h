@@ -42,7 +42,8 @@ class Model {
   const ParameterSet& parameters() const { return parameters_; }
 
   // input_ids [N, L] int64 (negative: padding), L >= 1 -> final hidden states at the text positions [N, L, d].
-  // Throws Error when ids are out of range or on another device.
+  // Throws Error when ids are on another device or, on the CPU, out of range; on a GPU, where asking would be to wait
+  // for it, the embedding's kernel ends the program.
   virtual at::Tensor hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) const = 0;
 
   // An empty text. dtype: of activations and of what is remembered.
@@ -71,7 +72,8 @@ class Model {
  protected:
   Model(ModelConfig config, at::Device device, std::uint64_t seed);
 
-  // Throws Error unless input_ids is int64 [N, L], L >= 1, on the model's device, with ids in the vocabulary.
+  // Throws Error unless input_ids is int64 [N, L], L >= 1, on the model's device, on the CPU with ids in the
+  // vocabulary.
   void check_input_ids(const at::Tensor& input_ids) const;
 
   // step() of pieces that have been checked; the sequences do not count their new tokens yet.

@@ -334,4 +334,9 @@ at::Tensor chunk_attention(const at::Tensor& query, const ScaledChunks& key, con
   return run_forward(arguments);
 }
 
+bool reads_compressed_chunks(const at::TensorOptions& query, std::int64_t head_dim) {
+  return query.device().is_cpu() && query.dtype() == at::kFloat && has_kernel_head_dim(head_dim) &&
+         !ComposedOperators::active();
+}
+
 }  // namespace lookback

@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdint>
+
 namespace lookback {
 
 // query [N, C, P, H, D]; key, value [N, E, S, Hkv, D]; indices [N, C, K] int64 in [-1, E), -1: nothing retrieved;
@@ -35,9 +37,13 @@ struct ScaledChunks {
   at::Tensor elements, scales;
 };
 
-// The same with keys and values elements * scales, read as they are; query float32 on the CPU, no gradients.
+// The same with keys and values elements * scales; query float32 on the CPU, no gradients.
 at::Tensor chunk_attention(const at::Tensor& query, const ScaledChunks& key, const ScaledChunks& value,
                            const at::Tensor& indices, const at::Tensor& weights, double softmax_scale,
                            bool softmax_plus_one);
+
+// Whether a query [..., head_dim] of these options, without gradients, reads keys and values of bfloat16, float16 and
+// int8 as they lie. Where it does not, whoever has them for more than one call widens them before.
+bool reads_compressed_chunks(const at::TensorOptions& query, std::int64_t head_dim);
 
 }  // namespace lookback

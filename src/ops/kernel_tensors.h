@@ -19,10 +19,11 @@ inline bool has_row_kernel(const at::Tensor& x) {
   return x.is_cpu() && x.scalar_type() == at::kFloat && x.numel() > 0 && !ComposedOperators::active();
 }
 
+// The head dimensions that attention's kernels take.
+inline bool has_kernel_head_dim(std::int64_t head_dim) { return head_dim % 8 == 0 && head_dim <= 256; }
+
 // Whether attention's kernels take such a query [..., D].
-inline bool has_kernel(const at::Tensor& query) {
-  return has_row_kernel(query) && query.size(-1) % 8 == 0 && query.size(-1) <= 256;
-}
+inline bool has_kernel(const at::Tensor& query) { return has_row_kernel(query) && has_kernel_head_dim(query.size(-1)); }
 
 // What an operator that works piece by piece holds of intermediate results at one time: a GPU needs larger pieces to be
 // busy, and has the memory.

@@ -56,14 +56,6 @@ at::Tensor bias_of(const LandmarkQueries& queries, const at::Tensor& positions, 
   return bias.unflatten(1, {queries.key.size(3), -1}).flatten(2, 3);
 }
 
-// How many of the blocks, which are in rising order, lie with all of their text at the window's distance or behind it.
-std::int64_t num_blocks_beyond_window(const LandmarkQueries& queries, const LandmarkBlocks& blocks,
-                                      const LandmarkAttentionSizes& sizes) {
-  const std::int64_t first_query = queries.first_block * sizes.block_size + queries.key.size(2) - queries.query.size(2);
-  const at::Tensor last_text = blocks.index * sizes.block_size + (sizes.block_size - 2);
-  return last_text.le(first_query - sizes.window_size).sum().item<std::int64_t>();
-}
-
 // The blocks [first, first + count) of queries and all before them, of whole sequences.
 at::Tensor attend_whole(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, std::int64_t first,
                         std::int64_t count, const LandmarkAttentionSizes& sizes) {
@@ -79,7 +71,8 @@ at::Tensor attend_whole(const at::Tensor& query, const at::Tensor& key, const at
                                 values.narrow(1, first, count), first};
   const LandmarkBlocks blocks{text_before(keys), text_before(values),
                               keys.narrow(1, 0, num_before).select(2, block_size - 1),
-                              at::arange(num_before, query.options().dtype(at::kLong))};
+                              at::arange(num_before, query.options().dtype(at::kLong)),
+                              num_blocks_beyond_window(num_before, first * block_size, sizes)};
   return attend_to_blocks(queries, blocks, readable_blocks(queries, blocks, sizes), sizes).flatten(1, 2);
 }
 
@@ -167,6 +160,13 @@ void check_arguments(const at::Tensor& query, const at::Tensor& key, const at::T
 
 }  // namespace
 
+std::int64_t num_blocks_beyond_window(std::int64_t num_blocks, std::int64_t first_query,
+                                      const LandmarkAttentionSizes& sizes) {
+  // Block e's last text is at e P + P - 2, and first_query - W is the last position beyond the window.
+  const std::int64_t last_text = first_query - sizes.window_size - (sizes.block_size - 2);
+  return last_text < 0 ? 0 : std::min(num_blocks, last_text / sizes.block_size + 1);
+}
+
 at::Tensor readable_blocks(const LandmarkQueries& queries, const LandmarkBlocks& blocks,
                            const LandmarkAttentionSizes& sizes) {
   const at::NoGradGuard no_gradients;
@@ -223,7 +223,7 @@ at::Tensor attend_to_blocks(const LandmarkQueries& queries, const LandmarkBlocks
   at::Tensor text_scores = scores_of_all(rows, all_text(blocks.key), type);
   // A bias that all of a block has alike changes nothing of its softmax: only the blocks in reach of the window have
   // other ones.
-  const std::int64_t first_biased = num_blocks_beyond_window(queries, blocks, sizes);
+  const std::int64_t first_biased = blocks.num_beyond_window;
   if (first_biased < num_blocks) {
     const at::Tensor near_blocks = blocks.index.narrow(0, first_biased, num_blocks - first_biased);
     const at::Tensor positions =

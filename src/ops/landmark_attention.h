@@ -43,7 +43,15 @@ struct LandmarkBlocks {
   at::Tensor key, value;  // [N, E, S, Hkv, D]
   at::Tensor landmark;    // keys at the landmarks [N, E, Hkv, D]
   at::Tensor index;       // [E] int64, rising: which blocks these are
+  // How many of them, from the first on, are known to lie with all their text at the window's distance from all queries
+  // or behind it: they take less work.
+  std::int64_t num_beyond_window = 0;
 };
+
+// How many of the first `num_blocks` blocks of a text are beyond the window of queries whose first is at position
+// first_query.
+std::int64_t num_blocks_beyond_window(std::int64_t num_blocks, std::int64_t first_query,
+                                      const LandmarkAttentionSizes& sizes);
 
 // Which of the blocks (`index` and `landmark` alone are read) each row may read: bool [N, B, Hkv, R * T, E].
 at::Tensor readable_blocks(const LandmarkQueries& queries, const LandmarkBlocks& blocks,

@@ -10,7 +10,21 @@
 
 #include "core/available_cores.h"
 
+// LibTorch's runtime's, whatever the compiler's own; and MKL's, where LibTorch has MKL: 0 takes what the process has.
+extern "C" void omp_set_num_threads(int num_threads) noexcept;
+extern "C" int mkl_set_num_threads_local(int num_threads) __attribute__((weak));
+
 namespace lookback {
+
+OneThreadHere::OneThreadHere() : threads_before_(at::get_num_threads()) {
+  omp_set_num_threads(1);
+  if (mkl_set_num_threads_local != nullptr) mkl_threads_before_ = mkl_set_num_threads_local(1);
+}
+
+OneThreadHere::~OneThreadHere() {
+  omp_set_num_threads(threads_before_);
+  if (mkl_set_num_threads_local != nullptr) mkl_set_num_threads_local(mkl_threads_before_);
+}
 
 int default_threads() {
   const int threads = at::get_num_threads();

@@ -6,6 +6,7 @@
 #include <queue>
 #include <utility>
 
+#include "kernels/landmark_compression.h"
 #include "kernels/landmark_scores.h"
 #include "ops/parallel.h"
 #include "retrieval/causal_top_k.h"
@@ -43,22 +44,18 @@ void ExactIndex::compress() {
   elements_ = at::empty({count, size}, at::kChar);
   scales_ = at::empty({count}, at::kFloat);
   slack_ = at::empty({count}, at::kFloat);
-  // Of a float32 sum of `size` products, in any order, and of the scaling.
+  // Of a float32 sum of `size` products, in any order, and of the scaling. Each norm is itself such a sum.
   const double roundoff = static_cast<double>(size + 16) * 0x1p-24;
-  constexpr std::int64_t rows = 4096;  // stay in the cache
-  for (std::int64_t first = 0; first < count; first += rows) {
-    const std::int64_t num_rows = std::min(rows, count - first);
-    const at::Tensor block = landmarks_.narrow(0, first, num_rows);
-    const at::Tensor scale = block.abs().amax(1) / 127;
-    const at::Tensor divisor = at::where(scale > 0, scale, at::ones_like(scale)).unsqueeze(1);
-    const at::Tensor elements = (block / divisor).round_().clamp_(-127, 127);
-    elements_.narrow(0, first, num_rows).copy_(elements);
-    scales_.narrow(0, first, num_rows).copy_(scale);
-    const at::Tensor stand_in = elements * scale.unsqueeze(1);
-    // Each norm is itself a float32 sum: a little is added for that.
-    slack_.narrow(0, first, num_rows)
-        .copy_(((block - stand_in).norm(2, 1) + roundoff * stand_in.norm(2, 1) * 2) * (1 + 2 * roundoff));
-  }
+  const LandmarkCompressionParams params{.size = size,
+                                         .landmarks = landmarks_.const_data_ptr<float>(),
+                                         .elements = elements_.mutable_data_ptr<std::int8_t>(),
+                                         .scales = scales_.mutable_data_ptr<float>(),
+                                         .slack = slack_.mutable_data_ptr<float>(),
+                                         .remainder_factor = static_cast<float>(1 + 2 * roundoff),
+                                         .rounded_factor = static_cast<float>(2 * roundoff * (1 + 2 * roundoff))};
+  constexpr double operations_an_element = 8;
+  parallel_with_scratch(count, operations_an_element * static_cast<double>(size), 0,
+                        [&](auto first, auto last, float* /*scratch*/) { compress_landmarks(params, first, last); });
 }
 
 BestChunks ExactIndex::best(const at::Tensor& query, std::int64_t top_k) const {

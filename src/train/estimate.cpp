@@ -13,12 +13,12 @@
 #include "models/cost.h"
 #include "models/device.h"
 #include "models/model.h"
+#include "train/batch_loss.h"
 #include "train/clipping.h"
 #include "train/generator.h"
 #include "train/machine_peak.h"
 #include "train/memory_meter.h"
 #include "train/optimizer.h"
-#include "train/training_step.h"
 
 namespace lookback {
 namespace {

@@ -65,7 +65,7 @@ MetricsLog::MetricsLog(const std::filesystem::path& path, std::int64_t last_step
 
 MetricsLog::~MetricsLog() { ::close(descriptor_); }
 
-void MetricsLog::append(const StepMetrics& metrics) {
+void MetricsLog::record(const StepMetrics& metrics) {
   write_all(descriptor_, dump_line(to_json(metrics)) + "\n", path_);
 }
 

@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "core/json.h"
-#include "train/trainer.h"
+#include "train/train_recorder.h"
 
 namespace lookback {
 
@@ -13,16 +13,16 @@ namespace lookback {
 Json to_json(const StepMetrics& metrics);
 
 // Appends lines to a file. Each line is handed to the system whole, so that a killed process leaves whole lines.
-class MetricsLog {
+class MetricsLog : public TrainRecorder {
  public:
   // Keeps of an existing file the lines of steps up to `last_step` (a crash may have left later or broken ones). Throws
   // Error naming the path.
   MetricsLog(const std::filesystem::path& path, std::int64_t last_step);
-  ~MetricsLog();
+  ~MetricsLog() override;
   MetricsLog(const MetricsLog&) = delete;
   MetricsLog& operator=(const MetricsLog&) = delete;
 
-  void append(const StepMetrics& metrics);
+  void record(const StepMetrics& metrics) override;
   // Makes all lines durable: before a checkpoint that counts on them.
   void sync();
 

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "core/error.h"
 
@@ -17,17 +18,18 @@ AdamW::AdamW(ParameterSet& parameters, const TrainConfig& config) : config_(conf
   }
 }
 
-void AdamW::step(double learning_rate) {
+void AdamW::step(double learning_rate, const at::Tensor& skip) {
   std::vector<Slot*> decaying;
   std::vector<Slot*> others;
   for (Slot& slot : slots_) {
     if (slot.parameter.grad().defined()) (slot.decays ? decaying : others).push_back(&slot);
   }
-  update(decaying, learning_rate, config_.weight_decay);
-  update(others, learning_rate, 0);
+  update(decaying, learning_rate, config_.weight_decay, skip);
+  update(others, learning_rate, 0, skip);
 }
 
-void AdamW::update(const std::vector<Slot*>& slots, double learning_rate, double weight_decay) const {
+void AdamW::update(const std::vector<Slot*>& slots, double learning_rate, double weight_decay,
+                   const at::Tensor& skip) const {
   if (slots.empty()) return;
   const at::NoGradGuard no_gradients;
   std::vector<at::Tensor> parameters, gradients, exp_avgs, exp_avg_sqs, steps;
@@ -39,9 +41,14 @@ void AdamW::update(const std::vector<Slot*>& slots, double learning_rate, double
     steps.push_back(slot->step);
   }
   // The fused kernel reads the count of the step under way.
-  at::_foreach_add_(steps, 1);
+  if (skip.defined()) {
+    at::_foreach_add_(steps, 1 - skip);
+  } else {
+    at::_foreach_add_(steps, 1);
+  }
   at::_fused_adamw_(parameters, gradients, exp_avgs, exp_avg_sqs, {}, steps, learning_rate, config_.beta1,
-                    config_.beta2, weight_decay, config_.eps, /*amsgrad=*/false, /*maximize=*/false);
+                    config_.beta2, weight_decay, config_.eps, /*amsgrad=*/false, /*maximize=*/false,
+                    /*grad_scale=*/{}, /*found_inf=*/skip.defined() ? std::optional(skip) : std::nullopt);
 }
 
 NamedTensors AdamW::state() const {

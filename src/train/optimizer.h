@@ -21,8 +21,9 @@ class AdamW {
   // The parameters must outlive the optimizer.
   AdamW(ParameterSet& parameters, const TrainConfig& config);
 
-  // One update by the gradients that are there.
-  void step(double learning_rate);
+  // One update by the gradients that are there. skip: a scalar float32 on the parameters' device, 1 where everything is
+  // to stay as it is, else 0; undefined: 0.
+  void step(double learning_rate, const at::Tensor& skip = {});
 
   // Moments and step counts by name ("exp_avg.<parameter>", "exp_avg_sq.<parameter>", "step.<parameter>").
   NamedTensors state() const;
@@ -37,7 +38,7 @@ class AdamW {
     at::Tensor step;                 // scalar float32
     bool decays = true;
   };
-  void update(const std::vector<Slot*>& slots, double learning_rate, double weight_decay) const;
+  void update(const std::vector<Slot*>& slots, double learning_rate, double weight_decay, const at::Tensor& skip) const;
 
   TrainConfig config_;
   std::vector<Slot> slots_;

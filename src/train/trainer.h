@@ -6,12 +6,14 @@
 #include <functional>
 #include <limits>
 #include <optional>
+#include <vector>
 
 #include "data/token_batch.h"
 #include "lookback/train.h"
 #include "models/model.h"
 #include "text/tokenizer.h"
 #include "train/train_config.h"
+#include "train/train_recorder.h"
 
 namespace lookback {
 
@@ -20,9 +22,6 @@ struct ValidationResult {
   double loss = std::numeric_limits<double>::quiet_NaN();
   std::int64_t num_tokens = 0;
 };
-
-// What is called a run's training loss wherever one number is wanted: single steps' losses scatter too much.
-constexpr std::size_t recent_loss_steps = 20;
 
 struct TrainIo {
   // Gets metrics.jsonl, checkpoints/, last, best (see checkpoint.h). Empty: nothing is written.
@@ -35,16 +34,20 @@ struct TrainIo {
   const Tokenizer* tokenizer = nullptr;
   // Measures the model as it is now. Must not change it, nor depend on anything but its weights.
   std::function<ValidationResult()> validate;
-  std::function<void(const StepMetrics&)> on_step;
-  double machine_peak_flops = 0;  // see machine_peak.h
-  bool quiet = false;             // no live line
-  StopToken stop;                 // asked after each step
+  std::vector<TrainRecorder*> recorders;  // told of each step behind metrics.jsonl, in this order
+  double machine_peak_flops = 0;          // see machine_peak.h
+  StopToken stop;                         // asked after each step
+  // Steps whose numbers may be unread while the next one begins, so that a GPU never waits for the host: a loss that is
+  // no number is then found so many steps late. Empty: 1 on a GPU, 0 on the CPU. Results do not depend on it.
+  std::optional<std::size_t> most_unread_steps;
 };
 
-// Trains `model` until config.steps. Everything that follows from the seed, the source and the number of threads is
-// the same every time, and a resumed run equals one that was never stopped, bit by bit. Throws Error when the loss or a
-// gradient is not finite (naming the last good checkpoint), when files cannot be read or written, and for a checkpoint
-// that is broken (naming the newest that is whole).
+// Trains `model` until config.steps; batches are made ahead in a thread (data/batches_ahead.h) unless the source
+// listens, and the source is left behind those that were used. Everything that follows from the seed, the source and
+// the number of threads is the same every time, and a resumed run equals one that was never stopped, bit by bit. Throws
+// Error when the loss or a gradient is not finite (naming the step, which changed no weight, and the last good
+// checkpoint), when files cannot be read or written, and for a checkpoint that is broken (naming the newest that is
+// whole).
 TrainResult train(Model& model, BatchSource& source, const TrainConfig& config, const TrainIo& io);
 
 }  // namespace lookback

@@ -10,13 +10,14 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/progress.h"
+#include "models/cost.h"
 #include "models/device.h"
 #include "models/fixed_retriever.h"
 #include "models/model_folder.h"
-#include "models/cost.h"
-#include "ops/cuda_attention.h"
+#include "ops/missing_kernels.h"
 #include "train/machine_peak.h"
 #include "train/run_folder.h"
+#include "train/step_line.h"
 #include "train/toml.h"
 #include "train/trainer.h"
 #include "train/training_threads.h"
@@ -36,23 +37,26 @@ void begin_weights(const RunConfig& config, Model& model) {
           "retriever = \"embeddings\": which? Give --retriever-embeddings F.safetensors");
 }
 
+class StepCallback : public TrainRecorder {
+ public:
+  explicit StepCallback(const std::function<void(const StepMetrics&)>& on_step) : on_step_(on_step) {}
+  void record(const StepMetrics& metrics) override { on_step_(metrics); }
+
+ private:
+  const std::function<void(const StepMetrics&)>& on_step_;
+};
+
 // What is worth knowing of a run before its first step, a line each.
-std::vector<std::string> notes(const RunConfig& config, at::Device device, double machine_peak_flops) {
+std::vector<std::string> notes(const RunConfig& config, double machine_peak_flops) {
   std::vector<std::string> lines;
   if (config.train.schedule_steps > 0 && config.train.schedule_steps < config.train.steps) {
     lines.push_back(fmt::format("the learning rate falls over {} steps; from there to step {} it stays at {:g}",
                                 config.train.schedule_steps, config.train.steps, config.train.min_lr));
   }
-  lines.push_back(
-      fmt::format("{}: {} parameters, {} text tokens, {} threads, matrix-multiply peak {:.0f} GFLOP/s",
-                  config.model.kind, format_count(static_cast<double>(count_parameters(config.model))),
-                  format_count(static_cast<double>(config.num_tokens)), config.threads, machine_peak_flops / 1e9));
-  if (device.is_cuda() &&
-      !has_cuda_kernel(at::empty({config.model.head_dim()}, at::TensorOptions(device).dtype(config.train.dtype)))) {
-    lines.emplace_back(
-        "attention runs without kernels of its own here, slower and with more memory: they take --dtype bfloat16, heads "
-        "of a multiple of 8 up to 256, and a build with the CUDA compiler");
-  }
+  lines.push_back(fmt::format("{}: {} parameters, {} text tokens, {} threads, matrix-multiply peak {:.0f} GFLOP/s",
+                              config.model.kind, format_count(static_cast<double>(count_parameters(config.model))),
+                              format_count(static_cast<double>(config.num_tokens)), config.threads,
+                              machine_peak_flops / 1e9));
   return lines;
 }
 
@@ -119,19 +123,25 @@ TrainResult run_training(const RunPlace& place, const RunConfig& config, Trainin
   io.resume = place.resume;
   io.from_step = place.from_step;
   io.tokenizer = &data.tokenizer;
-  io.quiet = !listener.live_line;
-  io.on_step = listener.on_step;
   io.stop = stop;
   if (!data.validation.empty()) {
     io.validate = [&] { return validate(*model, data.validation, config.train.dtype); };
   }
   fs::create_directories(place.out);
   write_file_atomic(place.config_path(), dump_toml(to_json(config)));
+  const std::string slow = missing_kernels(device, config.train.dtype, config.model.head_dim());
+  if (listener.on_warning && !slow.empty()) listener.on_warning(slow);
   io.machine_peak_flops = measure_machine_peak(device, config.train.dtype);
   if (listener.on_note) {
-    for (const std::string& note : notes(config, device, io.machine_peak_flops)) listener.on_note(note);
+    for (const std::string& note : notes(config, io.machine_peak_flops)) listener.on_note(note);
   }
-  return train(*model, *data.batches, config.train, io);
+  StepLine line(config.train.steps);
+  if (listener.live_line) io.recorders.push_back(&line);
+  StepCallback callback(listener.on_step);
+  if (listener.on_step) io.recorders.push_back(&callback);
+  TrainResult result = train(*model, *data.batches, config.train, io);
+  line.finish();
+  return result;
 }
 
 }  // namespace lookback

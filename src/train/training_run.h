@@ -29,7 +29,8 @@ struct RunPlace {
 
 // Whom to tell; each may be empty.
 struct RunListener {
-  std::function<void(const std::string&)> on_note;  // lines for people, before the first step
+  std::function<void(const std::string&)> on_warning;  // of what will be slow
+  std::function<void(const std::string&)> on_note;     // lines for people, before the first step
   std::function<void(const StepMetrics&)> on_step;
   bool live_line = false;  // on standard error
 };

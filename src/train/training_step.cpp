@@ -1,97 +1,39 @@
 #include "train/training_step.h"
 
-#include <ATen/core/grad_mode.h>
-
-#include <algorithm>
-#include <cmath>
-#include <limits>
-
-#include "core/error.h"
-#include "ops/linear_cross_entropy.h"
+#include "models/cost.h"
+#include "train/batch_loss.h"
+#include "train/clipping.h"
+#include "train/generator.h"
+#include "train/schedule.h"
 
 namespace lookback {
-namespace {
 
-void check_batch(const TokenBatch& batch) {
-  const auto size = static_cast<std::size_t>(batch.num_sequences * batch.length);
-  require(batch.num_sequences >= 1 && batch.length >= 1 && batch.input_ids.size() == size &&
-              batch.labels.size() == size && (batch.loss_weights.empty() || batch.loss_weights.size() == size),
-          "batch: {} sequences of {} tokens came with {} ids, {} labels and {} weights", batch.num_sequences,
-          batch.length, batch.input_ids.size(), batch.labels.size(), batch.loss_weights.size());
-}
+TrainingStep::TrainingStep(Model& model, const TrainConfig& config)
+    : model_(model),
+      config_(config),
+      optimizer_(model.parameters(), config),
+      generator_(make_generator(model.parameters().device(), config.seed)) {}
 
-template <typename T>
-at::Tensor to_tensor(const std::vector<T>& values, at::ScalarType type, at::Device device) {
-  return at::from_blob(const_cast<T*>(values.data()), {static_cast<std::int64_t>(values.size())}, type)
-      .to(device, type, /*non_blocking=*/false, /*copy=*/true);
-}
-
-std::int64_t count_labels(const TokenBatch& batch) {
-  return std::count_if(batch.labels.begin(), batch.labels.end(),
-                       [](std::int64_t label) { return label != ignored_label; });
-}
-
-at::Tensor final_hidden(Model& model, const TokenBatch& batch, const ForwardOptions& options) {
-  const at::Tensor ids = to_tensor(batch.input_ids, at::kLong, model.parameters().device());
-  return model.hidden_states(ids.view({batch.num_sequences, batch.length}), options).flatten(0, 1);
-}
-
-struct Answers {
-  std::int64_t exact = 0;
-  std::int64_t count = 0;
-};
-
-Answers count_exact_answers(const Model& model, const TokenBatch& batch, const at::Tensor& hidden,
-                            const at::Tensor& labels) {
-  if (batch.answer_positions.empty() || batch.answer_length < 1) return {};
-  const at::NoGradGuard no_gradients;
-  const at::Tensor positions = to_tensor(batch.answer_positions, at::kLong, hidden.device());
-  const at::Tensor likeliest = model.logits(hidden.detach().index_select(0, positions)).argmax(-1);
-  const at::Tensor exact = likeliest.eq(labels.index_select(0, positions)).view({-1, batch.answer_length}).all(-1);
-  return {exact.sum().item<std::int64_t>(), exact.numel()};
-}
-
-}  // namespace
-
-StepLoss accumulate_gradients(Model& model, std::span<const TokenBatch> batches, const ForwardOptions& options) {
-  std::int64_t num_labels = 0;
-  for (const TokenBatch& batch : batches) {
-    check_batch(batch);
-    num_labels += count_labels(batch);
-  }
-  StepLoss result;
-  Answers answers;
-  for (const TokenBatch& batch : batches) {
-    const at::Tensor hidden = final_hidden(model, batch, options);
-    const at::Tensor labels = to_tensor(batch.labels, at::kLong, hidden.device());
-    const at::TensorOptions weight_options = hidden.options().dtype(at::kFloat);
-    const at::Tensor weights =
-        batch.loss_weights.empty()
-            ? at::full({labels.numel()}, 1.0 / static_cast<double>(std::max<std::int64_t>(1, num_labels)),
-                       weight_options)
-            : to_tensor(batch.loss_weights, at::kFloat, hidden.device()) / static_cast<double>(batches.size());
-    const at::Tensor loss = linear_cross_entropy(hidden, model.embedding(), labels, weights).loss;
-    if (loss.requires_grad()) loss.backward();
-    result.loss += loss.item<double>();
-    result.tokens += labels.numel();
-    const Answers found = count_exact_answers(model, batch, hidden, labels);
-    answers.exact += found.exact;
-    answers.count += found.count;
-  }
-  result.exact_match = answers.count > 0 ? static_cast<double>(answers.exact) / static_cast<double>(answers.count)
-                                         : std::numeric_limits<double>::quiet_NaN();
-  return result;
-}
-
-LossSum evaluate_batch(Model& model, const TokenBatch& batch, at::ScalarType dtype) {
-  check_batch(batch);
-  const at::NoGradGuard no_gradients;
+TrainingStep::Result TrainingStep::take(std::span<const TokenBatch> batches, std::int64_t num_steps_done) {
   ForwardOptions options;
-  options.dtype = dtype;
-  const at::Tensor hidden = final_hidden(model, batch, options);
-  const at::Tensor labels = to_tensor(batch.labels, at::kLong, hidden.device());
-  const at::Tensor losses = linear_cross_entropy(hidden, model.embedding(), labels).token_losses;
-  return {losses.sum(at::kDouble).item<double>(), count_labels(batch)};
+  options.training = true;
+  options.generator = generator_;
+  options.gradient_checkpointing = config_.gradient_checkpointing;
+  options.dtype = config_.dtype;
+  model_.parameters().zero_gradients();
+  const StepLoss loss = accumulate_gradients(model_, batches, options);
+  Result result;
+  result.loss = loss.loss;
+  result.exact_match = loss.exact_match;
+  result.gradient_norm = clip_gradients(model_.parameters(), config_.clip_grad_norm).to(at::kDouble);
+  result.learning_rate = learning_rate(config_, num_steps_done);
+  const at::Tensor finite = result.loss.isfinite().logical_and_(result.gradient_norm.isfinite());
+  optimizer_.step(result.learning_rate, finite.logical_not_().to(at::kFloat));
+  result.num_tokens = loss.tokens;
+  for (const TokenBatch& batch : batches) {
+    result.flops += static_cast<double>(batch.num_sequences) * training_flops(model_.config(), batch.length);
+  }
+  return result;
 }
 
 }  // namespace lookback

@@ -1,32 +1,46 @@
-// Batches of plain arrays through a model: loss and gradients, or loss alone.
+// One optimizer step: a model, its optimizer, and the schedule of its learning rate.
 #pragma once
 
 #include <ATen/ATen.h>
 
-#include <optional>
+#include <cstdint>
 #include <span>
 
 #include "data/token_batch.h"
 #include "models/model.h"
+#include "train/optimizer.h"
+#include "train/train_config.h"
 
 namespace lookback {
 
-struct StepLoss {
-  double loss = 0;         // of all batches together
-  double exact_match = 0;  // fraction of the answers whose tokens are all the likeliest; NaN without answers
-  std::int64_t tokens = 0;
-};
+class TrainingStep {
+ public:
+  // What a step leaves behind. Only the numbers on the device have to be waited for.
+  struct Result {
+    at::Tensor loss, gradient_norm, exact_match;  // scalars float64 on the model's device; NaN: there were no answers
+    double learning_rate = 0;
+    std::int64_t num_tokens = 0;
+    double flops = 0;  // of the model's arithmetic
+  };
 
-// Adds the gradient of the batches' loss to the parameters' gradients. The loss is the mean over all labels of all
-// batches, so that n small batches give what one big batch gives; batches with weights of their own count 1 / n each.
-// Throws Error when a batch's arrays do not fit each other.
-StepLoss accumulate_gradients(Model& model, std::span<const TokenBatch> batches, const ForwardOptions& options);
+  // Both must outlive the step.
+  TrainingStep(Model& model, const TrainConfig& config);
 
-// Summed negative log-likelihood (nats) and number of labels of one batch, without gradients or noise.
-struct LossSum {
-  double sum = 0;
-  std::int64_t num_labels = 0;
+  // Updates the weights by the gradient of the batches' loss, at the learning rate behind num_steps_done steps. Where
+  // the loss or the gradients' norm is no finite number, weights and moments stay as they are. Queues the work of a
+  // device without waiting for it. Throws Error as accumulate_gradients does.
+  Result take(std::span<const TokenBatch> batches, std::int64_t num_steps_done);
+
+  // What a checkpoint holds of it.
+  Model& model() { return model_; }
+  AdamW& optimizer() { return optimizer_; }
+  at::Generator& generator() { return generator_; }
+
+ private:
+  Model& model_;
+  const TrainConfig& config_;
+  AdamW optimizer_;
+  at::Generator generator_;  // of the noise in training
 };
-LossSum evaluate_batch(Model& model, const TokenBatch& batch, at::ScalarType dtype);
 
 }  // namespace lookback

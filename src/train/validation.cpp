@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "train/training_step.h"
+#include "train/batch_loss.h"
 
 namespace lookback {
 
@@ -28,14 +28,10 @@ std::vector<TokenBatch> validation_batches(const TokenStream& text, std::int64_t
   return batches;
 }
 
-ValidationResult validate(Model& model, const std::vector<TokenBatch>& batches, at::ScalarType dtype) {
+ValidationResult validate(const Model& model, const std::vector<TokenBatch>& batches, at::ScalarType dtype) {
   LossSum total;
-  for (const TokenBatch& batch : batches) {
-    const LossSum loss = evaluate_batch(model, batch, dtype);
-    total.sum += loss.sum;
-    total.num_labels += loss.num_labels;
-  }
-  return {total.sum / static_cast<double>(std::max<std::int64_t>(1, total.num_labels)), total.num_labels};
+  for (const TokenBatch& batch : batches) total += evaluate_batch(model, batch, dtype);
+  return {total.mean(), total.num_labels};
 }
 
 }  // namespace lookback

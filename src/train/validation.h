@@ -25,6 +25,6 @@ std::vector<TokenBatch> validation_batches(const TokenStream& text, std::int64_t
                                            std::int64_t num_windows, std::int64_t batch_size);
 
 // Mean loss over all labels of the batches.
-ValidationResult validate(Model& model, const std::vector<TokenBatch>& batches, at::ScalarType dtype);
+ValidationResult validate(const Model& model, const std::vector<TokenBatch>& batches, at::ScalarType dtype);
 
 }  // namespace lookback

@@ -79,10 +79,14 @@ def check_symbols(installed, compiler):
     own = re.compile(r"(typeinfo (name )?for |vtable for )?lookback::")
     foreign = [symbol for symbol in symbols if not own.match(symbol)]
     check(not foreign, f"exported: {foreign[:20]}")
-    names = {re.match(r"[\w:~]+", symbol)[0] for symbol in symbols}
+    names = {re.match(r"[\w:~=]+", symbol)[0] for symbol in symbols}
     check({"lookback::LanguageModel::LanguageModel", "lookback::Session::ask"} <= names, f"exported: {names}")
-    marked = "\n".join(path.read_text() for path in (installed / "include" / "lookback").glob("*.h"))
-    unmarked = [name for name in names if not re.search(rf"\b{re.escape(name.split('::')[-1])}\b", marked)]
+    marked = "\n".join(path.read_text() for path in (installed / "include" / "lookback").glob("*.h")
+                       if path.name != "export.h")
+    functions = set(re.findall(r"LOOKBACK_API [^;({]*?(~?\w+|operator=)\(", marked))
+    missing = functions - {name.split("::")[-1].split("[")[0] for name in names}
+    check(functions and not missing, f"marked, but not exported: {missing}")
+    unmarked = [name for name in names if name.split("::")[-1] not in marked]
     check(not unmarked, f"exported, but in no public header: {unmarked}")
 
 

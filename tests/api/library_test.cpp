@@ -1,10 +1,11 @@
-// The public headers against the folders below them and against the golden numbers. That programs can be built on what is
-// installed is tests/api/installed_library_test.py's matter.
+// The public headers against the folders below them and against the golden numbers. That programs can be built on what
+// is installed is tests/api/installed_library_test.py's matter.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <filesystem>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -157,6 +158,24 @@ TEST(Score, IsThatOfTheWholeForward) {
   }
   EXPECT_THAT(error_of([&] { score(model, view_of(at::zeros({2, 3}))); }), HasSubstr("int64"));
   EXPECT_THAT(error_of([&] { score(model, view_ids(std::vector<std::int64_t>{1, 319})); }), HasSubstr("319"));
+}
+
+TEST(Score, SummaryByHand) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const ScoreSummary summary = summarize_scores(std::vector<float>{nan, -1.0F, -3.0F});
+  EXPECT_EQ(summary.num_scored, 2);
+  EXPECT_DOUBLE_EQ(summary.total_nll, 4);
+  EXPECT_DOUBLE_EQ(summary.mean_nll, 2);
+  EXPECT_DOUBLE_EQ(summary.perplexity, std::exp(2.0));
+  EXPECT_DOUBLE_EQ(bits_per_byte(summary, 8), 4 / std::log(2.0) / 8);
+  EXPECT_TRUE(std::isnan(summarize_scores(std::vector<float>{nan}).perplexity));
+}
+
+TEST(StopReason, HasTheNameThatJsonShows) {
+  EXPECT_EQ(stop_reason_name(StopReason::max_new_tokens), "max_new_tokens");
+  EXPECT_EQ(stop_reason_name(StopReason::end_of_text), "end_of_text");
+  EXPECT_EQ(stop_reason_name(StopReason::stop_string), "stop_string");
+  EXPECT_EQ(stop_reason_name(StopReason::interrupted), "interrupted");
 }
 
 TEST(TensorView, KeepsStridesAndTypes) {

@@ -72,15 +72,10 @@ void add_document(MemoryWriter& writer, const MemoryFormat& format, std::int64_t
 
 void read_all(const std::filesystem::path& path) {
   const StoredMemory memory(path);
-  const MemoryFormat& format = memory.format();
-  at::Tensor key;
-  at::Tensor value;
   for (std::int64_t chunk = 0; chunk < memory.num_chunks(); ++chunk) {
     memory.prefetch({&chunk, 1});
     allow_errors([&] { memory.origin(chunk); });
-    if (!key.defined()) key = at::empty({format.num_vectors, format.num_heads, format.head_dim});
-    if (!value.defined()) value = at::empty_like(key);
-    allow_errors([&] { memory.read(chunk, key, value); });
+    allow_errors([&] { memory.chunk(chunk); });
   }
   memory.verify();
 }

@@ -3,15 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <limits>
 #include <memory>
-#include <vector>
+#include <string>
 
 #include "core/error.h"
 #include "generate/random_archive.h"
 #include "generate/small_models.h"
 #include "lookback/stop.h"
+#include "ops/composed_operators.h"
 
 namespace lookback {
 namespace {
@@ -48,11 +48,13 @@ TEST(Score, AllWaysAgreeForEveryLengthModuloTheChunkSize) {
   }
 }
 
-// As the whole forward with the memory's chunks placed before the text's.
-TEST(Score, StoredMemoriesAreRetrievedFrom) {
+// As the whole forward with the memory's chunks placed before the text's, whatever their elements.
+class ScoreWithMemory : public testing::TestWithParam<MemoryElements> {};
+
+TEST_P(ScoreWithMemory, StoredMemoriesAreRetrievedFrom) {
   const ModelConfig config = small_model_cases().front().config;
   const auto model = make_small_model(config);
-  const auto archive = std::make_shared<RandomArchive>(config, 9);
+  const auto archive = std::make_shared<RandomArchive>(config, 9, 0, GetParam());
   const EncodedChunks memory = archive->all();
   const at::Tensor ids = random_ids(config, 1, 21, 4);
   ForwardOptions forward;
@@ -64,10 +66,18 @@ TEST(Score, StoredMemoriesAreRetrievedFrom) {
   const auto memories = make_memory_set({search_exactly(archive, at::kCPU)});
   for (const bool incremental : {false, true}) {
     scoring.incremental = incremental;
-    EXPECT_LT(largest_difference(score_tokens(*model, ids, scoring, memories).narrow(1, 1, 20), expected), 2e-4)
-        << incremental;
+    const auto difference = [&] {
+      return largest_difference(score_tokens(*model, ids, scoring, memories).narrow(1, 1, 20), expected);
+    };
+    EXPECT_LT(difference(), 2e-4) << incremental;
+    const ComposedOperators composed;
+    EXPECT_LT(difference(), 2e-4) << incremental;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Elements, ScoreWithMemory,
+                         testing::Values(MemoryElements::float32, MemoryElements::bfloat16, MemoryElements::int8),
+                         [](const auto& info) { return std::string(memory_elements_name(info.param)); });
 
 TEST(Score, ASingleTokenHasNothingBeforeIt) {
   const ModelConfig config = small_model_cases().front().config;
@@ -75,17 +85,6 @@ TEST(Score, ASingleTokenHasNothingBeforeIt) {
   const at::Tensor logprobs = score_tokens(*model, at::zeros({1, 1}, at::kLong), {});
   EXPECT_EQ(logprobs.numel(), 1);
   EXPECT_TRUE(logprobs.isnan().all().item<bool>());
-}
-
-TEST(Score, SummaryByHand) {
-  const float nan = std::numeric_limits<float>::quiet_NaN();
-  const ScoreSummary summary = summarize_scores(std::vector<float>{nan, -1.0F, -3.0F});
-  EXPECT_EQ(summary.num_scored, 2);
-  EXPECT_DOUBLE_EQ(summary.total_nll, 4);
-  EXPECT_DOUBLE_EQ(summary.mean_nll, 2);
-  EXPECT_DOUBLE_EQ(summary.perplexity, std::exp(2.0));
-  EXPECT_DOUBLE_EQ(bits_per_byte(summary, 8), 4 / std::log(2.0) / 8);
-  EXPECT_TRUE(std::isnan(summarize_scores(std::vector<float>{nan}).perplexity));
 }
 
 TEST(Score, StopsWhenAsked) {

@@ -94,16 +94,13 @@ std::vector<SmallModelCase> small_model_cases() {
       {"memorizing_no_window", remembering("memorizing", 4, 0)},
       {"memorizing_compressed_cache", compressed_cache},
   };
-  // Each kind whose layers have windows, with the other positions.
+  // All that keep windows in a way of their own, with rotary positions, by which places in the text matter.
   std::vector<SmallModelCase> other_positions;
-  for (const char* name :
-       {"two_groups_grouped_queries", "sliding_window", "compressed_memory", "fixed_retriever_of_terms",
-        "block_recurrent", "memorizing", "memorizing_no_window", "memorizing_compressed_cache"}) {
-    SmallModelCase small = *std::ranges::find(cases, name, &SmallModelCase::name);
-    small.config.window_positions = WindowPositions::rope;
-    other_positions.push_back({std::string(name) + "_rotary", small.config});
-    small.config.window_positions = WindowPositions::none;
-    other_positions.push_back({std::string(name) + "_no_positions", small.config});
+  for (const char* name : {"two_groups_grouped_queries", "sliding_window", "block_recurrent", "memorizing",
+                           "memorizing_no_window", "memorizing_compressed_cache"}) {
+    other_positions.push_back(*std::ranges::find(cases, name, &SmallModelCase::name));
+    other_positions.back().name += "_rotary";
+    other_positions.back().config.window_positions = WindowPositions::rope;
   }
   cases.insert(cases.end(), other_positions.begin(), other_positions.end());
   return cases;

@@ -1,10 +1,12 @@
 #include "ingest/build_memory.h"
 
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
+#include <thread>
 
 #include "core/error.h"
 #include "core/files.h"
@@ -85,7 +87,7 @@ Chunks read_all(const StoredMemory& memory) {
   for (std::int64_t i = 0; i < memory.num_chunks(); ++i) {
     at::Tensor key = chunks.key[i];
     at::Tensor value = chunks.value[i];
-    memory.read(i, key, value);
+    memory.chunk(i)->widen_to(key, value);
   }
   return chunks;
 }
@@ -158,6 +160,22 @@ TEST_F(BuildMemoryTest, IsTheSameBitByBitForAnyNumberOfThreads) {
   many.num_threads = 3;
   build(many);
   EXPECT_TRUE(identical(read_all(*open("one")), read_all(*open("many"))));
+}
+
+// Others in the process keep the threads that they were given, while it reads and afterwards.
+TEST_F(BuildMemoryTest, LeavesTheNumberOfThreadsOfOthersAlone) {
+  const int before = at::get_num_threads();
+  at::set_num_threads(3);
+  int meanwhile = 0;
+  BuildMemoryListener listener;
+  listener.progress = [&](const BuildMemoryProgress&) {
+    std::thread([&] { meanwhile = at::get_num_threads(); }).join();
+    EXPECT_EQ(at::get_num_threads(), 3);
+  };
+  build(config("out"), listener);
+  EXPECT_EQ(meanwhile, 3);
+  EXPECT_EQ(at::get_num_threads(), 3);
+  at::set_num_threads(before);
 }
 
 TEST_F(BuildMemoryTest, GoesOnBitByBitWhereItWasStopped) {
@@ -348,13 +366,19 @@ TEST_F(BuildMemoryTest, SessionsRetrieveFromItAsTheWholeForwardDoes) {
   write_file_atomic(folder_ / "more.txt", some_text(333, 9));
   BuildMemoryConfig more = config("second");
   more.inputs = {folder_ / "more.txt"};
+  more.elements = MemoryElements::int8;
   build(more);
-  const auto first = open("first");
-  const auto second = open("second");
+  // So few bytes that chunks make way for others.
+  MemoryOptions few;
+  few.ram_budget_bytes = 20'000;
+  const std::string paths[] = {(folder_ / "first").string(), (folder_ / "second").string()};
+  const OpenedMemories opened = open_memories({paths[0], paths[1]}, few, *model_, fingerprint_, tokenizer_.get());
+  EXPECT_EQ(opened.paths, std::vector<std::string>({paths[0], paths[1]}));
+  EXPECT_TRUE(opened.qualities.empty());
 
   const at::Tensor prompt = at::stack({ids_of(some_text(200, 10))[0], ids_of(some_text(200, 11))[0]}).narrow(1, 0, 197);
-  const Chunks one = read_all(*first);
-  const Chunks two = read_all(*second);
+  const Chunks one = read_all(*opened.stored.at(0));
+  const Chunks two = read_all(*opened.stored.at(1));
   const auto both = [](const at::Tensor& a, const at::Tensor& b) {
     const at::Tensor all = at::cat({a, b}).unsqueeze(0);
     return at::cat({all, all});
@@ -368,7 +392,8 @@ TEST_F(BuildMemoryTest, SessionsRetrieveFromItAsTheWholeForwardDoes) {
   EXPECT_TRUE(whole.narrow(1, 0, 8).equal(without.narrow(1, 0, 8)));
   EXPECT_GT((whole - without).narrow(1, 16, 100).abs().max().item<double>(), 0.01);
 
-  const auto memories = make_memory_set({search_exactly(first, at::kCPU), search_exactly(second, at::kCPU)});
+  const std::shared_ptr<const MemorySet> memories = opened.set;
+  EXPECT_EQ(open_memories({}, few, *model_, fingerprint_, tokenizer_.get()).set, nullptr);
   SequenceBatch by_token(*model_, 2, memories);
   for (std::int64_t i = 0; i < prompt.size(1); ++i) {
     const at::Tensor logits = model_->logits(by_token.append(prompt.narrow(1, i, 1)));

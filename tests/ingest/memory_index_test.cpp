@@ -9,6 +9,7 @@
 #include "core/random.h"
 #include "ingest/build_memory.h"
 #include "ingest/byte_model.h"
+#include "ingest/open_memory.h"
 #include "lookback/stop.h"
 #include "models/fingerprint.h"
 #include "models/sequence_batch.h"
@@ -93,6 +94,15 @@ TEST_F(MemoryIndexTest, SessionsSearchingAllListsRetrieveTheSame) {
   }
   const at::Tensor expected =
       SequenceBatch(*model_, 1, make_memory_set({search_exactly(memory, at::kCPU)})).append(ids);
+  MemoryOptions options;
+  options.search_approximately = true;
+  options.num_probes = num_lists;
+  const OpenedMemories opened =
+      open_memories({path_.string()}, options, *model_, model_fingerprint(*model_), tokenizer_.get());
+  ASSERT_EQ(opened.qualities.size(), 1U);
+  EXPECT_EQ(opened.qualities[0].num_probes, open_memory_index(*memory, num_lists).quality.num_probes);
+  hidden.push_back(SequenceBatch(*model_, 1, opened.set).append(ids));
+  EXPECT_TRUE(hidden[2].equal(hidden[0]));
   EXPECT_TRUE(hidden[0].allclose(expected, 1e-5, 1e-5));
   EXPECT_FALSE(hidden[1].allclose(expected, 1e-5, 1e-5)) << "one list is not enough: the test can fail";
 }

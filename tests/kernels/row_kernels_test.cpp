@@ -7,6 +7,7 @@
 
 #include "kernels/cross_entropy.h"
 #include "kernels/cross_entropy_twin.h"
+#include "kernels/landmark_compression.h"
 #include "kernels/landmark_scores.h"
 #include "kernels/normal_numbers.h"
 #include "kernels/rms_norm.h"
@@ -160,6 +161,39 @@ TEST_P(RowKernels, CrossEntropyOfNaNIsNaN) {
     cross_entropy_rows({.num_classes = 40, .logits = logits.data(), .labels = &label, .losses = &loss}, 0, 1,
                        GetParam());
     EXPECT_TRUE(std::isnan(loss)) << place;
+  }
+}
+
+// Elements and scales against the definition in float64; slack against the remainders of what was written.
+TEST_P(RowKernels, LandmarkCompression) {
+  constexpr std::int64_t num_landmarks = 23;
+  for (const std::int64_t size : {1, 7, 16, 31, 64, 100, 256}) {
+    SCOPED_TRACE(size_text("size", size));
+    std::vector<float> landmarks = normal_floats(num_landmarks * size, 1, 40);
+    std::fill_n(landmarks.begin() + 4 * size, size, 0.0F);
+    landmarks[5 * size + size / 2] = -3e4F;
+    std::vector<std::int8_t> elements(num_landmarks * size, 99);
+    std::vector<float> scales(num_landmarks, NAN);
+    std::vector<float> slack(num_landmarks, NAN);
+    const LandmarkCompressionParams params{size, landmarks.data(), elements.data(), scales.data(), slack.data(), 3,
+                                           0.5};
+    compress_landmarks(params, 0, 10, GetParam());
+    compress_landmarks(params, 10, num_landmarks, GetParam());
+    for (std::int64_t e = 0; e < num_landmarks; ++e) {
+      double largest = 0;
+      double remainders = 0;
+      double rounded = 0;
+      for (std::int64_t i = e * size; i < (e + 1) * size; ++i) {
+        const double stand_in = static_cast<double>(elements[i]) * scales[e];
+        largest = std::max(largest, std::abs(static_cast<double>(landmarks[i])));
+        remainders += (landmarks[i] - stand_in) * (landmarks[i] - stand_in);
+        rounded += stand_in * stand_in;
+        EXPECT_LE(std::abs(landmarks[i] - stand_in), 0.50001 * scales[e]) << e;
+      }
+      EXPECT_NEAR(scales[e], largest / 127, unit_roundoff * largest) << e;
+      const double expected = 3 * std::sqrt(remainders) + 0.5 * std::sqrt(rounded);
+      EXPECT_NEAR(slack[e], expected, unit_roundoff * static_cast<double>(size + 16) * expected) << e;
+    }
   }
 }
 

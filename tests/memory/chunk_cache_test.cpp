@@ -19,11 +19,12 @@ class NotingArchive : public ChunkArchive {
   explicit NotingArchive(std::int64_t first) : first_(first) {}
   std::int64_t num_chunks() const override { return 1000; }
   at::Tensor landmarks() const override { return at::zeros({1000, 8}); }
-  void read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const override {
+  at::ScalarType element_type() const override { return at::kFloat; }
+  std::shared_ptr<const StoredChunk> chunk(std::int64_t index) const override {
     const std::scoped_lock lock(mutex_);
-    reads.push_back(chunk);
-    key.fill_(first_ + chunk);
-    value.fill_(-(first_ + chunk));
+    reads.push_back(index);
+    const at::Tensor key = at::full({3, 2, 4}, first_ + index, at::kFloat);
+    return std::make_shared<const StoredChunk>(key, -key);
   }
   void prefetch(std::span<const std::int64_t> chunks) const override {
     prefetched.insert(prefetched.end(), chunks.begin(), chunks.end());
@@ -36,11 +37,9 @@ class NotingArchive : public ChunkArchive {
 };
 
 void expect_read(const ChunkArchive& archive, std::int64_t chunk, std::int64_t number) {
-  at::Tensor key = at::empty({3, 2, 4});
-  at::Tensor value = at::empty({3, 2, 4});
-  archive.read(chunk, key, value);
-  EXPECT_TRUE(key.eq(number).all().item<bool>()) << chunk;
-  EXPECT_TRUE(value.eq(-number).all().item<bool>()) << chunk;
+  const auto found = archive.chunk(chunk);
+  EXPECT_TRUE(found->key.eq(number).all().item<bool>()) << chunk;
+  EXPECT_TRUE(found->value.eq(-number).all().item<bool>()) << chunk;
 }
 
 TEST(ChunkCache, TheLeastRecentlyUsedMakesWay) {
@@ -68,6 +67,41 @@ TEST(ChunkCache, AnArchiveIsKnownByItsIdentityNotItsAddress) {
     expect_read(archive, 5, first + 5);
     EXPECT_THAT(slow->reads, ElementsAre(5));
   }
+}
+
+// A memory file's chunks of int8 elements with a scale for each head of each vector.
+class Int8Archive : public NotingArchive {
+ public:
+  Int8Archive() : NotingArchive(0) {}
+  at::ScalarType element_type() const override { return at::kChar; }
+  std::shared_ptr<const StoredChunk> chunk(std::int64_t index) const override {
+    NotingArchive::chunk(index);
+    const at::Tensor elements = at::full({3, 2, 16}, index, at::kChar);
+    return std::make_shared<const StoredChunk>(elements, -elements, at::full({3, 2}, 0.5), at::full({3, 2}, 0.25));
+  }
+};
+
+TEST(ChunkCache, ChunksTakeTheBytesThatTheyAreStoredIn) {
+  constexpr std::int64_t int8_bytes = 2 * 3 * 2 * (16 + 4);
+  const auto slow = std::make_shared<Int8Archive>();
+  // As float32 the fourth would not fit beside the first.
+  const auto cache = std::make_shared<ChunkCache>(at::kCPU, 4 * int8_bytes);
+  const CachedArchive archive(slow, cache);
+  EXPECT_EQ(archive.element_type(), at::kChar);
+  for (int i = 0; i < 2; ++i) {
+    for (const std::int64_t chunk : {1, 2, 3, 4}) {
+      const auto found = archive.chunk(chunk);
+      EXPECT_TRUE(found->key.equal(at::full({3, 2, 16}, chunk, at::kChar)));
+      EXPECT_TRUE(found->value_scales.equal(at::full({3, 2}, 0.25)));
+      at::Tensor key = at::empty({3, 2, 16});
+      at::Tensor value = at::empty({3, 2, 16});
+      found->widen_to(key, value);
+      EXPECT_TRUE(key.eq(0.5 * static_cast<double>(chunk)).all().item<bool>());
+      EXPECT_TRUE(value.eq(-0.25 * static_cast<double>(chunk)).all().item<bool>());
+    }
+  }
+  EXPECT_THAT(slow->reads, ElementsAre(1, 2, 3, 4));
+  EXPECT_EQ(cache->bytes(), 4 * int8_bytes);
 }
 
 TEST(ChunkCache, ABudgetForNothingKeepsNothing) {

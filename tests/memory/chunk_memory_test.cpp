@@ -37,22 +37,33 @@ at::Tensor all_landmarks(const ChunkMemory& memory) {
 // Chunk c of it holds c + first everywhere.
 class NumberedArchive : public ChunkArchive {
  public:
-  NumberedArchive(std::int64_t first, std::int64_t num_chunks) : first_(first), num_chunks_(num_chunks) {}
+  NumberedArchive(std::int64_t first, std::int64_t num_chunks, at::ScalarType element_type = at::kFloat)
+      : first_(first), num_chunks_(num_chunks), element_type_(element_type) {}
   std::int64_t num_chunks() const override { return num_chunks_; }
   at::Tensor landmarks() const override { return numbered(first_, first_ + num_chunks_, {8}); }
-  void read(std::int64_t chunk, at::Tensor& key, at::Tensor& value) const override {
-    key.fill_(first_ + chunk);
-    value.fill_(-(first_ + chunk));
+  at::ScalarType element_type() const override { return element_type_; }
+  std::shared_ptr<const StoredChunk> chunk(std::int64_t index) const override {
+    if (element_type_ != at::kChar) {
+      const at::Tensor key = at::full({3, 2, 4}, first_ + index, element_type_);
+      return std::make_shared<const StoredChunk>(key, -key);
+    }
+    // The number is half an element's scale.
+    const at::Tensor twos = at::full({3, 2, 4}, 2, at::kChar);
+    const at::Tensor scales = at::full({3, 2}, static_cast<double>(first_ + index) / 2, at::kFloat);
+    return std::make_shared<const StoredChunk>(twos, -twos, scales, scales);
   }
 
  private:
   std::int64_t first_, num_chunks_;
+  at::ScalarType element_type_;
 };
 
 // Each asked-for chunk has the number that number_of says, and each distinct one is there once.
 void expect_fetched(const ChunkMemory& memory, const ArchiveSet& archived, const at::Tensor& wanted,
                     std::int64_t num_distinct, const std::function<std::int64_t(std::int64_t)>& number_of) {
-  const FetchedChunks found = memory.fetch(wanted, archived);
+  const std::vector<FetchedChunks> all = memory.fetch(wanted, archived, false);
+  ASSERT_EQ(all.size(), 1U);
+  const FetchedChunks& found = all[0];
   EXPECT_EQ(found.key.size(0), num_distinct);
   EXPECT_EQ(found.indices.sizes(), wanted.sizes());
   for (std::int64_t i = 0; i < wanted.numel(); ++i) {
@@ -81,9 +92,7 @@ TEST(ChunkMemory, FetchesEachWantedChunkOnce) {
   for (const std::int64_t step : {1, 999}) {
     expect_fetched(filled(2500, step), ArchiveSet(), wanted, 5, [](std::int64_t chunk) { return chunk; });
   }
-  const FetchedChunks nothing = filled(10, 10).fetch(at::full({1, 1, 3}, -1, at::kLong), ArchiveSet());
-  EXPECT_FALSE(nothing.key.defined());
-  EXPECT_TRUE(nothing.indices.eq(-1).all().item<bool>());
+  EXPECT_TRUE(filled(10, 10).fetch(at::full({1, 1, 3}, -1, at::kLong), ArchiveSet(), false).empty());
 }
 
 TEST(ChunkMemory, ArchivedChunksAreNumberedBeforeItsOwn) {
@@ -98,6 +107,36 @@ TEST(ChunkMemory, ArchivedChunksAreNumberedBeforeItsOwn) {
     if (chunk < 5) return 10000 + chunk;
     return chunk < 12 ? 30000 + chunk - 5 : chunk - 12;
   });
+}
+
+// Archives of int8, bfloat16 and float32, beside its own float32.
+TEST(ChunkMemory, ArchivedChunksKeepTheirElementTypesOrAreWidened) {
+  ArchiveSet archived;
+  archived.attach(std::make_shared<NumberedArchive>(100, 5, at::kChar));
+  archived.attach(std::make_shared<NumberedArchive>(200, 5, at::kBFloat16));
+  archived.attach(std::make_shared<NumberedArchive>(300, 5));
+  const at::Tensor wanted = at::tensor({4, 14, 18, 6, 1, -1, 7, 4}, at::kLong).view({1, 2, 4});
+  expect_fetched(filled(10, 3), archived, wanted, 6,
+                 [](std::int64_t chunk) { return chunk < 15 ? 100 * (chunk / 5 + 1) + chunk % 5 : chunk - 15; });
+
+  const std::vector<FetchedChunks> stored = filled(10, 3).fetch(wanted, archived, true);
+  ASSERT_EQ(stored.size(), 3U);
+  const auto is_at = [&](const FetchedChunks& chunks, std::vector<std::int64_t> places) {
+    return chunks.indices.equal(at::tensor(places, at::kLong).view({1, 2, 4}));
+  };
+  EXPECT_TRUE(is_at(stored[0], {1, -1, -1, -1, 0, -1, -1, 1}));
+  EXPECT_EQ(stored[0].key.scalar_type(), at::kChar);
+  EXPECT_TRUE(stored[0].key.eq(2).all().item<bool>() && stored[0].value.eq(-2).all().item<bool>());
+  for (const at::Tensor& scales : {stored[0].key_scales, stored[0].value_scales}) {
+    EXPECT_TRUE(scales.equal(at::tensor({50.5F, 52.0F}).view({2, 1, 1}).expand({2, 3, 2})));
+  }
+  EXPECT_TRUE(is_at(stored[1], {-1, -1, -1, 0, -1, -1, 1, -1}));
+  EXPECT_EQ(stored[1].key.scalar_type(), at::kBFloat16);
+  EXPECT_TRUE(stored[1].value.equal(-stored[1].key));
+  EXPECT_TRUE(stored[1].key.select(0, 1).eq(202).all().item<bool>());
+  // Those of the memory's own type lie beside its own chunks.
+  EXPECT_TRUE(is_at(stored[2], {-1, 0, 1, -1, -1, -1, -1, -1}));
+  EXPECT_TRUE(stored[2].key.equal(at::tensor({304.0F, 3.0F}).view({2, 1, 1, 1}).expand({2, 3, 2, 4})));
 }
 
 TEST(ChunkMemory, ForksShareTheirPastAndGoOnByThemselves) {

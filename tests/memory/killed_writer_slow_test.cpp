@@ -62,7 +62,7 @@ TEST(KilledWriter, TwoHundredKillsLoseNothingCommitted) {
       ASSERT_TRUE(memory.landmarks().narrow(0, chunk, 18).equal(wanted.landmarks));
       at::Tensor key = at::empty(wanted.key[0].sizes());
       at::Tensor value = at::empty_like(key);
-      memory.read(chunk + 17, key, value);
+      memory.chunk(chunk + 17)->widen_to(key, value);
       ASSERT_TRUE(key.equal(wanted.key[17]) && value.equal(wanted.value[17]));
       chunk += 18;
     }

@@ -74,7 +74,7 @@ inline bool holds_what_was_written(const StoredMemory& memory) {
   for (const MemoryDocument& document : memory.documents()) {
     const ChunkBlock wanted = random_block(memory.format(), std::stoull(document.name), 0, document.num_chunks);
     for (std::int64_t i = 0; i < document.num_chunks; ++i, ++chunk) {
-      memory.read(chunk, key, value);
+      memory.chunk(chunk)->widen_to(key, value);
       const ChunkOrigin origin = memory.origin(chunk);
       if (!key.equal(wanted.key[i]) || !value.equal(wanted.value[i]) || origin.chunk != i ||
           !memory.landmarks()[chunk].equal(wanted.landmarks[i]) || origin.document != document.id ||

@@ -322,11 +322,9 @@ void expect_old_document(const StoredMemory& memory, std::size_t index, std::int
                          const MemoryDocument& wanted) {
   ASSERT_EQ(memory.documents()[index], wanted);
   const ChunkBlock chunks = random_block(memory.format(), wanted.id, 0, wanted.num_chunks);
-  at::Tensor key = at::empty({4, 2, 8});
-  at::Tensor value = at::empty_like(key);
   for (std::int64_t i = 0; i < wanted.num_chunks; ++i) {
-    memory.read(first_chunk + i, key, value);
-    ASSERT_TRUE(key.equal(chunks.key[i]) && value.equal(chunks.value[i])) << i;
+    const auto stored = memory.chunk(first_chunk + i);
+    ASSERT_TRUE(stored->key.equal(chunks.key[i]) && stored->value.equal(chunks.value[i])) << i;
     ASSERT_TRUE(memory.landmarks()[first_chunk + i].equal(chunks.landmarks[i]));
     ASSERT_TRUE(at::tensor(memory.origin(first_chunk + i).token_ids, at::kLong).equal(chunks.token_ids[i]));
   }

@@ -47,11 +47,9 @@ class StoredMemoryTest : public testing::Test {
 // Chunk `chunk` of the memory is chunk `index` of document `document`.
 void expect_chunk(const StoredMemory& memory, std::int64_t chunk, std::uint64_t document, std::int64_t index) {
   const ChunkBlock wanted = random_block(memory.format(), document, index, 1);
-  at::Tensor key = at::empty(wanted.key[0].sizes());
-  at::Tensor value = at::empty_like(key);
-  memory.read(chunk, key, value);
-  EXPECT_TRUE(key.equal(wanted.key[0]));
-  EXPECT_TRUE(value.equal(wanted.value[0]));
+  const auto stored = memory.chunk(chunk);
+  EXPECT_TRUE(stored->key.equal(wanted.key[0]));
+  EXPECT_TRUE(stored->value.equal(wanted.value[0]));
   EXPECT_TRUE(memory.landmarks()[chunk].equal(wanted.landmarks[0]));
   const ChunkOrigin origin = memory.origin(chunk);
   EXPECT_EQ(origin.document, document);
@@ -91,7 +89,7 @@ TEST_F(StoredMemoryTest, RoundedElementsAreAsNearAsTheirTypeAllows) {
     for (std::int64_t chunk = 0; chunk < 3; ++chunk) {
       at::Tensor key = at::empty({4, 2, 8});
       at::Tensor value = at::empty({4, 2, 8});
-      memory.read(chunk, key, value);
+      memory.chunk(chunk)->widen_to(key, value);
       for (const auto& [found, wanted] : {std::pair{key, block.key[chunk]}, {value, block.value[chunk]}}) {
         // int8: half a step of 1/127 of the row's largest, and its own rounding.
         const at::Tensor bound =
@@ -227,11 +225,8 @@ TEST_F(StoredMemoryTest, AFlippedBitIsFoundWhereItIsRead) {
   };
   with_flip(place_of(block.key[0]));
   const StoredMemory memory(path());
-  at::Tensor key = at::empty({4, 2, 8});
-  at::Tensor value = at::empty_like(key);
-  memory.read(49, key, value);
-  EXPECT_THAT([&] { memory.read(50, key, value); },
-              ThrowsMessage<Error>(HasSubstr("chunk 50 of document 0 is damaged")));
+  memory.chunk(49);
+  EXPECT_THAT([&] { memory.chunk(50); }, ThrowsMessage<Error>(HasSubstr("chunk 50 of document 0 is damaged")));
   EXPECT_THAT([&] { memory.verify(); }, ThrowsMessage<Error>(HasSubstr("chunk 50 of document 0 is damaged")));
   with_flip(place_of(block.landmarks[0]));
   EXPECT_THAT([this] { StoredMemory{path()}; }, ThrowsMessage<Error>(HasSubstr("the checksum of landmarks")));
@@ -302,11 +297,9 @@ TEST_F(StoredMemoryTest, MergedMemoriesHoldAllDocumentsAsTheyWere) {
   ASSERT_EQ(memory.num_chunks(), 20);
   for (std::int64_t chunk = 0; chunk < 12; ++chunk) expect_chunk(memory, chunk, 0, chunk);
   for (std::int64_t chunk = 0; chunk < 6; ++chunk) {
-    at::Tensor keys = at::empty({4, 4, 2, 8});
-    at::Tensor a = keys[0], b = keys[1], c = keys[2], d = keys[3];
-    memory.read(14 + chunk, a, b);
-    third.read(chunk, c, d);
-    EXPECT_TRUE(a.equal(c) && b.equal(d));
+    const auto merged_chunk = memory.chunk(14 + chunk);
+    const auto third_chunk = third.chunk(chunk);
+    EXPECT_TRUE(merged_chunk->key.equal(third_chunk->key) && merged_chunk->value.equal(third_chunk->value));
     EXPECT_EQ(memory.origin(14 + chunk).token_ids, third.origin(chunk).token_ids);
   }
   EXPECT_EQ(merge_memories({path(), other}, merged, {}).num_known, 3);
@@ -322,16 +315,22 @@ TEST_F(StoredMemoryTest, MemoriesThatDoNotFitAreNotMerged) {
   }
   const fs::path out = folder_ / "merged.memory";
   EXPECT_THAT([&] { merge_memories({path(), other}, out, {}); }, ThrowsMessage<Error>(HasSubstr("different models")));
-  EXPECT_THAT([&] { merge_memories({path(), other}, other, {}); },
-              ThrowsMessage<Error>(HasSubstr("is both merged and written to")));
+  EXPECT_THAT(
+      [&] {
+        merge_memories({path(), other}, other, {});
+      },
+      ThrowsMessage<Error>(HasSubstr("is both merged and written to")));
   const fs::path changed = folder_ / "changed.memory";
   {
     MemoryWriter writer(changed, format_);
     writer.finish_document(writer.begin_document("first", "another file"));
     writer.commit();
   }
-  EXPECT_THAT([&] { merge_memories({path(), changed}, folder_ / "third.memory", {}); },
-              ThrowsMessage<Error>(HasSubstr("holds another \"first\" than")));
+  EXPECT_THAT(
+      [&] {
+        merge_memories({path(), changed}, folder_ / "third.memory", {});
+      },
+      ThrowsMessage<Error>(HasSubstr("holds another \"first\" than")));
 }
 
 TEST_F(StoredMemoryTest, MisuseIsNamed) {
@@ -345,8 +344,7 @@ TEST_F(StoredMemoryTest, MisuseIsNamed) {
               ThrowsMessage<Error>(HasSubstr("expected float32, bfloat16 or int8")));
   writer.commit();
   const StoredMemory memory(path());
-  at::Tensor key = at::empty({4, 2, 8});
-  EXPECT_THROW(memory.read(0, key, key), Error);
+  EXPECT_THROW(memory.chunk(0), Error);
 }
 
 }  // namespace

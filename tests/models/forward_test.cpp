@@ -48,6 +48,19 @@ TEST_P(Forward, NoPositionSeesALaterToken) {
   expect_no_leak(in_session, "session");
 }
 
+TEST_P(Forward, SequencesGiveWhatItGives) {
+  const auto model = make_model(GetParam(), at::kCPU, 3);
+  const at::Tensor ids = random_ids(2, 97, 39, 4);
+  SequenceBatch sequences(*model, 2);
+  std::vector<at::Tensor> parts;
+  std::int64_t first = 0;
+  for (const std::int64_t count : {1, 30, 2, 1, 1, 62}) {
+    parts.push_back(sequences.append(ids.narrow(1, first, count)));
+    first += count;
+  }
+  EXPECT_LT((at::cat(parts, 1) - model->hidden_states(ids, {})).abs().max().item<double>(), 2e-4);
+}
+
 TEST_P(Forward, TextOfAnyLengthIsThePrefixOfALongerOne) {
   const auto model = make_model(GetParam(), at::kCPU, 3);
   const at::Tensor ids = random_ids(2, 40, 39, 2);

@@ -4,6 +4,9 @@
 #include <ATen/core/grad_mode.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <vector>
+
 #include "train/clipping.h"
 #include "train/schedule.h"
 
@@ -87,20 +90,42 @@ TEST(AdamW, DecaysVectorsOnlyWhenAsked) {
   }
 }
 
+TEST(AdamW, ASkippedStepChangesNothing) {
+  ParameterSet parameters = make_parameters("0");
+  AdamW optimizer(parameters, adamw_config());
+  set_gradients(parameters, 0);
+  optimizer.step(0.01, at::zeros({}));
+  EXPECT_LE((parameters.get("matrix") - fixture("matrix.1")).abs().max().item<double>(), 2e-7) << "0: as without it";
+  const auto all = [&] {
+    std::vector<at::Tensor> tensors = {parameters.get("matrix").detach().clone(),
+                                       parameters.get("vector").detach().clone()};
+    for (const auto& [name, tensor] : optimizer.state()) tensors.push_back(tensor.clone());
+    return tensors;
+  };
+  const std::vector<at::Tensor> before = all();
+  at::Tensor(parameters.get("matrix")).mutable_grad().fill_(NAN);
+  optimizer.step(0.01, at::ones({}));
+  const std::vector<at::Tensor> after = all();
+  for (std::size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(at::equal(after[i], before[i])) << i;
+}
+
 TEST(Clipping, FollowsPyTorch) {
   ParameterSet parameters(at::kCPU, 0);
   parameters.add("a", {5, 5}, {});
   parameters.add("b", {7}, {});
   at::Tensor(parameters.get("a")).mutable_grad() = fixture("clip.before.0");
   at::Tensor(parameters.get("b")).mutable_grad() = fixture("clip.before.1");
-  EXPECT_NEAR(clip_gradients(parameters, 0), fixture("clip.norm").item<double>(), 1e-5);
+  EXPECT_NEAR(clip_gradients(parameters, 0).item<double>(), fixture("clip.norm").item<double>(), 1e-5);
   EXPECT_TRUE(at::equal(parameters.get("a").grad(), fixture("clip.before.0"))) << "0 means no clipping";
-  EXPECT_NEAR(clip_gradients(parameters, 1.5), fixture("clip.norm").item<double>(), 1e-5);
+  EXPECT_NEAR(clip_gradients(parameters, 1.5).item<double>(), fixture("clip.norm").item<double>(), 1e-5);
   EXPECT_LE((parameters.get("a").grad() - fixture("clip.after.0")).abs().max().item<double>(), 1e-6);
   EXPECT_LE((parameters.get("b").grad() - fixture("clip.after.1")).abs().max().item<double>(), 1e-6);
   const at::Tensor clipped = parameters.get("a").grad().clone();
   clip_gradients(parameters, 1e6);
   EXPECT_TRUE(at::equal(parameters.get("a").grad(), clipped)) << "a small gradient stays";
+  at::Tensor(parameters.get("b")).mutable_grad()[3] = NAN;
+  EXPECT_TRUE(std::isnan(clip_gradients(parameters, 1.5).item<double>()));
+  EXPECT_TRUE(at::equal(parameters.get("a").grad(), clipped)) << "nor does one that is no number change the others";
 }
 
 TEST(Schedule, WarmsUpThenFallsToTheMinimum) {

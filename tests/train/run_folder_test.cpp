@@ -61,7 +61,7 @@ TEST(MetricsLog, KeepsWholeLinesUpToTheCheckpoint) {
     MetricsLog log(path, 2);
     StepMetrics metrics;
     metrics.step = 3;
-    log.append(metrics);
+    log.record(metrics);
   }
   const std::string content = read_file(path);
   EXPECT_THAT(content, testing::StartsWith("{\"step\":1}\n{\"step\":2}\n{\"step\":3,\"loss\":"));

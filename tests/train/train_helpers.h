@@ -23,11 +23,8 @@ class RandomBatches : public BatchSource {
   RandomBatches(std::int64_t num_sequences, std::int64_t length, std::int64_t vocab_size, std::uint64_t seed)
       : num_sequences_(num_sequences), length_(length), vocab_size_(vocab_size), random_(seed) {}
   TokenBatch next() override;
-  void observe(double exact_match) override { last_observed = exact_match; }
   Json state() const override { return {{"random", random_.state()}}; }
   void restore(const Json& state) override { random_ = Random::from_state(state.at("random").get<std::string>()); }
-
-  double last_observed = -1;
 
  private:
   std::int64_t num_sequences_, length_, vocab_size_;

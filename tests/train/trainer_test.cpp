@@ -14,13 +14,18 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
+#include <limits>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "core/error.h"
 #include "core/file_size_limit.h"
 #include "core/files.h"
 #include "core/number_of_kills.h"
 #include "core/random.h"
+#include "lookback/stop.h"
 #include "models/model_folder.h"
 #include "train/train_helpers.h"
 
@@ -41,6 +46,18 @@ TrainConfig short_run() {
   return config;
 }
 
+// Tells a function of each step.
+class StepHook : public TrainRecorder {
+ public:
+  explicit StepHook(std::function<void(const StepMetrics&)> on_step) : on_step_(std::move(on_step)) {}
+  void record(const StepMetrics& metrics) override {
+    if (on_step_) on_step_(metrics);
+  }
+
+ private:
+  std::function<void(const StepMetrics&)> on_step_;
+};
+
 struct SmallRun {
   std::unique_ptr<Model> model = make_model(tiny_drt(), at::kCPU, 3);
   RandomBatches source{2, 40, 32, 4};
@@ -50,8 +67,8 @@ struct SmallRun {
     TrainIo io;
     io.run_folder = folder;
     io.resume = resume;
-    io.quiet = true;
-    io.on_step = std::move(on_step);
+    StepHook hook(std::move(on_step));
+    io.recorders = {&hook};
     // Any number that follows from the weights.
     io.validate = [this] { return ValidationResult{model->embedding().detach().abs().sum().item<double>(), 1}; };
     return train(*model, source, config, io);
@@ -125,9 +142,9 @@ TEST(Train, LearnsWhatCanBeLearned) {
     config.steps = 80;
     config.lr = 1e-2;
     TrainIo io;
-    io.quiet = true;
     double first = 0;
-    io.on_step = [&](const StepMetrics& metrics) { first = metrics.step == 1 ? metrics.loss : first; };
+    StepHook hook([&](const StepMetrics& metrics) { first = metrics.step == 1 ? metrics.loss : first; });
+    io.recorders = {&hook};
     const TrainResult result = train(*model, source, config, io);
     EXPECT_NEAR(first, std::log(33), 0.1) << kind;
     EXPECT_LT(result.loss, first / 2) << kind;
@@ -194,7 +211,7 @@ TEST(Train, TheTrainingLossIsTheMeanOfTheLastSteps) {
   config.steps = 30;
   TrainIo io;
   io.run_folder = folder.path();
-  io.quiet = true;  // no validation: the recent loss chooses the best
+  // Without validation the recent loss chooses the best.
   const TrainResult result = train(*run.model, run.source, config, io);
   const auto lines = metrics_of(folder.path());
   double best = INFINITY;
@@ -227,7 +244,6 @@ TEST(Train, GoesOnFromACheckpointBeforeABrokenOne) {
   TrainIo io;
   io.run_folder = folder.path();
   io.resume = true;
-  io.quiet = true;
   io.validate = [&run] { return ValidationResult{run.model->embedding().detach().abs().sum().item<double>(), 1}; };
   io.from_step = 17;
   EXPECT_THAT(error_of([&] { train(*run.model, run.source, config, io); }), HasSubstr("no checkpoint of step 17"));
@@ -279,6 +295,159 @@ TEST(Train, MoreStepsLeaveTheFirstOnesAsTheyWere) {
   ASSERT_EQ(after.size(), 12U);
   for (std::size_t i = 0; i < 8; ++i) EXPECT_EQ(after[i], before[i]);
   for (std::size_t i = 8; i < 12; ++i) EXPECT_EQ(after[i].at("lr"), 1e-5);
+}
+
+// The batches of RandomBatches, of which one has a loss that is no number.
+class Spoiled : public RandomBatches {
+ public:
+  using RandomBatches::RandomBatches;
+  TokenBatch next() override {
+    TokenBatch batch = RandomBatches::next();
+    if (++num_made_ == spoiled) batch.loss_weights.assign(batch.labels.size(), std::numeric_limits<float>::infinity());
+    return batch;
+  }
+  std::int64_t spoiled = 0;  // its number, from 1 on
+
+ private:
+  std::int64_t num_made_ = 0;
+};
+
+// However late its numbers are read, a step whose loss is no number is named, and no checkpoint knows of it.
+TEST(Train, AStepThatDivergesIsNamedAndLeavesNoTrace) {
+  TrainConfig config = short_run();
+  config.grad_accumulation_steps = 1;
+  config.schedule_steps = config.steps;
+  config.steps = 8;
+  const TemporaryFolder whole;
+  SmallRun().go(whole.path(), config, false);
+  for (const std::size_t most_unread : {0, 1, 3}) {
+    SCOPED_TRACE(most_unread);
+    const TemporaryFolder folder;
+    const auto model = make_model(tiny_drt(), at::kCPU, 3);
+    Spoiled source(2, 40, 32, 4);
+    source.spoiled = 7;
+    TrainIo io;
+    io.run_folder = folder.path();
+    io.most_unread_steps = most_unread;
+    std::vector<std::int64_t> recorded;
+    StepHook hook([&](const StepMetrics& metrics) { recorded.push_back(metrics.step); });
+    io.recorders = {&hook};
+    io.validate = [&model] { return ValidationResult{model->embedding().detach().abs().sum().item<double>(), 1}; };
+    const std::string message = error_of([&] { train(*model, source, config, io); });
+    EXPECT_THAT(message, HasSubstr("the loss of step 7"));
+    EXPECT_THAT(message, HasSubstr("step-00000006"));
+    EXPECT_THAT(recorded, testing::ElementsAre(1, 2, 3, 4, 5, 6));
+    SmallRun().go(folder.path(), config, true);
+    EXPECT_EQ(read_file(folder.path() / "last/model.safetensors"), read_file(whole.path() / "last/model.safetensors"));
+  }
+}
+
+TEST(Train, ADivergedStepChangesNoWeight) {
+  TrainConfig config = short_run();
+  config.grad_accumulation_steps = 1;
+  const auto run = [&config](std::int64_t steps, std::int64_t spoiled) {
+    TrainConfig some = config;
+    some.steps = steps;
+    some.schedule_steps = config.steps;
+    auto model = make_model(tiny_drt(), at::kCPU, 3);
+    Spoiled source(2, 40, 32, 4);
+    source.spoiled = spoiled;
+    if (spoiled == 0) {
+      train(*model, source, some, {});
+    } else {
+      error_of([&] { train(*model, source, some, {}); });
+    }
+    return model;
+  };
+  const auto expected = run(4, 0);
+  const auto found = run(9, 5);
+  for (const auto& [name, parameter] : expected->parameters().named()) {
+    EXPECT_TRUE(at::equal(parameter, found->parameters().get(name))) << name;
+  }
+}
+
+// Bit by bit, whether a step's numbers are read before the next one begins or not.
+TEST(Train, UnreadStepsChangeNothing) {
+  std::vector<std::string> weights;
+  std::vector<std::vector<Json>> metrics;
+  for (const std::size_t most_unread : {0, 1, 5}) {
+    const TemporaryFolder folder;
+    SmallRun run;
+    TrainIo io;
+    io.run_folder = folder.path();
+    io.most_unread_steps = most_unread;
+    TrainConfig config = short_run();
+    config.checkpoint_every = 7;
+    EXPECT_EQ(train(*run.model, run.source, config, io).steps, 40);
+    weights.push_back(read_file(folder.path() / "last/model.safetensors") +
+                      read_file(folder.path() / "last/trainer.json"));
+    metrics.emplace_back();
+    for (const Json& line : metrics_of(folder.path())) metrics.back().push_back(without_times(line));
+  }
+  EXPECT_EQ(weights[0], weights[1]);
+  EXPECT_EQ(weights[0], weights[2]);
+  EXPECT_EQ(metrics[0], metrics[1]);
+  EXPECT_EQ(metrics[0], metrics[2]);
+}
+
+TEST(Train, StopsWhenAskedWithACheckpointOfAllThatWasDone) {
+  const TemporaryFolder whole;
+  SmallRun().go(whole.path(), short_run(), false);
+  for (const std::size_t most_unread : {0, 1}) {
+    const TemporaryFolder folder;
+    SmallRun run;
+    StopSource stop;
+    TrainIo io;
+    io.run_folder = folder.path();
+    io.most_unread_steps = most_unread;
+    io.validate = [&run] { return ValidationResult{run.model->embedding().detach().abs().sum().item<double>(), 1}; };
+    StepHook hook([&](const StepMetrics& metrics) {
+      if (metrics.step == 6) stop.request_stop();
+    });
+    io.recorders = {&hook};
+    io.stop = stop.token();
+    TrainConfig config = short_run();
+    config.checkpoint_every = 0;
+    const TrainResult result = train(*run.model, run.source, config, io);
+    EXPECT_TRUE(result.interrupted);
+    EXPECT_EQ(result.steps, 6 + static_cast<std::int64_t>(most_unread));
+    EXPECT_EQ(fs::read_symlink(folder.path() / "last"), fmt::format("checkpoints/step-{:08}", result.steps));
+    EXPECT_FALSE(SmallRun().go(folder.path(), config, true).interrupted);
+    EXPECT_EQ(read_file(folder.path() / "last/model.safetensors"), read_file(whole.path() / "last/model.safetensors"));
+  }
+}
+
+TEST(Train, LeavesTheSourceBehindTheBatchesThatWereUsed) {
+  SmallRun run;
+  TrainConfig config = short_run();
+  config.steps = 3;
+  TrainIo io;
+  train(*run.model, run.source, config, io);
+  RandomBatches fresh{2, 40, 32, 4};
+  for (int i = 0; i < 6; ++i) fresh.next();
+  EXPECT_EQ(run.source.next().input_ids, fresh.next().input_ids);
+}
+
+TEST(Train, WhatABatchSourceThrowsComesOut) {
+  class Failing : public RandomBatches {
+   public:
+    using RandomBatches::RandomBatches;
+    TokenBatch next() override {
+      require(++num_made_ < 5, "the text is gone");
+      return RandomBatches::next();
+    }
+
+   private:
+    int num_made_ = 0;
+  };
+  SmallRun run;
+  Failing source(2, 40, 32, 4);
+  std::int64_t last = 0;
+  TrainIo io;
+  StepHook hook([&](const StepMetrics& metrics) { last = metrics.step; });
+  io.recorders = {&hook};
+  EXPECT_EQ(error_of([&] { train(*run.model, source, short_run(), io); }), "the text is gone");
+  EXPECT_EQ(last, 2) << "four batches are two steps";
 }
 
 // In its environment the next test finds where it is to train, as a child process of itself.

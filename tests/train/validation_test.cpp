@@ -5,9 +5,9 @@
 #include <numeric>
 
 #include "ops/landmark_attention.h"
+#include "train/batch_loss.h"
 #include "train/memory_meter.h"
 #include "train/train_helpers.h"
-#include "train/training_step.h"
 
 namespace lookback {
 namespace {

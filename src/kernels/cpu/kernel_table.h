@@ -6,6 +6,7 @@
 #include "kernels/chunk_attention_params.h"
 #include "kernels/chunk_readers.h"
 #include "kernels/cross_entropy_params.h"
+#include "kernels/landmark_compression_params.h"
 #include "kernels/landmark_scores_params.h"
 #include "kernels/rms_norm_params.h"
 #include "kernels/rotary_params.h"
@@ -42,6 +43,7 @@ struct KernelTable {
                                 std::int64_t last);
   void (*rotary_rows)(const RotaryParams&, std::int64_t first, std::int64_t last);
   void (*cross_entropy_rows)(const CrossEntropyParams&, std::int64_t first, std::int64_t last);
+  void (*compress_landmarks)(const LandmarkCompressionParams&, std::int64_t first, std::int64_t last);
   void (*landmark_scores)(const LandmarkScoresParams&, std::int64_t first, std::int64_t last, float* scratch);
 };
 

@@ -3,6 +3,7 @@
 #include "kernels/cpu/chunk_attention_forward.h"
 #include "kernels/cpu/cross_entropy.h"
 #include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/landmark_compression.h"
 #include "kernels/cpu/landmark_scores.h"
 #include "kernels/cpu/rms_norm.h"
 #include "kernels/cpu/rotary.h"
@@ -37,6 +38,7 @@ const KernelTable portable_kernels = {
     .silu_and_mul_backward = silu_and_mul_backward<Portable>,
     .rotary_rows = rotary_rows<Portable>,
     .cross_entropy_rows = cross_entropy_rows<Portable>,
+    .compress_landmarks = compress_landmarks<Portable>,
     .landmark_scores = landmark_scores<Portable>,
 };
 

@@ -2,6 +2,8 @@
 // at hand do not serve: LibTorch's flash attention is built without ALiBi, and cuDNN's, which has it, aligns queries
 // with the first keys, where a segment's queries stand at the last.
 //
+// Without ALiBi they have run in the tests' emulated block only, not yet on a card.
+//
 // A block has 64 queries of a head and goes through the key tiles in their windows; or 64 keys of a key head, going
 // through the queries whose windows reach them.
 #pragma once

@@ -1,5 +1,5 @@
 // Gradients of accumulated, checkpointed and weighted batches; the golden training run.
-#include "train/training_step.h"
+#include "train/batch_loss.h"
 
 #include <gtest/gtest.h>
 
@@ -54,7 +54,7 @@ TEST(AccumulateGradients, SmallBatchesGiveTheBigBatchsGradient) {
   const auto expected = gradients_of(*model);
   const std::vector<TokenBatch> parts = {rows(big, 0, 1), rows(big, 1, 2), rows(big, 3, 1)};
   const StepLoss sum = accumulate_gradients(*model, parts, {});
-  EXPECT_NEAR(sum.loss, whole.loss, 1e-6);
+  EXPECT_NEAR(sum.loss.item<double>(), whole.loss.item<double>(), 1e-6);
   EXPECT_EQ(sum.tokens, 160);
   expect_close(gradients_of(*model), expected, 1e-5);
 }
@@ -70,7 +70,7 @@ TEST(AccumulateGradients, GradientCheckpointingGivesTheSameGradient) {
       options.training = true;
       options.generator = make_generator(at::kCPU, 7);
       options.gradient_checkpointing = checkpointing;
-      losses.push_back(accumulate_gradients(*model, batches, options).loss);
+      losses.push_back(accumulate_gradients(*model, batches, options).loss.item<double>());
       found.push_back(gradients_of(*model));
     }
     EXPECT_EQ(losses[0], losses[1]);
@@ -81,25 +81,44 @@ TEST(AccumulateGradients, GradientCheckpointingGivesTheSameGradient) {
 TEST(AccumulateGradients, OwnWeightsAreUsedAsTheyAre) {
   const auto model = make_model(tiny_sliding_window(), at::kCPU, 5);
   TokenBatch batch = RandomBatches(1, 20, 32, 9).next();
-  const double mean = accumulate_gradients(*model, std::vector<TokenBatch>{batch}, {}).loss;
+  const auto loss_of = [&](const std::vector<TokenBatch>& batches) {
+    return accumulate_gradients(*model, batches, {}).loss.item<double>();
+  };
+  const double mean = loss_of({batch});
   batch.loss_weights.assign(20, 3.0F / 20);
-  EXPECT_NEAR(accumulate_gradients(*model, std::vector<TokenBatch>{batch}, {}).loss, 3 * mean, 1e-5);
-  EXPECT_NEAR(accumulate_gradients(*model, std::vector<TokenBatch>{batch, batch}, {}).loss, 3 * mean, 1e-5);
+  EXPECT_NEAR(loss_of({batch}), 3 * mean, 1e-5);
+  EXPECT_NEAR(loss_of({batch, batch}), 3 * mean, 1e-5);
   batch.loss_weights.pop_back();
   error_of([&] { accumulate_gradients(*model, std::vector<TokenBatch>{batch}, {}); });
+}
+
+TEST(AccumulateGradients, IdsThatAreNotInTheVocabularyAreNamed) {
+  const auto model = make_model(tiny_sliding_window(), at::kCPU, 5);
+  const TokenBatch good = RandomBatches(1, 20, 32, 9).next();
+  const auto message = [&](std::vector<std::int64_t> TokenBatch::* member, std::int64_t id) {
+    TokenBatch batch = good;
+    (batch.*member)[7] = id;
+    return error_of([&] { accumulate_gradients(*model, std::vector<TokenBatch>{batch}, {}); });
+  };
+  EXPECT_EQ(message(&TokenBatch::input_ids, 32), "batch: id 32 is not in the model's vocabulary of 32");
+  EXPECT_EQ(message(&TokenBatch::labels, 32), "batch: label 32 is not in the model's vocabulary of 32");
+  EXPECT_EQ(message(&TokenBatch::labels, -1), "batch: label -1 is not in the model's vocabulary of 32");
 }
 
 TEST(AccumulateGradients, CountsAnswersThatAreWhollyTheLikeliest) {
   const auto model = make_model(tiny_sliding_window(), at::kCPU, 5);
   TokenBatch batch = RandomBatches(1, 20, 32, 9).next();
-  EXPECT_TRUE(std::isnan(accumulate_gradients(*model, std::vector<TokenBatch>{batch}, {}).exact_match));
+  const auto exact_match = [&] {
+    return accumulate_gradients(*model, std::vector<TokenBatch>{batch}, {}).exact_match.item<double>();
+  };
+  EXPECT_TRUE(std::isnan(exact_match()));
   const at::Tensor ids = at::tensor(at::ArrayRef<std::int64_t>(batch.input_ids)).view({1, 20});
   const at::Tensor likeliest = model->logits(model->hidden_states(ids, {})).argmax(-1).flatten();
   for (std::size_t i = 0; i < 20; ++i) batch.labels[i] = likeliest[static_cast<std::int64_t>(i)].item<std::int64_t>();
   batch.answer_positions = {2, 3, 10, 11, 15, 16, 18, 19};
   batch.answer_length = 2;
   batch.labels[11] = (batch.labels[11] + 1) % 32;  // one token of the second answer is wrong
-  EXPECT_DOUBLE_EQ(accumulate_gradients(*model, std::vector<TokenBatch>{batch}, {}).exact_match, 0.75);
+  EXPECT_DOUBLE_EQ(exact_match(), 0.75);
 }
 
 // 40 optimizer steps that a float64 reference made, within 1e-4.
@@ -123,9 +142,10 @@ TEST(GoldenTraining, LossesAndGradientNormsAreReproduced) {
     batch.labels.assign(labels.data_ptr<std::int64_t>(), labels.data_ptr<std::int64_t>() + labels.numel());
     model->parameters().zero_gradients();
     const StepLoss loss = accumulate_gradients(*model, std::vector<TokenBatch>{batch}, {});
-    const double norm = clip_gradients(model->parameters(), expected.at("clip_grad_norm"));
+    const auto norm = clip_gradients(model->parameters(), expected.at("clip_grad_norm")).item<double>();
     optimizer.step(expected.at("lr"));
-    EXPECT_NEAR(loss.loss, expected.at("loss")[static_cast<std::size_t>(step)].get<double>(), 1e-4) << step;
+    EXPECT_NEAR(loss.loss.item<double>(), expected.at("loss")[static_cast<std::size_t>(step)].get<double>(), 1e-4)
+        << step;
     EXPECT_NEAR(norm, expected.at("grad_norm")[static_cast<std::size_t>(step)].get<double>(), 1e-4) << step;
   }
 }
