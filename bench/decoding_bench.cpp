@@ -8,10 +8,12 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <vector>
 
 #include "bench_models.h"
 #include "ingest/build_memory.h"
 #include "memory/chunk_cache.h"
+#include "memory/memory_format.h"
 #include "memory/memory_writer.h"
 #include "memory/stored_memory.h"
 #include "models/sequence_batch.h"
@@ -132,6 +134,64 @@ void BM_DecodeFromFile(benchmark::State& state, const ModelConfig& config) {
   std::filesystem::remove_all(folder);
 }
 
+// Of int8 as they are stored, and the same widened to float32 before.
+class Int8Archive : public RepeatedArchive {
+ public:
+  Int8Archive(const EncodedChunks& chunks, std::int64_t num_chunks, bool widened)
+      : RepeatedArchive(chunks, num_chunks), widened_(widened) {
+    MemoryFormat format;
+    format.num_vectors = chunks.key.size(2);
+    format.num_heads = chunks.key.size(3);
+    format.head_dim = chunks.key.size(4);
+    format.elements = MemoryElements::int8;
+    for (std::int64_t i = 0; i < chunks.key.size(1); ++i) {
+      StoredChunk chunk = parse_chunk(encode_chunk(chunks.key[0][i], chunks.value[0][i], MemoryElements::int8), format);
+      if (widened) {
+        at::Tensor key = at::empty(chunk.key.sizes());
+        at::Tensor value = at::empty(chunk.key.sizes());
+        chunk.widen_to(key, value);
+        chunk = {key, value, {}, {}};
+      }
+      stored_.push_back(std::make_shared<const StoredChunk>(chunk));
+    }
+  }
+  at::ScalarType element_type() const override { return widened_ ? at::kFloat : at::kChar; }
+  std::shared_ptr<const StoredChunk> chunk(std::int64_t index) const override {
+    return stored_[static_cast<std::size_t>(index) % stored_.size()];
+  }
+
+ private:
+  bool widened_;
+  std::vector<std::shared_ptr<const StoredChunk>> stored_;
+};
+
+// Decoding with a memory whose int8 chunks are in RAM as they are stored, against the same in float32.
+void BM_DecodeAsStored(benchmark::State& state, const ModelConfig& config) {
+  const at::NoGradGuard no_gradients;
+  const std::unique_ptr<Model> model = frozen_model(config);
+  constexpr std::int64_t num_chunks = 2048;
+  const EncodedChunks chunks = model->read_chunks(some_ids(1, num_chunks * config.chunk_size), 0, at::kFloat);
+  const auto sequences = [&](bool widened) {
+    at::manual_seed(2);
+    const auto archive = std::make_shared<Int8Archive>(chunks, num_chunks, widened);
+    auto batch = std::make_unique<SequenceBatch>(*model, 1, make_memory_set({search_exactly(archive, at::kCPU)}));
+    batch->prefill(some_ids(1, 1000), {});
+    return batch;
+  };
+  const auto as_stored = sequences(false);
+  const auto widened = sequences(true);
+  const auto decode = [&](SequenceBatch& batch) {
+    for (std::int64_t i = 0; i < 4 * config.chunk_size; ++i) {
+      benchmark::DoNotOptimize(model->logits(batch.append(some_ids(1, 1))));
+    }
+  };
+  run_contest(state, {.ours = [&] { decode(*as_stored); }, .rivals = {{"float32", [&] { decode(*widened); }}}});
+}
+
+BENCHMARK_CAPTURE(BM_DecodeAsStored, seven_million, seven_million())
+    ->Iterations(20)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(BM_Decode, seven_million, seven_million())
     ->Arg(1)
     ->Arg(4)

@@ -10,8 +10,9 @@
 namespace lookback {
 
 std::shared_ptr<const StoredMemory> open_memory(const std::filesystem::path& path, const Model& model,
-                                                const std::string& fingerprint, const Tokenizer* tokenizer) {
-  auto memory = std::make_shared<const StoredMemory>(path);
+                                                const std::string& fingerprint, const Tokenizer* tokenizer,
+                                                const StoredMemory::LandmarkVisitor& visit_landmarks) {
+  auto memory = std::make_shared<const StoredMemory>(path, visit_landmarks);
   const MemoryFormat& found = memory->format();
   require(found.model_fingerprint == fingerprint,
           "{}: was made with the weights of another model ({}, this one is {}): build it again with this model",
@@ -34,16 +35,22 @@ OpenedMemories open_memories(const std::vector<std::string>& paths, const Memory
   std::vector<SearchedArchive> searched;
   for (const std::string& path : paths) {
     memories.paths.push_back(std::filesystem::absolute(path).string());
-    memories.stored.push_back(open_memory(path, model, fingerprint, tokenizer));
+    StoredMemory::LandmarkVisitor take_landmarks;
+    std::shared_ptr<ExactIndex> exact;
+    if (!options.search_approximately) {
+      exact = std::make_shared<ExactIndex>(device);
+      take_landmarks = [&exact](const at::Tensor& landmarks, std::int64_t first, std::int64_t count) {
+        exact->take(landmarks, first, count);
+      };
+    }
+    memories.stored.push_back(open_memory(path, model, fingerprint, tokenizer, take_landmarks));
     std::shared_ptr<const ChunkArchive> tier = std::make_shared<CachedArchive>(memories.stored.back(), ram);
     if (device.is_cuda()) tier = std::make_shared<CachedArchive>(tier, gpu);
-    if (!options.search_approximately) {
-      searched.push_back(search_exactly(tier, device));
-      continue;
-    }
-    const OpenedMemoryIndex index = open_memory_index(*memories.stored.back(), options.num_probes);
-    searched.push_back({tier, index.index});
-    memories.qualities.push_back(index.quality);
+    searched.push_back({tier, exact});
+    if (exact != nullptr) continue;
+    const OpenedMemoryIndex approximate = open_memory_index(*memories.stored.back(), options.num_probes);
+    searched.back().index = approximate.index;
+    memories.qualities.push_back(approximate.quality);
   }
   memories.set = make_memory_set(std::move(searched));
   return memories;

@@ -14,10 +14,12 @@
 
 namespace lookback {
 
-// fingerprint: the model's (model_fingerprint). tokenizer: nullptr when the model has none. Throws Error naming what
-// the memory was made with when that is another model or tokenizer, and as StoredMemory does.
+// fingerprint: the model's (model_fingerprint). tokenizer: nullptr when the model has none. visit_landmarks: as
+// StoredMemory's. Throws Error naming what the memory was made with when that is another model or tokenizer, and as
+// StoredMemory does.
 std::shared_ptr<const StoredMemory> open_memory(const std::filesystem::path& path, const Model& model,
-                                                const std::string& fingerprint, const Tokenizer* tokenizer);
+                                                const std::string& fingerprint, const Tokenizer* tokenizer,
+                                                const StoredMemory::LandmarkVisitor& visit_landmarks = {});
 
 // What texts retrieve from, and what explains where they found it.
 struct OpenedMemories {

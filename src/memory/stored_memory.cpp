@@ -22,13 +22,14 @@ std::uint64_t load_number(std::span<const std::byte> bytes, std::int64_t index) 
 
 }  // namespace
 
-StoredMemory::StoredMemory(const std::filesystem::path& path) : file_(path, MemoryFile::Mode::read), mapping_(file_) {
+StoredMemory::StoredMemory(const std::filesystem::path& path, const LandmarkVisitor& visit_landmarks)
+    : file_(path, MemoryFile::Mode::read), mapping_(file_) {
   const std::string source = path.string();
   MemoryCatalog catalog = read_catalog(file_);
   require(!catalog.format.empty(), "{}: it is no memory of lookback: it has no format", source);
   format_ = parse_memory_format(parse_json(catalog.format, source), source);
   find_blocks(catalog);
-  read_landmarks(catalog);
+  read_landmarks(catalog, visit_landmarks);
   documents_ = std::move(catalog.documents);
 }
 
@@ -48,17 +49,26 @@ void StoredMemory::find_blocks(const MemoryCatalog& catalog) {
 
 // Read, not mapped: they are copied anyway, and the pages need not be in both. They are not more than the file has
 // (read_catalog).
-void StoredMemory::read_landmarks(const MemoryCatalog& catalog) {
+void StoredMemory::read_landmarks(const MemoryCatalog& catalog, const LandmarkVisitor& visit) {
+  constexpr std::int64_t chunks_at_a_time = 4096;  // work for some threads, and still in the cache
   landmarks_ = at::empty({num_chunks_, format_.hidden_size}, at::kFloat);
   auto* to = static_cast<std::byte*>(landmarks_.mutable_data_ptr());
   std::vector<std::byte> value;
+  std::int64_t num_read = 0;
+  std::int64_t num_visited = 0;
   for (const auto& [document, blocks] : catalog.blocks) {
     for (const StoredBlock& block : blocks) {
       value.resize(block_sizes(format_, block.num_chunks).landmarks);
       file_.read(block.landmarks_place, value);
       to = std::ranges::copy(checked(value, path().string(), "landmarks"), to).out;
+      num_read += block.num_chunks;
+      if (visit && num_read - num_visited >= chunks_at_a_time) {
+        visit(landmarks_, num_visited, num_read - num_visited);
+        num_visited = num_read;
+      }
     }
   }
+  if (visit && (num_visited == 0 || num_visited < num_read)) visit(landmarks_, num_visited, num_read - num_visited);
 }
 
 const StoredMemory::Block& StoredMemory::block_of(std::int64_t chunk) const {

@@ -27,9 +27,14 @@ struct ChunkOrigin {
 // or this reader know the file, and when another file takes its place. May be read from several threads at once.
 class StoredMemory : public ChunkArchive {
  public:
+  // Sees landmarks [E, d] of a memory that is being opened: chunks [first, first + count) have just been read and
+  // checked, so that what is made of them need not fetch them from main memory again.
+  using LandmarkVisitor = std::function<void(const at::Tensor& landmarks, std::int64_t first, std::int64_t count)>;
+
+  // The visitor, if there is one, sees all chunks in their order, some thousands at a time, in at least one call.
   // Throws Error for a file that is missing, no memory, cut short, of another version, or damaged in what is read here
   // (all but keys, values and texts, whose checksums are compared when they are read).
-  explicit StoredMemory(const std::filesystem::path& path);
+  explicit StoredMemory(const std::filesystem::path& path, const LandmarkVisitor& visit_landmarks = {});
 
   const std::filesystem::path& path() const { return file_.path(); }
   const MemoryFormat& format() const { return format_; }
@@ -61,7 +66,7 @@ class StoredMemory : public ChunkArchive {
     std::span<const std::byte> chunks, landmarks, text;
   };
   void find_blocks(const MemoryCatalog& catalog);
-  void read_landmarks(const MemoryCatalog& catalog);
+  void read_landmarks(const MemoryCatalog& catalog, const LandmarkVisitor& visit);
   const Block& block_of(std::int64_t chunk) const;
   void check(const Block& block) const;
   std::span<const std::byte> checked_chunk(const Block& block, std::int64_t index) const;

@@ -34,16 +34,28 @@ BestChunks fill_up(const BestChunks& best, std::int64_t top_k) {
 
 }  // namespace
 
-ExactIndex::ExactIndex(const at::Tensor& landmarks, at::Device device) : landmarks_(landmarks.to(device).contiguous()) {
-  if (device.is_cpu() && landmarks_.size(0) >= fewest_compressed) compress();
+ExactIndex::ExactIndex(const at::Tensor& landmarks, at::Device device) : device_(device) {
+  take(landmarks.contiguous(), 0, landmarks.size(0));
 }
 
-void ExactIndex::compress() {
-  const std::int64_t count = landmarks_.size(0);
+void ExactIndex::take(const at::Tensor& landmarks, std::int64_t first, std::int64_t count) {
+  const std::int64_t num_landmarks = landmarks.size(0);
+  if (!device_.is_cpu()) {
+    if (first + count == num_landmarks) landmarks_ = landmarks.to(device_);
+    return;
+  }
+  landmarks_ = landmarks;
+  if (num_landmarks < fewest_compressed) return;
+  if (first == 0) {
+    elements_ = at::empty(landmarks.sizes(), at::kChar);
+    scales_ = at::empty({num_landmarks}, at::kFloat);
+    slack_ = at::empty({num_landmarks}, at::kFloat);
+  }
+  compress(first, count);
+}
+
+void ExactIndex::compress(std::int64_t first, std::int64_t count) {
   const std::int64_t size = landmarks_.size(1);
-  elements_ = at::empty({count, size}, at::kChar);
-  scales_ = at::empty({count}, at::kFloat);
-  slack_ = at::empty({count}, at::kFloat);
   // Of a float32 sum of `size` products, in any order, and of the scaling. Each norm is itself such a sum.
   const double roundoff = static_cast<double>(size + 16) * 0x1p-24;
   const LandmarkCompressionParams params{.size = size,
@@ -54,8 +66,9 @@ void ExactIndex::compress() {
                                          .remainder_factor = static_cast<float>(1 + 2 * roundoff),
                                          .rounded_factor = static_cast<float>(2 * roundoff * (1 + 2 * roundoff))};
   constexpr double operations_an_element = 8;
-  parallel_with_scratch(count, operations_an_element * static_cast<double>(size), 0,
-                        [&](auto first, auto last, float* /*scratch*/) { compress_landmarks(params, first, last); });
+  parallel_with_scratch(
+      count, operations_an_element * static_cast<double>(size), 0,
+      [&](auto begin, auto end, float* /*scratch*/) { compress_landmarks(params, first + begin, first + end); });
 }
 
 BestChunks ExactIndex::best(const at::Tensor& query, std::int64_t top_k) const {

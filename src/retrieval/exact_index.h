@@ -21,6 +21,12 @@ class ExactIndex : public LandmarkIndex {
   // landmarks [E, d] float32 on the CPU, which the index keeps without copying (on another device: a copy).
   ExactIndex(const at::Tensor& landmarks, at::Device device);
 
+  // One that is given its landmarks one after another, as a file of them is read, and searches when it has them all.
+  explicit ExactIndex(at::Device device) : device_(device) {}
+  // Takes rows [first, first + count) of landmarks [E, d], of which those before are taken and those behind need not be
+  // written yet; the same tensor in all calls.
+  void take(const at::Tensor& landmarks, std::int64_t first, std::int64_t count);
+
   std::int64_t num_chunks() const override { return landmarks_.size(0); }
   BestChunks best(const at::Tensor& query, std::int64_t top_k) const override;
 
@@ -28,10 +34,11 @@ class ExactIndex : public LandmarkIndex {
   BestChunks best_by_product(const at::Tensor& query, std::int64_t top_k) const;
 
  private:
-  void compress();
+  void compress(std::int64_t first, std::int64_t count);
   BestChunks best_by_bounds(const at::Tensor& query, std::int64_t top_k) const;
   std::vector<std::int64_t> candidates(const float* scores, double query_norm, std::int64_t top_k) const;
 
+  at::Device device_;
   at::Tensor landmarks_;  // [E, d]
   // What stands for them in 8 bits; undefined where it is not worth it.
   at::Tensor elements_;  // [E, d] int8

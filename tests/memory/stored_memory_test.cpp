@@ -8,6 +8,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <numeric>
 
 #include "core/error.h"
 #include "core/files.h"
@@ -69,6 +70,27 @@ TEST_F(StoredMemoryTest, GivesBackWhatWasWritten) {
   for (std::int64_t chunk = 0; chunk < 12; ++chunk) expect_chunk(memory, chunk, 0, chunk);
   for (std::int64_t chunk = 12; chunk < 14; ++chunk) expect_chunk(memory, chunk, 1, chunk - 12);
   memory.verify();
+}
+
+// Each landmark once, in their order, when it is there: what is made of them needs no second pass.
+TEST_F(StoredMemoryTest, LandmarksAreSeenOnceAsTheyAreRead) {
+  std::vector<std::int64_t> counts;
+  std::vector<at::Tensor> seen;
+  const auto visit = [&](const at::Tensor& landmarks, std::int64_t first, std::int64_t count) {
+    EXPECT_EQ(first, std::accumulate(counts.begin(), counts.end(), std::int64_t{0}));
+    counts.push_back(count);
+    seen.push_back(landmarks.narrow(0, first, count).clone());
+  };
+  {
+    MemoryWriter writer(path(), format_);
+    write_document(writer, format_, "long", 50, 100);
+    write_document(writer, format_, "short", 1, 2);
+    writer.commit();
+  }
+  const StoredMemory memory(path(), visit);
+  EXPECT_THAT(counts, testing::ElementsAre(4100, 902));
+  EXPECT_TRUE(at::cat(seen).narrow(0, 0, 5000).equal(random_block(format_, 0, 0, 5000).landmarks));
+  EXPECT_TRUE(at::cat(seen).narrow(0, 5000, 2).equal(random_block(format_, 1, 0, 2).landmarks));
 }
 
 TEST_F(StoredMemoryTest, RoundedElementsAreAsNearAsTheirTypeAllows) {

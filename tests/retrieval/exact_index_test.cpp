@@ -61,6 +61,23 @@ TEST(ExactIndex, FindsTheBestWhere8BitsTellLittle) {
   EXPECT_TRUE(ExactIndex(same, at::kCPU).best(query, 8).indices.ge(0).all().item<bool>());
 }
 
+// As a file is read: what is behind the rows that are there is not looked at.
+TEST(ExactIndex, TakesLandmarksOneAfterAnother) {
+  const at::Tensor all = normal_tensor(20'000, 24, 11);
+  const at::Tensor query = normal_tensor(3, 24, 12);
+  at::Tensor landmarks = at::full_like(all, NAN);
+  ExactIndex index(at::kCPU);
+  std::int64_t first = 0;
+  for (const std::int64_t count : {1, 4096, 15'903, 0}) {
+    landmarks.narrow(0, first, count).copy_(all.narrow(0, first, count));
+    index.take(landmarks, first, count);
+    first += count;
+  }
+  EXPECT_EQ(index.num_chunks(), 20'000);
+  expect_best(index.best(query, 8), query, all, 8);
+  expect_best(index.best_by_product(query, 8), query, all, 8);
+}
+
 TEST(ExactIndex, FillsUpWhereThereAreTooFew) {
   const at::Tensor landmarks = normal_tensor(3, 16, 9);
   const BestChunks found = ExactIndex(landmarks, at::kCPU).best(normal_tensor(2, 16, 10), 5);

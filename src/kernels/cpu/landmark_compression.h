@@ -12,6 +12,17 @@ template <int Width>
   return larger(x, -x);
 }
 
+template <int Width>
+[[gnu::always_inline]] inline float largest_lane(Float<Width> vector) {
+  if constexpr (Width == 4) {
+    return larger(larger(vector[0], vector[1]), larger(vector[2], vector[3]));
+  } else {
+    Float<Width / 2> halves[2];
+    __builtin_memcpy(halves, &vector, sizeof(vector));
+    return largest_lane<Width / 2>(larger(halves[0], halves[1]));
+  }
+}
+
 // To the nearest integer, for |x| <= 127: where 1.5 * 2^23 is added, there is no room for a fraction.
 template <int Width>
 [[gnu::always_inline]] inline Float<Width> nearest_integer(Float<Width> x) {
@@ -32,7 +43,8 @@ template <int Width>
   const Float<Width> numbers = load<Width>(landmark);
   // A row of zeros has the scale 0, and its elements are 0.
   const Float<Width> integers = nearest_integer<Width>(numbers / (scale > 0 ? scale : 1.0F));
-  const Bytes bytes = __builtin_convertvector(integers, Bytes);
+  // In two steps: from floats at once, GCC converts lane by lane.
+  const Bytes bytes = __builtin_convertvector(__builtin_convertvector(integers, Int<Width>), Bytes);
   __builtin_memcpy(to, &bytes, sizeof(bytes));
   const Float<Width> rounded = integers * scale;
   const Float<Width> remainder = numbers - rounded;
@@ -56,10 +68,7 @@ void compress_landmarks(const LandmarkCompressionParams& params, std::int64_t fi
     std::int8_t rest_elements[width];
     for (std::int64_t i = in_vectors; i < params.size; ++i) rest[i - in_vectors] = landmark[i];
     largest_lanes = larger(largest_lanes, magnitude<width>(load<width>(rest)));
-    float largest = 0;
-    for (int lane = 0; lane < width; ++lane) largest = larger(largest, largest_lanes[lane]);
-
-    const float scale = largest / 127;
+    const float scale = largest_lane<width>(largest_lanes) / 127;
     CompressedSums<width> sums;
     for (std::int64_t i = 0; i < in_vectors; i += width) {
       compress_elements<width>(landmark + i, scale, elements + i, sums);
