@@ -63,8 +63,10 @@ TEST(BatchesAhead, TheStateIsThatOfTheBatchesGiven) {
   Counting source;
   BatchesAhead batches(source, 4);
   EXPECT_EQ(batches.state(), (Json{{"position", 0}}));
-  for (int i = 0; i < 3; ++i) batches.next();
-  wait_for(source.num_made, 7);
+  for (int i = 0; i < 3; ++i) {
+    batches.next();
+    wait_for(source.num_made, i + 5);
+  }
   EXPECT_EQ(batches.state(), (Json{{"position", 3}}));
   Counting other;
   BatchesAhead resumed(other, 4);

@@ -95,7 +95,7 @@ TEST(AccumulateGradients, OwnWeightsAreUsedAsTheyAre) {
 TEST(AccumulateGradients, IdsThatAreNotInTheVocabularyAreNamed) {
   const auto model = make_model(tiny_sliding_window(), at::kCPU, 5);
   const TokenBatch good = RandomBatches(1, 20, 32, 9).next();
-  const auto message = [&](std::vector<std::int64_t> TokenBatch::*member, std::int64_t id) {
+  const auto message = [&](std::vector<std::int64_t> TokenBatch::* member, std::int64_t id) {
     TokenBatch batch = good;
     (batch.*member)[7] = id;
     return error_of([&] { accumulate_gradients(*model, std::vector<TokenBatch>{batch}, {}); });
@@ -144,7 +144,8 @@ TEST(GoldenTraining, LossesAndGradientNormsAreReproduced) {
     const StepLoss loss = accumulate_gradients(*model, std::vector<TokenBatch>{batch}, {});
     const auto norm = clip_gradients(model->parameters(), expected.at("clip_grad_norm")).item<double>();
     optimizer.step(expected.at("lr"));
-    EXPECT_NEAR(loss.loss.item<double>(), expected.at("loss")[static_cast<std::size_t>(step)].get<double>(), 1e-4) << step;
+    EXPECT_NEAR(loss.loss.item<double>(), expected.at("loss")[static_cast<std::size_t>(step)].get<double>(), 1e-4)
+        << step;
     EXPECT_NEAR(norm, expected.at("grad_norm")[static_cast<std::size_t>(step)].get<double>(), 1e-4) << step;
   }
 }
