@@ -12,18 +12,18 @@
 
 // LibTorch's runtime's, whatever the compiler's own; and MKL's, where LibTorch has MKL: 0 takes what the process has.
 extern "C" void omp_set_num_threads(int num_threads) noexcept;
-extern "C" int mkl_set_num_threads_local(int num_threads) __attribute__((weak));
+extern "C" int MKL_Set_Num_Threads_Local(int num_threads) __attribute__((weak));
 
 namespace lookback {
 
 OneThreadHere::OneThreadHere() : threads_before_(at::get_num_threads()) {
   omp_set_num_threads(1);
-  if (mkl_set_num_threads_local != nullptr) mkl_threads_before_ = mkl_set_num_threads_local(1);
+  if (MKL_Set_Num_Threads_Local != nullptr) mkl_threads_before_ = MKL_Set_Num_Threads_Local(1);
 }
 
 OneThreadHere::~OneThreadHere() {
   omp_set_num_threads(threads_before_);
-  if (mkl_set_num_threads_local != nullptr) mkl_set_num_threads_local(mkl_threads_before_);
+  if (MKL_Set_Num_Threads_Local != nullptr) MKL_Set_Num_Threads_Local(mkl_threads_before_);
 }
 
 int default_threads() {

@@ -4,7 +4,6 @@
 #include <gmock/gmock.h>
 
 #include <atomic>
-#include <chrono>
 #include <thread>
 
 #include "core/error.h"
@@ -21,7 +20,11 @@ class Counting : public BatchSource {
   TokenBatch next() override {
     require(position_ != fails_at, "batch {} is broken", position_);
     ++num_made;
-    return {.num_sequences = 1, .length = 1, .input_ids = {position_++}, .labels = {0}};
+    TokenBatch batch;
+    batch.num_sequences = batch.length = 1;
+    batch.input_ids = {position_++};
+    batch.labels = {0};
+    return batch;
   }
   bool listens() const override { return listens_to_loss; }
   Json state() const override { return {{"position", position_}}; }
@@ -60,8 +63,10 @@ TEST(BatchesAhead, TheStateIsThatOfTheBatchesGiven) {
   Counting source;
   BatchesAhead batches(source, 4);
   EXPECT_EQ(batches.state(), (Json{{"position", 0}}));
-  for (int i = 0; i < 3; ++i) batches.next();
-  wait_for(source.num_made, 7);
+  for (int i = 0; i < 3; ++i) {
+    batches.next();
+    wait_for(source.num_made, i + 5);
+  }
   EXPECT_EQ(batches.state(), (Json{{"position", 3}}));
   Counting other;
   BatchesAhead resumed(other, 4);
