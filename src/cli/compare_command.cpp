@@ -86,7 +86,7 @@ void write_reports(const CompareReport& report, const fs::path& out) {
 }
 
 void run_compare_command(const CompareFlags& flags) {
-  catch_interrupts();
+  const StopToken stop = catch_interrupts();
   const DataFolders folders = find_data_folders(flags.data);
   const std::string valid = flags.valid.empty() ? folders.valid : find_data_folders(flags.valid).train;
   require(!valid.empty(), "{}: has no validation part: prepare it with --valid-fraction, or give --valid", flags.data);
@@ -107,7 +107,7 @@ void run_compare_command(const CompareFlags& flags) {
       .threads = flags.threads,
       .devices = flags.devices.empty() ? std::vector<std::string>{} : split_list(flags.devices)};
   CompareListener listener;
-  listener.stop = interrupted;
+  listener.stop = stop;
   listener.begins = [](const std::string& text) { print_message("{}\n", text); };
   const bool stopped = !flags.report_only && !run_compare(plan, setting, listener);
   const std::vector<CompareResult> results = read_compare_results(plan, flags.out);

@@ -43,9 +43,9 @@ void print_summary(const DemoReport& report, const std::filesystem::path& page) 
 }
 
 int run(const DemoOptions& options, bool json) {
-  catch_interrupts();
+  const StopToken stop = catch_interrupts();
   print_message("Two models of 0.2M parameters learn from scratch to find needles; a few minutes on two cores.\n");
-  const std::optional<DemoReport> report = run_demo(options);
+  const std::optional<DemoReport> report = run_demo(options, stop);
   if (!report) {
     print_message("Interrupted; all that is finished is saved in {}. The same command goes on from here.\n",
                   options.out.string());

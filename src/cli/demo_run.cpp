@@ -10,7 +10,6 @@
 #include "cli/demo_results.h"
 #include "cli/demo_state.h"
 #include "core/error.h"
-#include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
 #include "core/worker_threads.h"
@@ -30,8 +29,9 @@ constexpr std::int64_t validation_batches = 4;
 
 class Demo {
  public:
-  explicit Demo(const DemoOptions& options)
+  Demo(const DemoOptions& options, const StopToken& stop)
       : options_(options),
+        stop_(stop),
         tokenizer_(load_tokenizer("bytes")),
         plan_(make_demo_plan(tokenizer_->vocab_size(), options.seed, options.steps, options.quick)),
         state_(prepare_folder(options.out), {{"seed", options.seed},
@@ -76,6 +76,7 @@ class Demo {
     io.resume = true;
     io.tokenizer = tokenizer_.get();
     io.validate = [&] { return validate(*model); };
+    io.stop = stop_;
     const TrainResult result = train(*model, curriculum, plan_.train, io);
     training.seconds += result.seconds;
     training.finished = !result.interrupted;
@@ -135,12 +136,11 @@ class Demo {
     try {
       measure_cells(folder, *model);
       if (!state_.inspection(folder)) {
-        state_.set_inspection(folder, inspect_demo_sample(*model, *tokenizer_, plan_, options_.seed,
-                                                          [](std::int64_t) { return !interrupted(); }));
+        state_.set_inspection(
+            folder, inspect_demo_sample(*model, *tokenizer_, plan_, options_.seed, [](std::int64_t) {}, stop_));
       }
-    } catch (const Error&) {
-      if (interrupted()) return false;
-      throw;
+    } catch (const Interrupted&) {
+      return false;
     }
     for (const DemoLengthPlan& length : plan_.lengths) {
       const DemoLength result = demo_length_result(state_, plan_, length, folder);
@@ -168,10 +168,9 @@ class Demo {
                               format_count(all_tokens), num_done, tasks.size(),
                               format_count(tokens_read / line.elapsed_seconds()),
                               eta_text(tokens_read, all_tokens, line.elapsed_seconds())));
-        return !interrupted();
       };
       const DemoCell cell =
-          evaluate_demo_cell(model, *tokenizer_, plan_, task.length, task.depth_index, options_.seed, on_tokens);
+          evaluate_demo_cell(model, *tokenizer_, plan_, task.length, task.depth_index, options_.seed, on_tokens, stop_);
       const std::lock_guard lock(mutex);
       state_.set_cell(folder, task.length.num_chunks, task.depth_index, {cell, clock.elapsed_seconds()});
       ++num_done;
@@ -179,6 +178,7 @@ class Demo {
   }
 
   DemoOptions options_;
+  StopToken stop_;
   std::unique_ptr<Tokenizer> tokenizer_;
   DemoPlan plan_;
   DemoState state_;
@@ -186,6 +186,8 @@ class Demo {
 
 }  // namespace
 
-std::optional<DemoReport> run_demo(const DemoOptions& options) { return Demo(options).run(); }
+std::optional<DemoReport> run_demo(const DemoOptions& options, const StopToken& stop) {
+  return Demo(options, stop).run();
+}
 
 }  // namespace lookback

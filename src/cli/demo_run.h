@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <optional>
 
+#include "core/stop.h"
 #include "report/demo_report.h"
 
 namespace lookback {
@@ -18,8 +19,8 @@ struct DemoOptions {
   bool quick = false;  // no contexts beyond 64 times the training length
 };
 
-// Runs what is not finished in `out` yet, telling on standard error what it does. Nothing: Ctrl-C came, all
-// that was done is saved. Throws Error when `out` holds a demo with other options.
-std::optional<DemoReport> run_demo(const DemoOptions& options);
+// Runs what is not finished in `out` yet, telling on standard error what it does. Nothing: it was asked to
+// stop, all that was done is saved. Throws Error when `out` holds a demo with other options.
+std::optional<DemoReport> run_demo(const DemoOptions& options, const StopToken& stop);
 
 }  // namespace lookback

@@ -170,7 +170,8 @@ void show(const NeedleFlags& flags, const Measured& measured, std::int64_t top_k
   if (!costs.empty()) print_output("{}\n", text_table(rows_of_memories(costs), "  "));
 }
 
-void run_stored(NeedleFlags& flags, const InferenceModel& opened, const std::vector<std::int64_t>& haystack) {
+void run_stored(NeedleFlags& flags, const InferenceModel& opened, const std::vector<std::int64_t>& haystack,
+                const StopToken& stop) {
   require(flags.config.task.kind == NeedleKind::recipe, "--stored: its texts have the needles of --task recipe, not {}",
           flags.task);
   StoredNeedleConfig config;
@@ -183,11 +184,12 @@ void run_stored(NeedleFlags& flags, const InferenceModel& opened, const std::vec
   config.elements = parse_memory_elements(flags.elements);
   config.num_threads = thread_count(flags.inference);
   ProgressLine progress(flags.quiet);
-  const StoredNeedleEvaluation evaluation =
-      evaluate_stored_needles(opened, haystack, config, [&](const std::string& what) {
+  const StoredNeedleEvaluation evaluation = evaluate_stored_needles(
+      opened, haystack, config,
+      [&](const std::string& what) {
         if (progress.due()) progress.show(what);
-        return !interrupted();
-      });
+      },
+      stop);
   progress.finish(evaluation.needles.complete ? "" : "Interrupted: what follows covers the samples asked so far");
   Measured measured{evaluation.needles, config.lengths, part_depths(config), {}};
   for (std::int64_t part = 0; part < config.num_parts; ++part) {
@@ -198,7 +200,7 @@ void run_stored(NeedleFlags& flags, const InferenceModel& opened, const std::vec
 }
 
 void run(NeedleFlags& flags) {
-  catch_interrupts();
+  const StopToken stop = catch_interrupts();
   if (!flags.svg.empty()) check_output_file(flags.svg);
   if (!flags.html.empty()) check_output_file(flags.html);
   NeedleEvaluationConfig& config = flags.config;
@@ -215,18 +217,19 @@ void run(NeedleFlags& flags) {
   const std::vector<std::int64_t> haystack =
       read_haystack(flags.haystack, flags.stored.empty() ? generated_haystack_bytes : generated_library_bytes,
                     flags.config.seed, *opened.tokenizer);
-  if (!flags.stored.empty()) return run_stored(flags, opened, haystack);
+  if (!flags.stored.empty()) return run_stored(flags, opened, haystack, stop);
 
   ProgressLine progress(flags.quiet);
-  const NeedleEvaluation evaluation =
-      evaluate_needles(*opened.model, *opened.tokenizer, haystack, config, [&](double done, double total) {
+  const NeedleEvaluation evaluation = evaluate_needles(
+      *opened.model, *opened.tokenizer, haystack, config,
+      [&](double done, double total) {
         const double seconds = progress.elapsed_seconds();
         if (progress.due()) {
           progress.show(fmt::format("needle {}: {} of {} tokens, {} tokens/s, {} left", flags.task, format_count(done),
                                     format_count(total), format_count(done / seconds), eta_text(done, total, seconds)));
         }
-        return !interrupted();
-      });
+      },
+      stop);
   progress.finish(evaluation.complete ? "" : "Interrupted: what follows covers the samples asked so far");
 
   Measured measured{evaluation, config.lengths, config.depths, {}};

@@ -138,7 +138,7 @@ PerplexityConfig config_of(const PerplexityFlags& flags, const std::string& cont
 }
 
 void run(const PerplexityFlags& flags) {
-  catch_interrupts();
+  const StopToken stop = catch_interrupts();
   if (!flags.csv.empty()) check_output_file(flags.csv);
   std::vector<PerplexityConfig> configs;
   for (const std::string& context : split_list(flags.contexts)) configs.push_back(config_of(flags, context));
@@ -156,8 +156,9 @@ void run(const PerplexityFlags& flags) {
     config.dtype = opened.dtype;
     config.token_bytes = token_bytes;
     const double start = progress.elapsed_seconds();
-    results.push_back(
-        evaluate_perplexity(*opened.model, reader(dataset, selection), config, [&](std::int64_t num_scored) {
+    results.push_back(evaluate_perplexity(
+        *opened.model, reader(dataset, selection), config,
+        [&](std::int64_t num_scored) {
           const auto done = static_cast<double>(num_scored);
           const double seconds = progress.elapsed_seconds() - start;
           if (progress.due()) {
@@ -167,11 +168,11 @@ void run(const PerplexityFlags& flags) {
                                       format_count(done / seconds),
                                       eta_text(done, static_cast<double>(selection.num_scored), seconds)));
           }
-          return !interrupted();
-        }));
+        },
+        stop));
     if (!results.back().complete) break;
   }
-  progress.finish(interrupted() ? "Interrupted: what follows covers the documents scored so far" : "");
+  progress.finish(stop.stop_requested() ? "Interrupted: what follows covers the documents scored so far" : "");
 
   if (!flags.csv.empty()) write_file_atomic(flags.csv, perplexity_csv(results));
   if (!flags.json) return print_tables(results);

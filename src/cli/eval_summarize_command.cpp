@@ -39,7 +39,7 @@ void keep_first(std::vector<T>& values, std::int64_t most) {
   if (most > 0 && static_cast<std::int64_t>(values.size()) > most) values.resize(static_cast<std::size_t>(most));
 }
 
-std::vector<SummaryPrediction> summarize_with_model(const SummarizeFlags& flags) {
+std::vector<SummaryPrediction> summarize_with_model(const SummarizeFlags& flags, const StopToken& stop) {
   if (!flags.out.empty()) check_output_file(flags.out);
   std::vector<SummaryPair> pairs = read_summary_pairs(flags.data, true);
   keep_first(pairs, flags.max_samples);
@@ -55,29 +55,30 @@ std::vector<SummaryPrediction> summarize_with_model(const SummarizeFlags& flags)
   config.stop.max_new_tokens = flags.max_new_tokens;
   config.dtype = opened.dtype;
   ProgressLine progress(flags.quiet);
-  std::vector<SummaryPrediction> predictions =
-      predict_summaries(opened, pairs, length, config, [&](std::size_t num_done) {
+  std::vector<SummaryPrediction> predictions = predict_summaries(
+      opened, pairs, length, config,
+      [&](std::size_t num_done) {
         if (progress.due()) {
           progress.show(fmt::format(
               "summary {} of {}, {} left", num_done, pairs.size(),
               eta_text(static_cast<double>(num_done), static_cast<double>(pairs.size()), progress.elapsed_seconds())));
         }
-        return !interrupted();
-      });
+      },
+      stop);
   progress.finish(predictions.size() == pairs.size() ? "" : "Interrupted: what follows covers the summaries so far");
   if (!flags.out.empty()) write_predictions(predictions, flags.out);
   return predictions;
 }
 
 void run_summarize(const SummarizeFlags& flags) {
-  catch_interrupts();
+  const StopToken stop = catch_interrupts();
   const bool with_model = flags.predictions.empty();
   require(!with_model || (!flags.inference.model.empty() && !flags.data.empty()),
           "give --model RUN and --data F.jsonl, or --predictions F.jsonl");
   require(with_model || (flags.inference.model.empty() && flags.data.empty() && flags.out.empty()),
           "--predictions has the summaries already: it goes without --model, --data and --out");
   std::vector<SummaryPrediction> predictions =
-      with_model ? summarize_with_model(flags) : read_predictions(flags.predictions);
+      with_model ? summarize_with_model(flags, stop) : read_predictions(flags.predictions);
   keep_first(predictions, flags.max_samples);
   std::vector<RougeScores> scores;
   scores.reserve(predictions.size());

@@ -134,7 +134,7 @@ TrainingData summary_data(RunConfig& config, const Tokenizer& tokenizer) {
 }
 
 void run_finetune(const FinetuneFlags& flags) {
-  catch_interrupts();
+  const StopToken stop = catch_interrupts();
   const Json before = read_run_before(flags.training);
   Json settings = overlay(flags.training.resume ? before : new_run_settings(flags), given_settings(flags));
   if (flags.training.resume) {
@@ -153,7 +153,7 @@ void run_finetune(const FinetuneFlags& flags) {
   config.context_length = std::ranges::max(config.finetune.lengths);
   TrainingData data = config.finetune.summarizes() ? summary_data(config, *tokenizer) : needle_data(config, *tokenizer);
   check_same_course(before, config, flags.training);
-  run_training(flags.training, config, std::move(data));
+  run_training(flags.training, config, std::move(data), stop);
 }
 
 }  // namespace

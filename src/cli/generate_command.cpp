@@ -118,7 +118,7 @@ void show_reading(ProgressLine& progress, double read, double total) {
   }
 }
 
-void run_one(const GenerateFlags& flags, const InferenceModel& opened) {
+void run_one(const GenerateFlags& flags, const InferenceModel& opened, const StopToken& stop) {
   OpenedMemories memories;
   TextSession text = open_session(flags, opened, memories);
   std::vector<std::int64_t> prompt_ids = read_prompt(flags, text, opened);
@@ -129,12 +129,11 @@ void run_one(const GenerateFlags& flags, const InferenceModel& opened) {
   const auto num_unread = static_cast<double>(num_tokens - text.sequence->num_tokens());
   ProgressLine progress(flags.quiet);
   GenerateListener listener;
-  listener.stop_asked = interrupted;
+  listener.stop = stop;
   listener.on_prompt_read = [&](std::int64_t num_read) {
     show_reading(progress, static_cast<double>(num_read), num_unread);
   };
   const bool with_text = opened.tokenizer != nullptr;
-  listener.stop_asked = interrupted;
   if (!flags.json && with_text) listener.on_text = print_now;
   if (!flags.json && !with_text) listener.on_token = [](std::int64_t id) { print_now(fmt::format("{} ", id)); };
 
@@ -162,13 +161,13 @@ void run_one(const GenerateFlags& flags, const InferenceModel& opened) {
   }
 }
 
-void run_batches(const GenerateFlags& flags, const InferenceModel& opened) {
+void run_batches(const GenerateFlags& flags, const InferenceModel& opened, const StopToken& stop) {
   require(flags.session.empty(), "--prompts: a session holds one text: leave out --session");
   const OpenedMemories memories = open_memories(flags.memory.paths, flags.memory, opened);
   const std::vector<std::vector<std::int64_t>> prompts = read_prompts(flags, opened);
   ProgressLine progress(flags.quiet);
   GenerateListener listener;
-  listener.stop_asked = interrupted;
+  listener.stop = stop;
   std::map<std::size_t, std::string> early;  // lines of prompts that ended before others that stand before them
   std::size_t num_printed = 0;
   std::size_t num_ended = 0;
@@ -203,16 +202,16 @@ void run_generate(GenerateFlags& flags) {
   if (!has_prompt(flags) && (flags.session.empty() || !std::filesystem::exists(flags.session))) {
     throw CLI::RequiredError("--prompt, --prompt-file, --prompt-ids or --prompts (or a --session that has a text)");
   }
-  catch_interrupts();
+  const StopToken stop = catch_interrupts();
   flags.config.stop.stop_at_end_of_text = !flags.ignore_end_of_text;
   check_sampling_config(flags.config.sampling);
   if (!flags.session.empty()) check_output_file(flags.session);
   const InferenceModel opened = open_model(flags.inference);
   flags.config.dtype = opened.dtype;
   if (flags.prompts.empty()) {
-    run_one(flags, opened);
+    run_one(flags, opened, stop);
   } else {
-    run_batches(flags, opened);
+    run_batches(flags, opened, stop);
   }
 }
 

@@ -46,12 +46,12 @@ int run(int argc, char** argv) {
     return lookback::exit_failed;  // standard output's; main() says why
   } catch (const lookback::Error& error) {
     lookback::print_message("lookback: {}\n", error.what());
-    return lookback::interrupted() ? lookback::exit_interrupted : lookback::exit_failed;
+    return lookback::interrupt_token().stop_requested() ? lookback::exit_interrupted : lookback::exit_failed;
   } catch (const std::exception& error) {
     lookback::print_message("lookback: internal error: {}\n", error.what());
     return lookback::exit_failed;
   }
-  return lookback::interrupted() ? lookback::exit_interrupted : 0;
+  return lookback::interrupt_token().stop_requested() ? lookback::exit_interrupted : 0;
 }
 
 }  // namespace

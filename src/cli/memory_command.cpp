@@ -64,7 +64,7 @@ Json to_json(const BuildMemoryResult& result, const std::string& out) {
 }
 
 int run_build(BuildFlags& flags) {
-  catch_interrupts();
+  const StopToken stop = catch_interrupts();
   flags.config.num_threads = thread_count(flags.inference);
   const InferenceModel opened = open_model(flags.inference);
   require(opened.tokenizer != nullptr, "{}: this model folder has no tokenizer, which reading texts needs",
@@ -76,7 +76,7 @@ int run_build(BuildFlags& flags) {
   ProgressLine line(flags.quiet || flags.json);
   LeftOutLines left_out(line, "further ones are only counted");
   BuildMemoryListener listener;
-  listener.stop = interrupted;
+  listener.stop = stop;
   listener.progress = [&](const BuildMemoryProgress& progress) {
     if (line.due()) line.show(progress_text(progress, line.elapsed_seconds()));
   };
@@ -161,18 +161,19 @@ struct MergeFlags {
 };
 
 int run_merge(const MergeFlags& flags) {
-  catch_interrupts();
+  const StopToken stop = catch_interrupts();
   ProgressLine line(flags.quiet);
   const MergeResult result = merge_memories(
-      {flags.sources.begin(), flags.sources.end()}, flags.out, [&](std::int64_t done, std::int64_t total) {
+      {flags.sources.begin(), flags.sources.end()}, flags.out,
+      [&](std::int64_t done, std::int64_t total) {
         if (line.due()) {
           line.show(
               fmt::format("merge {} of {} chunks | ETA {}", format_count(static_cast<double>(done)),
                           format_count(static_cast<double>(total)),
                           eta_text(static_cast<double>(done), static_cast<double>(total), line.elapsed_seconds())));
         }
-        return !interrupted();
-      });
+      },
+      stop);
   line.finish();
   if (result.interrupted) {
     print_message("Interrupted; what was copied is kept in {}. The same command goes on from there.\n", flags.out);

@@ -43,14 +43,16 @@ void print_table(const MemoryIndexReport& report, const std::string& path) {
 }
 
 void run_index(IndexFlags& flags) {
-  catch_interrupts();
+  const StopToken stop = catch_interrupts();
   const InferenceModel opened = open_model(flags.inference);
   const auto memory = open_memory(flags.memory, *opened.model, opened.fingerprint, opened.tokenizer.get());
   ProgressLine line(flags.quiet || flags.json);
-  const MemoryIndexReport report = build_memory_index(*memory, *opened.model, flags.config, [&](const char* step) {
-    if (line.due()) line.show(fmt::format("index of {} chunks: {}", memory->num_chunks(), step));
-    return !interrupted();
-  });
+  const MemoryIndexReport report = build_memory_index(
+      *memory, *opened.model, flags.config,
+      [&](const char* step) {
+        if (line.due()) line.show(fmt::format("index of {} chunks: {}", memory->num_chunks(), step));
+      },
+      stop);
   line.finish();
   if (flags.json) {
     print_output("{}\n", dump_line(to_json(report)));

@@ -80,7 +80,7 @@ void print_summary(const PrepareFlags& flags, const PrepareResult& result) {
 }
 
 int run(PrepareFlags& flags) {
-  catch_interrupts();
+  const StopToken stop = catch_interrupts();
   flags.config.inputs.assign(flags.inputs.begin(), flags.inputs.end());
   flags.config.out = flags.out;
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(flags.tokenizer, flags.choices);
@@ -88,7 +88,7 @@ int run(PrepareFlags& flags) {
   LeftOutLines left_out(line,
                         fmt::format("further ones are named in {}", (flags.config.out / skipped_log_name).string()));
   PrepareListener listener;
-  listener.stop = interrupted;
+  listener.stop = stop;
   listener.progress = [&](const PrepareProgress& progress) {
     if (line.due()) line.show(progress_text(progress, line.elapsed_seconds()));
   };

@@ -127,7 +127,7 @@ void print_summary(const ScoreInput& input, const at::Tensor& logprobs, double s
 }
 
 void run_score(ScoreFlags& flags) {
-  catch_interrupts();
+  flags.options.stop = catch_interrupts();
   const InferenceModel opened = open_model(flags.inference);
   flags.options.dtype = opened.dtype;
   const ScoreInput input = read_input(flags, opened);
@@ -142,7 +142,6 @@ void run_score(ScoreFlags& flags) {
       progress.show(fmt::format("scoring: {} of {} tokens, {} tokens/s, {} left", format_count(done),
                                 format_count(total), format_count(done / seconds), eta_text(done, total, seconds)));
     }
-    return !interrupted();
   };
   const at::Tensor logprobs = score_tokens(*opened.model, input.ids, flags.options);
   const double seconds = progress.elapsed_seconds();

@@ -55,7 +55,7 @@ OpenedData open_data(Json& merged, const Json& before, bool moved) {
 }
 
 void run_train(const TrainingFlags& flags) {
-  catch_interrupts();
+  const StopToken stop = catch_interrupts();
   const Json before = read_run_before(flags);
   require(flags.resume || !flags.run->config_path.empty(),
           "give --config FILE, or --resume to go on with a run in --out");
@@ -79,7 +79,7 @@ void run_train(const TrainingFlags& flags) {
                            [&](std::int64_t begin, std::span<std::int64_t> out) { data.valid->read(begin, out); }};
     training.validation = validation_batches(text, config.context_length, config.validation_windows, config.batch_size);
   }
-  run_training(flags, config, std::move(training));
+  run_training(flags, config, std::move(training), stop);
 }
 
 }  // namespace

@@ -142,7 +142,7 @@ void check_same_course(const Json& before, const RunConfig& config, const Traini
           fmt::join(changed, ", "), flags.command == "train" ? "--init" : "--model", flags.out);
 }
 
-void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingData data) {
+void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingData data, const StopToken& stop) {
   at::set_num_threads(static_cast<int>(config.threads));
   const at::Device device = parse_device(config.device);
   const std::unique_ptr<Model> model = make_model(config.model, device, config.train.seed);
@@ -155,6 +155,7 @@ void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingD
   if (flags.from_step >= 0) io.from_step = flags.from_step;
   io.tokenizer = &data.tokenizer;
   io.quiet = flags.quiet || flags.json;
+  io.stop = stop;
   if (!data.validation.empty()) {
     io.validate = [&] { return validate(*model, data.validation, config.train.dtype); };
   }

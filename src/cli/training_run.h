@@ -13,6 +13,7 @@
 
 #include "cli/run_config_flags.h"
 #include "core/json.h"
+#include "core/stop.h"
 #include "data/token_batch.h"
 #include "text/tokenizer.h"
 #include "train/run_config.h"
@@ -57,7 +58,8 @@ struct TrainingData {
   const Tokenizer& tokenizer;
 };
 
-// Makes the model, writes config.toml, trains, reports. Ends by CLI::RuntimeError with exit_interrupted after Ctrl-C.
-void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingData data);
+// Makes the model, writes config.toml, trains, reports. Ends by CLI::RuntimeError with exit_interrupted when asked to
+// stop.
+void run_training(const TrainingFlags& flags, const RunConfig& config, TrainingData data, const StopToken& stop);
 
 }  // namespace lookback

@@ -10,7 +10,7 @@
 namespace lookback {
 
 DocumentReader::DocumentReader(const std::vector<InputFile>& files, const InputPosition& start,
-                               const Tokenizer& tokenizer, std::function<bool()> stop)
+                               const Tokenizer& tokenizer, StopToken stop)
     : files_(&files), tokenizer_(&tokenizer), stop_(std::move(stop)), position_(start) {
   for (std::int64_t i = 0; i < start.input; ++i) {
     disk_bytes_before_ += files[static_cast<std::size_t>(i)].size_bytes;
@@ -44,7 +44,7 @@ bool DocumentReader::open() {
   const InputFile& file = (*files_)[static_cast<std::size_t>(position_.input)];
   source_ = open_byte_source(file.path);
   for (std::int64_t skipped = 0; skipped < position_.offset;) {
-    if (stop_()) return false;
+    if (stop_.stop_requested()) return false;
     const std::int64_t step = std::min<std::int64_t>(position_.offset - skipped, std::int64_t{16} << 20);
     source_->skip(step);
     skipped += step;
@@ -153,7 +153,7 @@ void DocumentReader::drop_line() {
 }
 
 void DocumentReader::drop_document() {
-  while (!stop_()) {
+  while (!stop_.stop_requested()) {
     take(buffer_.size());
     if (source_at_end_) return;
     fill(piece_bytes);

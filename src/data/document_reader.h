@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/stop.h"
 #include "data/byte_source.h"
 #include "data/input_files.h"
 #include "text/tokenizer.h"
@@ -44,7 +45,7 @@ class DocumentReader {
   // `files` and `tokenizer`, which says where texts may be cut, must live as long as the reader. `stop`, asked while
   // a long way is read to `start` or to the end of a text, ends the reading.
   DocumentReader(const std::vector<InputFile>& files, const InputPosition& start, const Tokenizer& tokenizer,
-                 std::function<bool()> stop);
+                 StopToken stop);
 
   // The next block, or nothing at the end (and after `stop`). Throws Error naming the file: not readable, truncated,
   // changed since it was listed.
@@ -65,7 +66,7 @@ class DocumentReader {
 
   const std::vector<InputFile>* files_;
   const Tokenizer* tokenizer_;
-  std::function<bool()> stop_;
+  StopToken stop_;
   InputPosition position_;
   std::int64_t disk_bytes_before_ = 0;  // of the inputs before this
   std::unique_ptr<ByteSource> source_;

@@ -72,13 +72,12 @@ class Preparation {
     TokenizePipeline pipeline(inputs_.files, journal_.position, tokenizer_, config_.field, num_threads);
     std::int64_t bytes_since_journal = 0;
     bool first = true;
-    const auto stop_asked = [&] { return listener_.stop && listener_.stop(); };
     while (const auto block = pipeline.next(listener_.stop)) {
       if (std::exchange(first, false)) progress_.disk_bytes_before = block->block.disk_bytes;
       add(*block);
       bytes_since_journal += block->text_bytes;
       report(*block);
-      const bool stop = stop_asked();
+      const bool stop = listener_.stop.stop_requested();
       if (stop || bytes_since_journal >= config_.journal_every_bytes) {
         commit();
         bytes_since_journal = 0;
@@ -86,7 +85,8 @@ class Preparation {
       if (stop) return false;
     }
     commit();
-    return !stop_asked() || journal_.position.input == static_cast<std::int64_t>(inputs_.files.size());
+    return !listener_.stop.stop_requested() ||
+           journal_.position.input == static_cast<std::int64_t>(inputs_.files.size());
   }
 
   void finish() {

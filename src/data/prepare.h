@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/stop.h"
 #include "data/dataset_writer.h"
 #include "text/tokenizer.h"
 
@@ -34,11 +35,11 @@ struct PrepareProgress {
   std::int64_t num_documents = 0;
 };
 
-// What the caller wants to hear; each may be empty.
+// What the caller wants to hear, and how he stops it; each may be empty.
 struct PrepareListener {
   std::function<void(const PrepareProgress&)> progress;
   std::function<void(const std::string&)> skipped;  // "file:line: reason" of a document left out
-  std::function<bool()> stop;                       // asked between blocks
+  StopToken stop;                                   // asked between blocks
 };
 
 struct PreparedDataset {

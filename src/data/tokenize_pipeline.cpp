@@ -23,17 +23,17 @@ TokenizePipeline::TokenizePipeline(const std::vector<InputFile>& files, const In
 TokenizePipeline::~TokenizePipeline() {
   {
     const std::lock_guard lock(mutex_);
-    stopped_ = true;
+    stop_.request_stop();
   }
   changed_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
-std::optional<TokenizedBlock> TokenizePipeline::next(const std::function<bool()>& stop) {
+std::optional<TokenizedBlock> TokenizePipeline::next(const StopToken& stop) {
   std::unique_lock lock(mutex_);
   const auto is_there = [&] { return slots_.empty() ? read_all_ : slots_.front()->done; };
   while (!changed_.wait_for(lock, std::chrono::milliseconds(100), is_there)) {
-    if (stop && stop()) return std::nullopt;
+    if (stop.stop_requested()) return std::nullopt;
   }
   if (slots_.empty()) return std::nullopt;
   const std::shared_ptr<Slot> slot = slots_.front();
@@ -53,10 +53,7 @@ void TokenizePipeline::read() {
     changed_.notify_all();
   };
   try {
-    DocumentReader reader(files_, start_, tokenizer_, [this] {
-      const std::lock_guard lock(mutex_);
-      return stopped_;
-    });
+    DocumentReader reader(files_, start_, tokenizer_, stop_.token());
     while (auto block = reader.next()) {
       auto slot = std::make_shared<Slot>();
       slot->text_bytes = block->text.size();
@@ -66,8 +63,8 @@ void TokenizePipeline::read() {
       const auto has_room = [&] {
         return slots_.empty() || (bytes_under_way_ + slot->text_bytes <= limit_bytes_ && slots_.size() < limit_blocks_);
       };
-      changed_.wait(lock, [&] { return stopped_ || has_room(); });
-      if (stopped_) return;
+      changed_.wait(lock, [&] { return stop_.stop_requested() || has_room(); });
+      if (stop_.stop_requested()) return;
       bytes_under_way_ += slot->text_bytes;
       slots_.push_back(std::move(slot));
       lock.unlock();
@@ -88,9 +85,9 @@ void TokenizePipeline::tokenize() {
     const auto first_open = [&] {
       return std::find_if(slots_.begin(), slots_.end(), [](const auto& slot) { return !slot->taken; });
     };
-    changed_.wait(lock, [&] { return stopped_ || read_all_ || first_open() != slots_.end(); });
+    changed_.wait(lock, [&] { return stop_.stop_requested() || read_all_ || first_open() != slots_.end(); });
     const auto found = first_open();
-    if (stopped_ || found == slots_.end()) return;
+    if (stop_.stop_requested() || found == slots_.end()) return;
     // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): it outlives its place in slots_
     const std::shared_ptr<Slot> slot = *found;
     slot->taken = true;

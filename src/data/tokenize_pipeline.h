@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -14,6 +13,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/stop.h"
 #include "data/block_tokenizer.h"
 
 namespace lookback {
@@ -28,9 +28,9 @@ class TokenizePipeline {
   TokenizePipeline(const TokenizePipeline&) = delete;
   TokenizePipeline& operator=(const TokenizePipeline&) = delete;
 
-  // The next block in the order of the inputs; nothing at the end, or when `stop` (may be empty) says so while the
-  // block is waited for. Rethrows what a thread threw, after all blocks before it.
-  std::optional<TokenizedBlock> next(const std::function<bool()>& stop);
+  // The next block in the order of the inputs; nothing at the end, or when a stop is requested while the block
+  // is waited for. Rethrows what a thread threw, after all blocks before it.
+  std::optional<TokenizedBlock> next(const StopToken& stop);
 
  private:
   struct Slot {
@@ -58,7 +58,7 @@ class TokenizePipeline {
   std::deque<std::shared_ptr<Slot>> slots_;  // in order; the front is the next to be given
   std::size_t bytes_under_way_ = 0;
   bool read_all_ = false;
-  bool stopped_ = false;
+  StopSource stop_;
 
   std::vector<std::thread> threads_;  // of the pipeline's owner: none of them looks at it
 };

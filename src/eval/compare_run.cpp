@@ -206,7 +206,7 @@ class CompareSteps {
   // Whether it may.
   bool begin_step(const std::string& text) {
     const std::lock_guard lock(mutex_);
-    if (listener_.stop && listener_.stop()) stopped_ = true;
+    if (listener_.stop.stop_requested()) stopped_ = true;
     if (stopped_) return false;
     if (listener_.begins) listener_.begins(text);
     return true;

@@ -17,6 +17,7 @@
 
 #include "core/json.h"
 #include "core/process.h"
+#include "core/stop.h"
 #include "eval/compare_plan.h"
 
 namespace lookback {
@@ -46,7 +47,7 @@ struct CompareResult {
 struct CompareListener {
   std::function<ProcessResult(const std::vector<std::string>&)> run = run_process;
   std::function<void(const std::string&)> begins;  // "drt, seed 1: train (3 of 12)"
-  std::function<bool()> stop;                      // asked between steps
+  StopToken stop;                                  // asked between steps
 };
 
 // Writes the plan and does all steps that are not done. Returns whether it came to the end (else: it was stopped, and

@@ -58,7 +58,7 @@ std::string character_of(std::int64_t id) { return id < 256 ? std::string(1, sta
 class Increments {
  public:
   explicit Increments(const TokensRead& on_tokens) : on_tokens_(on_tokens) {}
-  bool report(std::int64_t sum) { return on_tokens_(sum - std::exchange(reported_, sum)); }
+  void report(std::int64_t sum) { on_tokens_(sum - std::exchange(reported_, sum)); }
 
  private:
   const TokensRead& on_tokens_;
@@ -69,7 +69,7 @@ class Increments {
 
 DemoCell evaluate_demo_cell(const Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
                             const DemoLengthPlan& length, std::size_t depth_index, std::uint64_t seed,
-                            const TokensRead& on_tokens) {
+                            const TokensRead& on_tokens, const StopToken& stop) {
   NeedleEvaluationConfig config;
   config.task = task_of(plan, length.num_chunks, plan.depths[depth_index]);
   config.lengths = {config.task.length};
@@ -79,7 +79,7 @@ DemoCell evaluate_demo_cell(const Model& model, const Tokenizer& tokenizer, cons
   Increments increments(on_tokens);
   const NeedleEvaluation evaluation = evaluate_needles(
       model, tokenizer, make_haystack(seed), config,
-      [&](double done_tokens, double) { return increments.report(static_cast<std::int64_t>(done_tokens)); });
+      [&](double done_tokens, double) { increments.report(static_cast<std::int64_t>(done_tokens)); }, stop);
   if (!evaluation.complete) throw Interrupted();
   const NeedleCell& cell = evaluation.cells.at(0);
   DemoCell result{cell.num_samples, cell.num_correct, 0, !cell.recall.empty()};
@@ -88,7 +88,7 @@ DemoCell evaluate_demo_cell(const Model& model, const Tokenizer& tokenizer, cons
 }
 
 DemoInspection inspect_demo_sample(const Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
-                                   std::uint64_t seed, const TokensRead& on_tokens) {
+                                   std::uint64_t seed, const TokensRead& on_tokens, const StopToken& stop) {
   const at::NoGradGuard no_gradients;
   const std::int64_t chunk_size = plan.drt.chunk_size;
   const NeedleSample sample = make_sample(tokenizer, plan, plan.sample.num_chunks, seed, inspection_stream);
@@ -98,7 +98,8 @@ DemoInspection inspect_demo_sample(const Model& model, const Tokenizer& tokenize
   const std::unique_ptr<Sequence> sequence = model.new_sequence(at::kFloat);
   Increments increments(on_tokens);
   PrefillOptions options;
-  options.on_progress = [&](std::int64_t num_tokens) { return increments.report(num_tokens); };
+  options.on_progress = [&](std::int64_t num_tokens) { increments.report(num_tokens); };
+  options.stop = stop;
   Sequence* const prompted = sequence.get();
   const std::span<const std::int64_t> prompt = ids;
   at::Tensor hidden = prefill(model, {&prompted, 1}, {&prompt, 1}, options);

@@ -7,15 +7,15 @@
 #include <string>
 #include <vector>
 
+#include "core/stop.h"
 #include "eval/demo_plan.h"
 #include "models/model.h"
 #include "text/tokenizer.h"
 
 namespace lookback {
 
-// Called with each number of tokens just read, from the thread that reads them; returning false stops with
-// Interrupted.
-using TokensRead = std::function<bool(std::int64_t)>;
+// Called with each number of tokens just read, from the thread that reads them.
+using TokensRead = std::function<void(std::int64_t)>;
 
 // Answers at one length and depth.
 struct DemoCell {
@@ -29,7 +29,7 @@ struct DemoCell {
 // asked the same.
 DemoCell evaluate_demo_cell(const Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
                             const DemoLengthPlan& length, std::size_t depth_index, std::uint64_t seed,
-                            const TokensRead& on_tokens);
+                            const TokensRead& on_tokens, const StopToken& stop = {});
 
 struct DemoRetrieved {
   std::int64_t chunk_index = 0;
@@ -48,7 +48,7 @@ struct DemoInspection {
   std::vector<DemoRetrieved> retrieved;  // weights falling; empty for models that retrieve nothing
 };
 DemoInspection inspect_demo_sample(const Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
-                                   std::uint64_t seed, const TokensRead& on_tokens);
+                                   std::uint64_t seed, const TokensRead& on_tokens, const StopToken& stop = {});
 
 // The text before the answer of one more question, for a reader to try: the answer's blank is its last
 // character.

@@ -134,7 +134,7 @@ double NeedleCell::accuracy() const {
 
 NeedleEvaluation evaluate_needles(const Model& model, const Tokenizer& tokenizer,
                                   std::span<const std::int64_t> haystack, const NeedleEvaluationConfig& config,
-                                  const NeedleProgress& on_progress) {
+                                  const NeedleProgress& on_progress, const StopToken& stop) {
   require(!config.lengths.empty() && !config.depths.empty(), "needle evaluation: no lengths or no depths");
   require(config.num_samples >= 1, "needle evaluation: {} samples a cell, expected at least 1", config.num_samples);
   NeedleEvaluation evaluation;
@@ -167,14 +167,14 @@ NeedleEvaluation evaluate_needles(const Model& model, const Tokenizer& tokenizer
       // Segments of several samples at once are not larger than those of one.
       options.segment_tokens = std::max<std::int64_t>(1, config.segment_tokens / count);
       options.on_progress = [&](std::int64_t num_tokens) {
-        const double now = done_tokens + static_cast<double>(num_tokens * count);
-        evaluation.complete = !on_progress || on_progress(now, total_tokens);
-        return evaluation.complete;
+        if (on_progress) on_progress(done_tokens + static_cast<double>(num_tokens * count), total_tokens);
       };
+      options.stop = stop;
       try {
         count_needle_answers(ask_needles(model, samples, config.dtype, options, {}), samples, config.task.chunk_size,
                              cell);
       } catch (const Interrupted&) {
+        evaluation.complete = false;
         return evaluation;
       }
       done_tokens += static_cast<double>(cell.length * count);

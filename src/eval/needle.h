@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/json.h"
+#include "core/stop.h"
 #include "data/needle_task.h"
 #include "eval/wilson.h"
 #include "models/model.h"
@@ -67,15 +68,15 @@ struct NeedleEvaluation {
   bool complete = true;           // false: interrupted, later cells have fewer samples
 };
 
-// Called between segments with what was done of all prompts' tokens; returning false ends the evaluation.
-using NeedleProgress = std::function<bool(double done_tokens, double total_tokens)>;
+// Called between segments with what was done of all prompts' tokens.
+using NeedleProgress = std::function<void(double done_tokens, double total_tokens)>;
 
 // Asks every cell the same number of samples. A sample depends on task, length, depth, its number, the seed and the
-// haystack only: models with the same chunk size are asked the same. Throws Error for cells without room before
-// the first is asked.
+// haystack only: models with the same chunk size are asked the same. Asked to stop between segments, it
+// ends with what it has. Throws Error for cells without room before the first is asked.
 NeedleEvaluation evaluate_needles(const Model& model, const Tokenizer& tokenizer,
                                   std::span<const std::int64_t> haystack, const NeedleEvaluationConfig& config,
-                                  const NeedleProgress& on_progress);
+                                  const NeedleProgress& on_progress, const StopToken& stop = {});
 
 // Cells, sums by length and by depth, for machines.
 void add_cells(const NeedleEvaluation& evaluation, const std::vector<std::int64_t>& lengths,

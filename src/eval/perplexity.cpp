@@ -60,10 +60,11 @@ at::Tensor nll_of(const Model& model, const at::Tensor& hidden, const at::Tensor
 // A document's negative log-likelihoods, by position; 0 for the first token.
 class DocumentScorer {
  public:
-  DocumentScorer(const Model& model, const PerplexityConfig& config, const PerplexityProgress& on_progress)
-      : model_(model), config_(config), on_progress_(on_progress) {}
+  DocumentScorer(const Model& model, const PerplexityConfig& config, const PerplexityProgress& on_progress,
+                 const StopToken& stop)
+      : model_(model), config_(config), on_progress_(on_progress), stop_(stop) {}
 
-  // Empty when on_progress said stop.
+  // Empty when it was asked to stop.
   std::vector<float> score(const std::vector<std::int64_t>& ids) {
     host_ids_ = ids;
     ids_ = at::tensor(ids, at::kLong).to(model_.parameters().device());
@@ -89,7 +90,10 @@ class DocumentScorer {
   }
 
  private:
-  bool proceed() { return !on_progress_ || on_progress_(num_scored_); }
+  bool proceed() {
+    if (on_progress_) on_progress_(num_scored_);
+    return !stop_.stop_requested();
+  }
 
   // hidden [T, d] of the tokens from position `begin` on; writes those of the targets not before first_target.
   void keep(const at::Tensor& hidden, std::int64_t begin, std::int64_t first_target) {
@@ -133,6 +137,7 @@ class DocumentScorer {
   const Model& model_;
   const PerplexityConfig& config_;
   const PerplexityProgress& on_progress_;
+  StopToken stop_;
   std::span<const std::int64_t> host_ids_;  // [L]
   at::Tensor ids_;                          // the same on the model's device
   std::vector<float> nll_;                  // [L]
@@ -177,7 +182,7 @@ double PerplexityResult::bits_per_byte() const {
 }
 
 PerplexityResult evaluate_perplexity(const Model& model, const NextDocument& next, const PerplexityConfig& config,
-                                     const PerplexityProgress& on_progress) {
+                                     const PerplexityProgress& on_progress, const StopToken& stop) {
   require(config.context >= 0, "context {}: must not be negative", config.context);
   require(config.context == 0 || (config.stride >= 1 && config.stride <= config.context),
           "stride {}: must be from 1 to the context, {}", config.stride, config.context);
@@ -186,7 +191,7 @@ PerplexityResult evaluate_perplexity(const Model& model, const NextDocument& nex
   PerplexityResult result;
   result.context = config.context;
   result.stride = config.context == 0 ? 0 : config.stride;
-  DocumentScorer scorer(model, config, on_progress);
+  DocumentScorer scorer(model, config, on_progress, stop);
   std::vector<DocumentSum> sums;
   EvaluationDocument document;
   while (next(document)) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/json.h"
+#include "core/stop.h"
 #include "models/model.h"
 
 namespace lookback {
@@ -59,12 +60,13 @@ struct PerplexityResult {
 
 // The next document, or none at the end.
 using NextDocument = std::function<bool(EvaluationDocument&)>;
-// Called with the tokens read so far; returning false ends the evaluation after the documents that are whole.
-using PerplexityProgress = std::function<bool(std::int64_t num_scored_tokens)>;
+// Called with the tokens read so far.
+using PerplexityProgress = std::function<void(std::int64_t num_scored_tokens)>;
 
-// Throws Error for a stride out of range, ids out of range, and a model whose logits are NaN or infinite.
+// Asked to stop, it ends with the documents that are whole. Throws Error for a stride out of range, ids out of range,
+// and a model whose logits are NaN or infinite.
 PerplexityResult evaluate_perplexity(const Model& model, const NextDocument& next, const PerplexityConfig& config,
-                                     const PerplexityProgress& on_progress);
+                                     const PerplexityProgress& on_progress, const StopToken& stop = {});
 
 // Everything, for machines; what is NaN is null.
 Json to_json(const PerplexityResult& result);

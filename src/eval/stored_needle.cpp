@@ -28,8 +28,12 @@ void write_text(const std::filesystem::path& path, const std::string& text) {
 class StoredNeedleRun {
  public:
   StoredNeedleRun(const InferenceModel& opened, std::span<const std::int64_t> haystack,
-                  const StoredNeedleConfig& config, const StoredNeedleProgress& on_progress)
-      : opened_(opened), haystack_(haystack.begin(), haystack.end()), config_(config), on_progress_(on_progress) {
+                  const StoredNeedleConfig& config, const StoredNeedleProgress& on_progress, const StopToken& stop)
+      : opened_(opened),
+        haystack_(haystack.begin(), haystack.end()),
+        config_(config),
+        on_progress_(on_progress),
+        stop_(stop) {
     for (std::int64_t& id : haystack_) {
       if (id > 127) id = ' ';
     }
@@ -56,7 +60,8 @@ class StoredNeedleRun {
 
  private:
   bool go_on(const std::string& what) {
-    if (on_progress_ && !on_progress_(what)) evaluation_.needles.complete = false;
+    if (on_progress_) on_progress_(what);
+    if (stop_.stop_requested()) evaluation_.needles.complete = false;
     return evaluation_.needles.complete;
   }
 
@@ -113,15 +118,16 @@ class StoredNeedleRun {
     build.dtype = opened_.dtype;
     write_text(build.inputs.front(), as_text(library.ids));
     BuildMemoryListener listener;
-    std::int64_t num_read = 0;
-    listener.progress = [&](const BuildMemoryProgress& progress) { num_read = progress.num_tokens; };
-    listener.stop = [&] {
-      return !go_on(fmt::format("reading {}: {} of {} tokens", build.inputs.front().string(),
-                                format_count(static_cast<double>(num_read)),
-                                format_count(static_cast<double>(library.ids.size()))));
+    listener.progress = [&](const BuildMemoryProgress& progress) {
+      if (!on_progress_) return;
+      on_progress_(fmt::format("reading {}: {} of {} tokens", build.inputs.front().string(),
+                               format_count(static_cast<double>(progress.num_tokens)),
+                               format_count(static_cast<double>(library.ids.size()))));
     };
+    listener.stop = stop_;
     const BuildMemoryResult result =
         build_memory(build, *opened_.model, opened_.fingerprint, *opened_.tokenizer, listener);
+    evaluation_.needles.complete = !result.interrupted;
     if (result.interrupted) return nullptr;
     auto memory = open_memory(build.out, *opened_.model, opened_.fingerprint, opened_.tokenizer.get());
     require(memory->num_chunks() * memory->format().chunk_size == std::ssize(library.ids),
@@ -144,6 +150,7 @@ class StoredNeedleRun {
   std::vector<std::int64_t> haystack_;
   const StoredNeedleConfig& config_;
   const StoredNeedleProgress& on_progress_;
+  StopToken stop_;
   StoredNeedleEvaluation evaluation_;
 };
 
@@ -151,8 +158,8 @@ class StoredNeedleRun {
 
 StoredNeedleEvaluation evaluate_stored_needles(const InferenceModel& opened, std::span<const std::int64_t> haystack,
                                                const StoredNeedleConfig& config,
-                                               const StoredNeedleProgress& on_progress) {
-  return StoredNeedleRun(opened, haystack, config, on_progress).run();
+                                               const StoredNeedleProgress& on_progress, const StopToken& stop) {
+  return StoredNeedleRun(opened, haystack, config, on_progress, stop).run();
 }
 
 std::vector<double> part_depths(const StoredNeedleConfig& config) {

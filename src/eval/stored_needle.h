@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/stop.h"
 #include "eval/needle.h"
 #include "generate/inference_model.h"
 #include "memory/memory_format.h"
@@ -44,14 +45,15 @@ struct StoredNeedleEvaluation {
   std::vector<StoredNeedleCost> costs;
 };
 
-// Called with what happens, now and then; returning false ends the evaluation.
-using StoredNeedleProgress = std::function<bool(const std::string& what)>;
+// Called with what happens, now and then.
+using StoredNeedleProgress = std::function<void(const std::string& what)>;
 
 // Of the demo's task. Questions of a text do not depend on other lengths. Bytes of the haystack that are not ASCII
-// become blanks, since needles would cut characters in two. Throws Error as make_needle_library and build_memory do.
+// become blanks, since needles would cut characters in two. Asked to stop, it ends with what it has. Throws Error as
+// make_needle_library and build_memory do.
 StoredNeedleEvaluation evaluate_stored_needles(const InferenceModel& opened, std::span<const std::int64_t> haystack,
                                                const StoredNeedleConfig& config,
-                                               const StoredNeedleProgress& on_progress);
+                                               const StoredNeedleProgress& on_progress, const StopToken& stop = {});
 
 Json to_json(const StoredNeedleEvaluation& evaluation, const StoredNeedleConfig& config);
 

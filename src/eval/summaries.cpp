@@ -11,7 +11,8 @@ namespace lookback {
 
 std::vector<SummaryPrediction> predict_summaries(const InferenceModel& opened, const std::vector<SummaryPair>& pairs,
                                                  std::int64_t most_tokens, const GenerateConfig& generate_config,
-                                                 const std::function<bool(std::size_t num_done)>& on_summary) {
+                                                 const std::function<void(std::size_t num_done)>& on_summary,
+                                                 const StopToken& stop) {
   const std::int64_t most_prompt_tokens =
       most_tokens == 0 ? std::numeric_limits<std::int64_t>::max() : most_tokens - generate_config.stop.max_new_tokens;
   std::vector<SummaryPrediction> predictions;
@@ -19,7 +20,8 @@ std::vector<SummaryPrediction> predict_summaries(const InferenceModel& opened, c
     const std::vector<std::int64_t> prompt = summary_prompt(pair.document, most_prompt_tokens, *opened.tokenizer);
     GenerateResult result = generate(*opened.model, opened.tokenizer.get(), prompt, generate_config);
     predictions.push_back({pair.summary, std::move(result.text)});
-    if (!on_summary(predictions.size())) break;
+    if (on_summary) on_summary(predictions.size());
+    if (stop.stop_requested()) break;
   }
   return predictions;
 }

@@ -175,8 +175,7 @@ void Engine::ask_for_stops() {
   for (Running& running : running_) {
     if (running.over()) continue;
     try {
-      const GenerateListener& listener = running.request.listener;
-      if (!running.cancelled && !(listener.stop_asked && listener.stop_asked())) continue;
+      if (!running.cancelled && !running.request.listener.stop.stop_requested()) continue;
       if (running.decoder == nullptr) throw Interrupted();
       running.decoder->interrupt();
     } catch (...) {

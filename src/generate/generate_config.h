@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/stop.h"
 #include "generate/continuation.h"
 #include "generate/sampling.h"
 #include "memory/chunk_archive.h"
@@ -33,7 +34,7 @@ struct GenerateListener {
   std::function<void(std::int64_t)> on_token;        // each new id
   std::function<void(std::string_view)> on_text;     // new text, whole UTF-8 characters only
   // Asked after each step: a segment of the prompt, or a token. The prompt's last segment gives the first token.
-  std::function<bool()> stop_asked;
+  StopToken stop;
 };
 
 // What a chunk of new tokens retrieved.

@@ -66,7 +66,7 @@ void generate_all(const Model& model, const Tokenizer* tokenizer, const std::vec
     request.prompt_ids = prompts[i];
     request.config = config;
     request.config.stream = config.stream + i;
-    request.listener.stop_asked = listener.stop_asked;
+    request.listener.stop = listener.stop;
     request.on_finished = [i, &on_finished](Finished finished) {
       if (finished.error) return rethrow_unless_interrupted(finished.error);
       on_finished(i, std::move(finished.result));

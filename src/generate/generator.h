@@ -22,7 +22,7 @@ namespace lookback {
 void check_token_ids(std::span<const std::int64_t> ids, const ModelConfig& config, const std::string& source);
 
 // Appends prompt_ids to the text (which must not stay empty; Error) and continues it; text.ids has the new ids, too.
-// tokenizer: nullptr gives ids only. Throws Interrupted when stop_asked while the prompt is read; later it ends with
+// tokenizer: nullptr gives ids only. Throws Interrupted when asked to stop while the prompt is read; later it ends with
 // what there is.
 GenerateResult generate(const Model& model, const Tokenizer* tokenizer, TextSession& text,
                         const std::vector<std::int64_t>& prompt_ids, const GenerateConfig& config,
@@ -34,8 +34,8 @@ GenerateResult generate(const Model& model, const Tokenizer* tokenizer, const st
 
 // Continues several prompts side by side, whatever their lengths, at most max_running at a time. Prompt i gets what it
 // gets by itself with the stream of draws config.stream + i (greedy: what it gets by itself). on_finished is called
-// with i and its result in the order in which they end; not for those that listener.stop_asked left unread. Of the
-// listener, stop_asked alone is asked.
+// with i and its result in the order in which they end; not for those that listener.stop left unread. Of the listener,
+// stop alone is asked.
 void generate_all(const Model& model, const Tokenizer* tokenizer, const std::vector<std::vector<std::int64_t>>& prompts,
                   const std::shared_ptr<const MemorySet>& memories, const GenerateConfig& config,
                   std::size_t max_running, const GenerateListener& listener,

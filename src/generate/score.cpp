@@ -34,7 +34,8 @@ at::Tensor next_token_logprobs(const Model& model, const at::Tensor& hidden, con
 }
 
 void report_progress(const ScoreOptions& options, std::int64_t num_tokens) {
-  if (options.on_progress && !options.on_progress(num_tokens)) throw Interrupted();
+  if (options.on_progress) options.on_progress(num_tokens);
+  options.stop.throw_if_requested();
 }
 
 }  // namespace

@@ -8,24 +8,25 @@
 #include <memory>
 #include <vector>
 
+#include "core/stop.h"
 #include "models/model.h"
 
 namespace lookback {
 
 struct ScoreOptions {
-  bool incremental = false;                   // token by token, as generation does
-  std::int64_t segment_tokens = 4096;         // read in one step when the text is too long for one forward
-  std::int64_t whole_tokens = 16384;          // the most tokens (of all sequences) for one whole forward
-  at::ScalarType dtype = at::kFloat;          // of activations and chunk memory
-  std::shared_ptr<const MemorySet> memories;  // to retrieve from, as if they came before each sequence
-  // Called with the tokens read so far (of each sequence); returning false stops (Interrupted).
-  std::function<bool(std::int64_t)> on_progress;
+  bool incremental = false;                       // token by token, as generation does
+  std::int64_t segment_tokens = 4096;             // read in one step when the text is too long for one forward
+  std::int64_t whole_tokens = 16384;              // the most tokens (of all sequences) for one whole forward
+  at::ScalarType dtype = at::kFloat;              // of activations and chunk memory
+  std::shared_ptr<const MemorySet> memories;      // to retrieve from, as if they came before each sequence
+  std::function<void(std::int64_t)> on_progress;  // told the tokens read so far (of each sequence)
+  StopToken stop;                                 // asked after each step
 };
 
 // input_ids [N, L] int64 on any device, L >= 1 -> float32 [N, L] on the CPU: the natural logarithm of the
 // probability of each token given all before it; NaN in the first column, before which there is nothing.
 // Memory beyond the model's own: one block of logits. Throws Error for ids out of range and for a model whose
-// logits are NaN or infinite.
+// logits are NaN or infinite; Interrupted when asked to stop.
 at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const ScoreOptions& options);
 
 // Of the tokens that have a log-probability; NaN where there are none.

@@ -104,7 +104,7 @@ class MemoryBuilder {
     while (!result_.interrupted) {
       const auto block = pipeline.next(listener_.stop);
       if (!block) {
-        result_.interrupted = stop_asked();
+        result_.interrupted = listener_.stop.stop_requested();
         break;
       }
       const std::int64_t before = std::exchange(progress_.disk_bytes, block->block.disk_bytes);
@@ -124,8 +124,6 @@ class MemoryBuilder {
   }
 
  private:
-  bool stop_asked() const { return listener_.stop && listener_.stop(); }
-
   const InputFile& file_of(const TokenizedBlock& block) const {
     return inputs_.files[static_cast<std::size_t>(block.block.input)];
   }
@@ -280,7 +278,7 @@ class MemoryBuilder {
       run_on_threads(config_.num_threads, being_read_.size(), [this](std::size_t i) { read(being_read_[i]); });
     });
     write(done);
-    result_.interrupted = stop_asked();
+    result_.interrupted = listener_.stop.stop_requested();
   }
 
   // Waits for what is being read.

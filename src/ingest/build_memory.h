@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/stop.h"
 #include "memory/memory_format.h"
 #include "models/model.h"
 #include "text/tokenizer.h"
@@ -33,11 +34,11 @@ struct BuildMemoryProgress {
   std::int64_t num_documents = 0;
 };
 
-// What the caller wants to hear; each may be empty.
+// What the caller wants to hear, and how he stops it; each may be empty.
 struct BuildMemoryListener {
   std::function<void(const BuildMemoryProgress&)> progress;
   std::function<void(const std::string&)> skipped;  // "file:line: reason" of a document left out
-  std::function<bool()> stop;                       // asked between steps
+  StopToken stop;                                   // asked between steps
 };
 
 struct BuildMemoryResult {

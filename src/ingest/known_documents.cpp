@@ -14,14 +14,14 @@ ContentHash from_xxh(const XXH128_hash_t& hash) { return {hash.high64, hash.low6
 
 }  // namespace
 
-std::optional<ContentHash> hash_text_file(const std::filesystem::path& path, const std::function<bool()>& stop) {
+std::optional<ContentHash> hash_text_file(const std::filesystem::path& path, const StopToken& stop) {
   const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), XXH3_freeState);
   XXH3_128bits_reset(state.get());
   const std::unique_ptr<ByteSource> source = open_byte_source(path);
   std::vector<char> buffer(std::size_t{1} << 20);
   while (const std::size_t count = source->read(buffer.data(), buffer.size())) {
     XXH3_128bits_update(state.get(), buffer.data(), count);
-    if (stop && stop()) return std::nullopt;
+    if (stop.stop_requested()) return std::nullopt;
   }
   return from_xxh(XXH3_128bits_digest(state.get()));
 }

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/stop.h"
 #include "data/input_files.h"
 #include "memory/document_source.h"
 #include "memory/memory_catalog.h"
@@ -18,7 +19,7 @@ namespace lookback {
 
 // The content of a text file, decompressed. Reads it once, at about the speed of the disk; nothing when `stop` (may be
 // empty), asked now and then, says so. Throws Error as open_byte_source does.
-std::optional<ContentHash> hash_text_file(const std::filesystem::path& path, const std::function<bool()>& stop);
+std::optional<ContentHash> hash_text_file(const std::filesystem::path& path, const StopToken& stop);
 // The content of a line's document, by its tokens: all that a memory takes of it.
 ContentHash hash_tokens(std::span<const std::int64_t> ids);
 

@@ -116,10 +116,11 @@ Json to_json(const MemoryIndexReport& report) {
 std::filesystem::path memory_index_path(const std::filesystem::path& memory) { return memory.string() + ".index"; }
 
 MemoryIndexReport build_memory_index(const StoredMemory& memory, const Model& model, const MemoryIndexConfig& config,
-                                     const std::function<bool(const char* step)>& between_steps) {
+                                     const std::function<void(const char* step)>& on_step, const StopToken& stop) {
   const at::NoGradGuard no_gradients;
   const auto go_on = [&](const char* step) {
-    if (between_steps && !between_steps(step)) throw Interrupted();
+    if (on_step) on_step(step);
+    stop.throw_if_requested();
   };
   MemoryIndexReport report;
   report.num_chunks = memory.num_chunks();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/json.h"
+#include "core/stop.h"
 #include "memory/stored_memory.h"
 #include "models/model.h"
 #include "retrieval/landmark_index.h"
@@ -45,11 +46,11 @@ Json to_json(const MemoryIndexReport& report);
 // The file of a memory's lists.
 std::filesystem::path memory_index_path(const std::filesystem::path& memory);
 
-// Finds lists, measures them with `model`, whose memory it is, and writes the file. between_steps() is called now and
-// then, with what begins; returning false stops (Interrupted), and nothing is written. Throws Error as
-// cluster_landmarks does, for fewer than 1,000 chunks, and when the file cannot be written.
+// Finds lists, measures them with `model`, whose memory it is, and writes the file. on_step (may be empty) is called
+// now and then, with what begins; then `stop` is asked. Throws Interrupted when asked to stop, and nothing is written;
+// Error as cluster_landmarks does, for fewer than 1,000 chunks, and when the file cannot be written.
 MemoryIndexReport build_memory_index(const StoredMemory& memory, const Model& model, const MemoryIndexConfig& config,
-                                     const std::function<bool(const char* step)>& between_steps);
+                                     const std::function<void(const char* step)>& on_step, const StopToken& stop = {});
 
 // The search and how good it was measured to be.
 struct OpenedMemoryIndex {

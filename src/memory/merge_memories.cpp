@@ -17,8 +17,8 @@ constexpr std::size_t commit_every_bytes = std::size_t{1} << 28;
 class Merge {
  public:
   Merge(const std::vector<std::filesystem::path>& sources, const std::filesystem::path& out,
-        const std::function<bool(std::int64_t, std::int64_t)>& on_progress)
-      : out_(out), on_progress_(on_progress) {
+        const std::function<void(std::int64_t, std::int64_t)>& on_progress, const StopToken& stop)
+      : out_(out), on_progress_(on_progress), stop_(stop) {
     require(!sources.empty(), "merge: no memories given");
     for (const std::filesystem::path& path : sources) {
       require(!std::filesystem::exists(out) || !std::filesystem::equivalent(path, out),
@@ -77,7 +77,8 @@ class Merge {
         writer_->commit();
         uncommitted_bytes_ = 0;
       }
-      result_.interrupted = on_progress_ && !on_progress_(done_, total_);
+      if (on_progress_) on_progress_(done_, total_);
+      result_.interrupted = stop_.stop_requested();
       return !result_.interrupted;
     });
     if (chunks_left > 0) return;
@@ -88,7 +89,8 @@ class Merge {
   }
 
   const std::filesystem::path& out_;
-  const std::function<bool(std::int64_t, std::int64_t)>& on_progress_;
+  const std::function<void(std::int64_t, std::int64_t)>& on_progress_;
+  StopToken stop_;
   std::vector<std::unique_ptr<StoredMemory>> sources_;
   std::unique_ptr<MemoryWriter> writer_;
   std::map<std::string, MemoryDocument> known_;  // in `out`, by name
@@ -100,8 +102,8 @@ class Merge {
 }  // namespace
 
 MergeResult merge_memories(const std::vector<std::filesystem::path>& sources, const std::filesystem::path& out,
-                           const std::function<bool(std::int64_t, std::int64_t)>& on_progress) {
-  return Merge(sources, out, on_progress).run();
+                           const std::function<void(std::int64_t, std::int64_t)>& on_progress, const StopToken& stop) {
+  return Merge(sources, out, on_progress, stop).run();
 }
 
 }  // namespace lookback

@@ -6,6 +6,8 @@
 #include <functional>
 #include <vector>
 
+#include "core/stop.h"
+
 namespace lookback {
 
 struct MergeResult {
@@ -15,10 +17,11 @@ struct MergeResult {
 };
 
 // Copies all documents of `sources` into `out`, which is made or added to, as they are: nothing is read anew. Committed
-// every few hundred MiB. on_progress (may be empty): asked with the chunks done of all; false stops. Throws Error for
-// memories of different models, tokenizers or element types, two different documents of one name, and as StoredMemory
-// and MemoryWriter do.
+// every few hundred MiB. on_progress (may be empty) is told the chunks done of all, then `stop` is asked. Throws Error
+// for memories of different models, tokenizers or element types, two different documents of one name, and as
+// StoredMemory and MemoryWriter do.
 MergeResult merge_memories(const std::vector<std::filesystem::path>& sources, const std::filesystem::path& out,
-                           const std::function<bool(std::int64_t done, std::int64_t total)>& on_progress);
+                           const std::function<void(std::int64_t done, std::int64_t total)>& on_progress,
+                           const StopToken& stop = {});
 
 }  // namespace lookback

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "core/error.h"
-
 namespace lookback {
 
 std::int64_t whole_segment(std::int64_t segment_tokens, const ModelConfig& config) {
@@ -30,7 +28,8 @@ at::Tensor prefill(const Model& model, std::span<Sequence* const> sequences,
     }
     const at::Tensor hidden = model.step(pieces);  // [ending, d]
     for (std::size_t i = 0; i < ending.size(); ++i) last[ending[i]] = hidden[static_cast<std::int64_t>(i)];
-    if (options.on_progress && !options.on_progress(std::min(first + segment, longest))) throw Interrupted();
+    if (options.on_progress) options.on_progress(std::min(first + segment, longest));
+    options.stop.throw_if_requested();
   }
   return at::stack(last).unsqueeze(1);
 }

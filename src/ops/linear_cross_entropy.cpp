@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "kernels/cross_entropy.h"
+#include "ops/cuda_cross_entropy.h"
 #include "ops/kernel_tensors.h"
 #include "ops/matrix_product.h"
 #include "ops/tensor_checks.h"
@@ -44,12 +45,22 @@ void kernel_rows(const at::Tensor& logits, const at::Tensor& labels, const at::T
                         [&](auto first, auto last, float*) { cross_entropy_rows(params, first, last); });
 }
 
+// Rows of zeros behind the matrix's own until there are num_rows.
+at::Tensor with_rows(const at::Tensor& matrix, std::int64_t num_rows) {
+  return matrix.size(0) == num_rows ? matrix : at::constant_pad_nd(matrix, {0, 0, 0, num_rows - matrix.size(0)});
+}
+
 class Operation : public torch::autograd::Function<Operation> {
  public:
   static variable_list forward(AutogradContext* context, const at::Tensor& hidden, const at::Tensor& weight,
                                const at::Tensor& labels, const at::Tensor& loss_weights, bool with_gradients) {
     const at::ScalarType sum_type = hidden.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
-    const at::Tensor matrix = weight.to(hidden.scalar_type());
+    // On a GPU logits and their gradient keep hidden's 16-bit type, and have as many columns as make products fast.
+    const bool on_gpu = has_cuda_cross_entropy(hidden);
+    const at::ScalarType logit_type = on_gpu ? hidden.scalar_type() : sum_type;
+    const std::int64_t num_classes = weight.size(0);
+    const std::int64_t num_columns = on_gpu ? padded_classes(num_classes) : num_classes;
+    const at::Tensor matrix = with_rows(weight.to(hidden.scalar_type()), num_columns);
     const at::Tensor all_labels = labels.contiguous();
     const at::Tensor factors = loss_weights.to(sum_type).contiguous();
     const at::Tensor token_losses = at::empty({hidden.size(0)}, hidden.options().dtype(sum_type));
@@ -57,19 +68,21 @@ class Operation : public torch::autograd::Function<Operation> {
     at::Tensor grad_weight;
     if (with_gradients) {
       grad_hidden = at::empty_like(hidden);
-      grad_weight = at::zeros(weight.sizes(), weight.options().dtype(sum_type));
+      grad_weight = at::zeros(matrix.sizes(), matrix.options().dtype(sum_type));
     }
-    const std::int64_t row_bytes = weight.size(0) * static_cast<std::int64_t>(sizeof(float));
+    const auto row_bytes = num_columns * static_cast<std::int64_t>(on_gpu ? sizeof(at::BFloat16) : sizeof(float));
     const std::int64_t step = std::max<std::int64_t>(1, intermediate_bytes(hidden) / row_bytes);
     for (std::int64_t first = 0; first < hidden.size(0); first += step) {
       const auto part = [first, count = std::min(step, hidden.size(0) - first)](const at::Tensor& whole) {
         return whole.narrow(0, first, count);
       };
       const at::Tensor rows = part(hidden);
-      at::Tensor logits = matrix_product(rows, matrix.t()).to(sum_type);
+      at::Tensor logits = matrix_product(rows, matrix.t()).to(logit_type);
       at::Tensor losses = part(token_losses);
       const at::Tensor some_factors = with_gradients ? part(factors) : at::Tensor();
-      if (has_row_kernel(logits)) {
+      if (on_gpu) {
+        cuda_cross_entropy(logits, num_classes, part(all_labels), some_factors, losses);
+      } else if (has_row_kernel(logits)) {
         kernel_rows(logits, part(all_labels), some_factors, losses);
       } else {
         composed_rows(logits, part(all_labels), some_factors, losses);
@@ -78,9 +91,15 @@ class Operation : public torch::autograd::Function<Operation> {
       const at::Tensor grad_logits = logits.to(hidden.scalar_type());
       at::Tensor some_grad_hidden = part(grad_hidden);
       matrix_product_out(some_grad_hidden, grad_logits, matrix);
-      grad_weight.add_(matrix_product(grad_logits.t(), rows));
+      if (on_gpu) {
+        at::addmm_out(grad_weight, grad_weight, grad_logits.t(), rows, at::kFloat);
+      } else {
+        grad_weight.add_(matrix_product(grad_logits.t(), rows));
+      }
     }
-    if (with_gradients) context->save_for_backward({grad_hidden, grad_weight.to(weight.scalar_type())});
+    if (with_gradients) {
+      context->save_for_backward({grad_hidden, grad_weight.narrow(0, 0, num_classes).to(weight.scalar_type())});
+    }
     context->mark_non_differentiable({token_losses});
     return {(token_losses * factors).sum(), token_losses};
   }

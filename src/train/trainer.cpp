@@ -9,7 +9,6 @@
 
 #include "core/clock.h"
 #include "core/error.h"
-#include "core/interrupt.h"
 #include "core/progress.h"
 #include "train/checkpoint.h"
 #include "train/clipping.h"
@@ -43,7 +42,7 @@ class Trainer {
       const bool improved = validate_if_due(metrics);
       if (log_) log_->append(metrics);
       if (io_.on_step) io_.on_step(metrics);
-      interrupted_ = interrupted() && progress_.step < config_.steps;
+      interrupted_ = io_.stop.stop_requested() && progress_.step < config_.steps;
       if (folder_ && (improved || interrupted_ || due(config_.checkpoint_every))) save();
       show(metrics);
     }

@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 
+#include "core/stop.h"
 #include "data/token_batch.h"
 #include "models/model.h"
 #include "text/tokenizer.h"
@@ -51,11 +52,12 @@ struct TrainIo {
   std::function<void(const StepMetrics&)> on_step;
   double machine_peak_flops = 0;  // see machine_peak.h
   bool quiet = false;             // no live line
+  StopToken stop;                 // asked after each step
 };
 
 struct TrainResult {
   std::int64_t steps = 0;                                  // done in all, resumed parts included
-  bool interrupted = false;                                // by Ctrl-C before the last step; a checkpoint was saved
+  bool interrupted = false;                                // asked to stop before the last step; a checkpoint was saved
   double loss = std::numeric_limits<double>::quiet_NaN();  // recent_loss of the last step
   double best_loss = std::numeric_limits<double>::quiet_NaN();  // validation loss, or recent_loss without one
   std::int64_t best_step = 0;

@@ -7,6 +7,7 @@
 
 #include "core/files.h"
 #include "core/json.h"
+#include "core/stop.h"
 #include "data/dataset_folder.h"
 #include "data/prepare_runs.h"
 #include "data/text_pieces.h"
@@ -29,9 +30,9 @@ std::string json_lines(const std::vector<std::string>& texts, const char* field 
 }
 
 struct StopAfterOneBlock {
-  bool stop = false;
+  StopSource source;
   PrepareListener listener{
-      .progress = [this](const PrepareProgress&) { stop = true; }, .skipped = {}, .stop = [this] { return stop; }};
+      .progress = [this](const PrepareProgress&) { source.request_stop(); }, .skipped = {}, .stop = source.token()};
 };
 
 TEST(Prepare, TenWords) {

@@ -17,6 +17,7 @@
 #include "core/error.h"
 #include "core/failing_files.h"
 #include "core/files.h"
+#include "core/stop.h"
 
 namespace lookback {
 namespace {
@@ -88,8 +89,12 @@ TEST_F(CompareRunTest, StopsAndGoesOn) {
   fs::create_directories(folder_ / "out/runs/a-seed0");
   write_file_atomic(folder_ / "out/runs/a-seed0/config.toml", "");
   exit_code_ = 0;
-  int asked = 0;
-  listener_.stop = [&asked] { return ++asked == 5; };
+  StopSource stop;
+  int begun = 0;
+  listener_.begins = [&](const std::string&) {
+    if (++begun == 4) stop.request_stop();
+  };
+  listener_.stop = stop.token();
   EXPECT_FALSE(run_compare(plan_, setting_, listener_));
   EXPECT_THAT(commands_[1], HasSubstr("/runs/a-seed0 --resume"));
   EXPECT_EQ(commands_.size(), 5U);

@@ -48,14 +48,12 @@ TEST(DemoEvaluation, AsksAllSamplesAndLooksInside) {
   const auto tokenizer = load_tokenizer("bytes");
   const auto model = make_model(plan.drt, at::kCPU, 0);
   std::int64_t num_tokens = 0;
-  const DemoCell cell = evaluate_demo_cell(*model, *tokenizer, plan, {16, 3}, 1, 0, [&](std::int64_t count) {
-    num_tokens += count;
-    return true;
-  });
+  const DemoCell cell =
+      evaluate_demo_cell(*model, *tokenizer, plan, {16, 3}, 1, 0, [&](std::int64_t count) { num_tokens += count; });
   EXPECT_EQ(cell.num_samples, 3);
   EXPECT_TRUE(cell.retrieves);
   EXPECT_EQ(num_tokens, 3 * (15 * 31 + 1));
-  const DemoInspection seen = inspect_demo_sample(*model, *tokenizer, plan, 0, [](std::int64_t) { return true; });
+  const DemoInspection seen = inspect_demo_sample(*model, *tokenizer, plan, 0, [](std::int64_t) {});
   EXPECT_EQ(seen.question.substr(0, 13), "|What is key ");
   EXPECT_EQ(seen.needle,
             "|key " + seen.question.substr(13, seen.question.find('?') - 13) + " is " + seen.expected + "|");

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "core/stop.h"
 #include "models/small_models.h"
 
 namespace lookback {
@@ -135,12 +136,13 @@ class NeedleEvaluationTest : public testing::Test {
     config_.most_tokens_at_once = 4'000;
   }
   NeedleEvaluation evaluate(Model& model, const NeedleProgress& progress = {}) {
-    return evaluate_needles(model, tokenizer_, haystack_, config_, progress);
+    return evaluate_needles(model, tokenizer_, haystack_, config_, progress, stop_.token());
   }
 
   const Bytes tokenizer_;
   const std::vector<std::int64_t> haystack_ = {'s', 'o', 'm', 'e', ' ', 't', 'e', 'x', 't', '.', ' '};
   NeedleEvaluationConfig config_;
+  StopSource stop_;
 };
 
 TEST_F(NeedleEvaluationTest, WhoKnowsTheAnswerIsAlwaysRight) {
@@ -224,7 +226,10 @@ TEST_F(NeedleEvaluationTest, ResultsDoNotDependOnWhatElseIsAsked) {
 TEST_F(NeedleEvaluationTest, AnInterruptedOneKeepsWhatItHas) {
   Oracle model(-1, 1);
   int calls = 0;
-  const NeedleEvaluation evaluation = evaluate(model, [&](double, double) { return ++calls < 4; });
+  const NeedleEvaluation evaluation = evaluate(model, [&](double, double) {
+    if (++calls == 4) stop_.request_stop();
+  });
+  EXPECT_EQ(calls, 4);
   EXPECT_FALSE(evaluation.complete);
   EXPECT_EQ(evaluation.cells[0].num_samples, 5);
   EXPECT_EQ(evaluation.cells[5].num_samples, 0);
@@ -235,7 +240,7 @@ TEST_F(NeedleEvaluationTest, AnInterruptedOneKeepsWhatItHas) {
 TEST_F(NeedleEvaluationTest, RefusesLengthsWithoutRoomBeforeItBegins) {
   Oracle model(-1, 1);
   config_.lengths = {2'000, 80};
-  EXPECT_THROW(evaluate(model, [](double, double) -> bool { throw std::logic_error("began"); }), Error);
+  EXPECT_THROW(evaluate(model, [](double, double) { throw std::logic_error("began"); }), Error);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "core/error.h"
+#include "core/stop.h"
 #include "models/small_models.h"
 
 namespace lookback {
@@ -153,8 +154,12 @@ TEST_P(PerplexityTest, StopsBetweenDocuments) {
   documents_ = documents_of({40, 40, 40});
   config_.context = 16;
   config_.stride = 16;
+  StopSource stop;
+  const auto stop_in_the_second = [&](std::int64_t scored) {
+    if (scored >= 50) stop.request_stop();
+  };
   const PerplexityResult result =
-      evaluate_perplexity(*model_, reader(documents_), config_, [](std::int64_t scored) { return scored < 50; });
+      evaluate_perplexity(*model_, reader(documents_), config_, stop_in_the_second, stop.token());
   EXPECT_FALSE(result.complete);
   EXPECT_EQ(result.num_documents, 1);
   EXPECT_EQ(result.num_tokens, 39);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/error.h"
+#include "core/stop.h"
 #include "data/needle_library.h"
 #include "data/needle_sequence.h"
 #include "models/fingerprint.h"
@@ -109,9 +110,14 @@ TEST_F(StoredNeedleTest, WhatIsThereIsNotReadAgain) {
 }
 
 TEST_F(StoredNeedleTest, StopsAndGoesOn) {
+  StopSource stop;
   int calls = 0;
+  const auto stop_at_the_tenth = [&](const std::string&) {
+    if (++calls == 10) stop.request_stop();
+  };
   const StoredNeedleEvaluation stopped =
-      evaluate_stored_needles(opened_, haystack_, config_, [&](const std::string&) { return ++calls < 10; });
+      evaluate_stored_needles(opened_, haystack_, config_, stop_at_the_tenth, stop.token());
+  EXPECT_EQ(calls, 10);
   EXPECT_FALSE(stopped.needles.complete);
   EXPECT_TRUE(evaluate_stored_needles(opened_, haystack_, config_, {}).needles.complete);
 }

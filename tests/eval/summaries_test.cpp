@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/stop.h"
 #include "eval/rouge.h"
 #include "ingest/byte_model.h"
 #include "text/bytes_tokenizer.h"
@@ -33,9 +34,9 @@ TEST(Summaries, ContinueTheCutDocumentAndSeparator) {
   config.sampling.greedy = true;
   config.stop.max_new_tokens = 6;
   const std::vector<SummaryPair> pairs = {{"0123456789", "first"}, {"ab", "second"}};
-  const auto whole = predict_summaries(opened, pairs, 0, config, [](std::size_t) { return true; });
+  const auto whole = predict_summaries(opened, pairs, 0, config, {});
   // 20 tokens less 6 new ones and the separator's 9: 5.
-  const auto cut = predict_summaries(opened, pairs, 20, config, [](std::size_t) { return true; });
+  const auto cut = predict_summaries(opened, pairs, 20, config, {});
   ASSERT_EQ(whole.size(), 2U);
   ASSERT_EQ(cut.size(), 2U);
   const auto expected = [&](const std::string& prompt) {
@@ -47,8 +48,10 @@ TEST(Summaries, ContinueTheCutDocumentAndSeparator) {
   EXPECT_NE(cut[0].prediction, whole[0].prediction);
   EXPECT_EQ(cut[1].prediction, whole[1].prediction);
   EXPECT_EQ(cut[1].summary, "second");
-  EXPECT_EQ(predict_summaries(opened, pairs, 0, config, [](std::size_t) { return false; }).size(), 1U);
-  EXPECT_THROW(predict_summaries(opened, pairs, 15, config, [](std::size_t) { return true; }), Error);
+  StopSource stop;
+  const auto stop_at_once = [&](std::size_t) { stop.request_stop(); };
+  EXPECT_EQ(predict_summaries(opened, pairs, 0, config, stop_at_once, stop.token()).size(), 1U);
+  EXPECT_THROW(predict_summaries(opened, pairs, 15, config, {}), Error);
 }
 
 TEST(Summaries, PredictionsComeBackFromTheirFile) {

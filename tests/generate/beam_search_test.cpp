@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "core/stop.h"
 #include "generate/generator.h"
 #include "generate/score.h"
 #include "generate/scripted_model.h"
@@ -150,7 +151,9 @@ TEST_F(ScriptedBeams, TellsItsListener) {
   listener.on_token = [&](std::int64_t id) { ids.push_back(id); };
   EXPECT_EQ(run(beams(2, 6), listener).text, text);
   EXPECT_EQ(ids.size(), 3U);
-  listener.stop_asked = [] { return true; };  // once the prompt is read there is a token
+  StopSource stop;
+  stop.request_stop();
+  listener.stop = stop.token();  // once the prompt is read there is a token
   const GenerateResult stopped = run(beams(2, 6), listener);
   EXPECT_EQ(stopped.stop_reason, StopReason::interrupted);
   EXPECT_EQ(stopped.ids.size(), 1U);

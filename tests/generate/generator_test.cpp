@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/stop.h"
 #include "core/worker_threads.h"
 #include "generate/scripted_model.h"
 #include "generate/small_models.h"
@@ -172,14 +173,16 @@ TEST(Generator, StopsWhenAsked) {
   int num_tokens = 0;
   GenerateListener listener;
   listener.on_prompt_read = [&](std::int64_t count) { read.push_back(count); };
-  listener.on_token = [&](std::int64_t) { ++num_tokens; };
-  listener.stop_asked = [&] { return num_tokens == 3; };
+  StopSource stop;
+  listener.on_token = [&](std::int64_t) {
+    if (++num_tokens == 3) stop.request_stop();
+  };
+  listener.stop = stop.token();
   const GenerateResult result = generate(model, &tokenizer, prompt, config, listener);
   EXPECT_THAT(read, ElementsAre(8, 16, 20));
   EXPECT_EQ(result.ids.size(), 3U);
   EXPECT_EQ(result.stop_reason, StopReason::interrupted);
-  listener.stop_asked = [&] { return true; };
-  EXPECT_THAT(message_of([&] { generate(model, &tokenizer, prompt, config, listener); }), HasSubstr("interrupted"));
+  EXPECT_THROW(generate(model, &tokenizer, prompt, config, listener), Interrupted) << "before anything is said";
 }
 
 TEST(Generator, RefusesWhatItCannotContinue) {

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/stop.h"
 #include "generate/random_archive.h"
 #include "generate/small_models.h"
 #include "ops/composed_operators.h"
@@ -100,12 +101,14 @@ TEST(Score, StopsWhenAsked) {
   const auto model = make_small_model(config);
   ScoreOptions options;
   options.incremental = true;
+  StopSource stop;
   std::int64_t read = 0;
   options.on_progress = [&](std::int64_t num_tokens) {
     read = num_tokens;
-    return num_tokens < 5;
+    if (num_tokens == 5) stop.request_stop();
   };
-  EXPECT_THROW(score_tokens(*model, random_ids(config, 1, 20, 1), options), Error);
+  options.stop = stop.token();
+  EXPECT_THROW(score_tokens(*model, random_ids(config, 1, 20, 1), options), Interrupted);
   EXPECT_EQ(read, 5);
 }
 

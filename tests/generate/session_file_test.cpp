@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/stop.h"
 #include "generate/generator.h"
 #include "generate/random_archive.h"
 #include "generate/small_models.h"
@@ -193,8 +194,12 @@ TEST_F(SessionFileTest, ARetrievalBeforeTheFirstChunkIsRefused) {
 TEST_F(SessionFileTest, ReadingThatIsStoppedCanGoOn) {
   TextSession text = new_text_session(*model_, at::kFloat, {});
   GenerateListener listener;
+  StopSource stop;
   int segments = 0;
-  listener.stop_asked = [&] { return ++segments == 3; };
+  listener.on_prompt_read = [&](std::int64_t) {
+    if (++segments == 3) stop.request_stop();
+  };
+  listener.stop = stop.token();
   const std::vector<std::int64_t> asked = some_ids(150, 5);
   EXPECT_THAT([&] { generate(*model_, nullptr, text, asked, greedy(3), listener); },
               ThrowsMessage<Error>(HasSubstr("interrupted")));

@@ -94,7 +94,6 @@ void expect_prefill_equals(Model& model, const at::Tensor& ids, std::int64_t num
   options.on_progress = [&](std::int64_t num_tokens) {
     EXPECT_GT(num_tokens, reported);
     reported = num_tokens;
-    return true;
   };
   const at::Tensor hidden = sequences.prefill(ids.narrow(1, 0, length), options);
   EXPECT_EQ(hidden.size(1), 1);

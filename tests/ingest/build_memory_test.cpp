@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/stop.h"
 #include "ingest/byte_model.h"
 #include "ingest/open_memory.h"
 #include "memory/memory_writer.h"
@@ -166,9 +167,12 @@ TEST_F(BuildMemoryTest, GoesOnBitByBitWhereItWasStopped) {
   while (stopped) {
     // Stops after the third step, so that some are done each time.
     int num_steps = 0;
+    StopSource stop;
     BuildMemoryListener listener;
-    listener.progress = [&](const BuildMemoryProgress&) { ++num_steps; };
-    listener.stop = [&] { return num_steps >= 3; };
+    listener.progress = [&](const BuildMemoryProgress&) {
+      if (++num_steps == 3) stop.request_stop();
+    };
+    listener.stop = stop.token();
     stopped = build(config("stopped"), listener).interrupted;
     num_stops += stopped ? 1 : 0;
     ASSERT_LT(num_stops, 20);

@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/random.h"
+#include "core/stop.h"
 #include "ingest/build_memory.h"
 #include "ingest/byte_model.h"
 #include "ingest/open_memory.h"
@@ -140,8 +141,14 @@ TEST_F(MemoryIndexTest, DamagedAndForeignFilesAreRefused) {
 
 TEST_F(MemoryIndexTest, SmallMemoriesAndStopsLeaveNoFile) {
   const StoredMemory memory(path_);
-  EXPECT_THAT([&] { build_memory_index(memory, *model_, {}, [](const char* /*step*/) { return false; }); },
-              ThrowsMessage<Error>(HasSubstr("interrupted")));
+  StopSource stop;
+  std::vector<std::string> steps;
+  const auto stop_soon = [&](const char* step) {
+    steps.emplace_back(step);
+    if (steps.size() == 3) stop.request_stop();
+  };
+  EXPECT_THROW(build_memory_index(memory, *model_, {}, stop_soon, stop.token()), Interrupted);
+  EXPECT_EQ(steps.size(), 3U);
   MemoryIndexConfig many;
   many.num_lists = memory.num_chunks() + 1;
   EXPECT_THAT([&] { make_index(many); }, ThrowsMessage<Error>(HasSubstr("lists")));

@@ -29,6 +29,10 @@ struct Shown {
   std::uint32_t a[4] = {}, b[2] = {};
 };
 
+void require_16_bytes(const std::uint16_t* place, const char* message) {
+  if (reinterpret_cast<std::uintptr_t>(place) % 16 != 0) throw std::logic_error(message);
+}
+
 // Of all threads, or of a warp's.
 struct Barrier {
   int expected = 0, arrived = 0;
@@ -220,10 +224,19 @@ void EmulatedLane::store_pair(std::uint16_t* place, std::uint32_t pair) const {
   std::memcpy(place, &pair, sizeof(pair));
 }
 
+void EmulatedLane::load_16_bytes(std::uint32_t (&pairs)[4], const std::uint16_t* place) const {
+  require_16_bytes(place, "load_16_bytes: not aligned to 16 bytes");
+  std::memcpy(pairs, place, sizeof(pairs));
+}
+
+void EmulatedLane::store_16_bytes(std::uint16_t* place, const std::uint32_t (&pairs)[4]) const {
+  require_16_bytes(place, "store_16_bytes: not aligned to 16 bytes");
+  std::memcpy(place, pairs, sizeof(pairs));
+}
+
 void EmulatedLane::copy_16_bytes(std::uint16_t* shared, const std::uint16_t* global, bool is_there) const {
-  const auto misplaced = [](const std::uint16_t* place) { return reinterpret_cast<std::uintptr_t>(place) % 16 != 0; };
-  if (misplaced(shared) || (is_there && misplaced(global)))
-    throw std::logic_error("copy_16_bytes: not aligned to 16 bytes");
+  require_16_bytes(shared, "copy_16_bytes: not aligned to 16 bytes");
+  if (is_there) require_16_bytes(global, "copy_16_bytes: not aligned to 16 bytes");
   block_->begin_copy(shared);
   block_->copies(thread_).back().push_back({shared, is_there ? global : nullptr});
 }
@@ -239,7 +252,7 @@ void EmulatedLane::finish_copies(std::size_t pending) const {
 }
 
 void EmulatedLane::load(std::uint32_t (&part)[4], const std::uint16_t* row, bool transposed) const {
-  if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) throw std::logic_error("load_matrices: not aligned to 16 bytes");
+  require_16_bytes(row, "load_matrices: not aligned to 16 bytes");
   const Shown* const shown = block_->exchange(thread_, {.row = row});
   const int own = in_warp() / 4;
   const int pair = in_warp() % 4 * 2;

@@ -49,6 +49,8 @@ class EmulatedLane {
   }
 
   void store_pair(std::uint16_t* place, std::uint32_t pair) const;
+  void load_16_bytes(std::uint32_t (&pairs)[4], const std::uint16_t* place) const;
+  void store_16_bytes(std::uint16_t* place, const std::uint32_t (&pairs)[4]) const;
   void copy_16_bytes(std::uint16_t* shared, const std::uint16_t* global, bool is_there) const;
   void commit_copies() const;
   template <int Pending>

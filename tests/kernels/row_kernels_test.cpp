@@ -6,6 +6,7 @@
 #include <random>
 
 #include "kernels/cross_entropy.h"
+#include "kernels/cross_entropy_twin.h"
 #include "kernels/landmark_compression.h"
 #include "kernels/landmark_scores.h"
 #include "kernels/normal_numbers.h"
@@ -139,26 +140,10 @@ void expect_cross_entropy(SimdLevel level, std::int64_t rows, std::int64_t class
   cross_entropy_rows(params, 0, rows, level);
   EXPECT_EQ(losses, losses_alone);
 
-  Sums expected(rows * classes), expected_losses(rows);
-  for (std::int64_t r = 0; r < rows; ++r) {
-    if (labels[r] < 0) continue;
-    const float* const row = logits.data() + r * classes;
-    const double largest = *std::max_element(row, row + classes);
-    double sum = 0;
-    for (std::int64_t i = 0; i < classes; ++i) sum += std::exp(row[i] - largest);
-    // The logarithm's argument is off by a few roundings, whatever its value.
-    expected_losses.add(r, std::log(sum) + largest - row[labels[r]], 1 + std::log(sum) + largest - row[labels[r]]);
-    for (std::int64_t i = 0; i < classes; ++i) {
-      const double probability = std::exp(row[i] - largest) / sum;
-      const double one_hot = i == labels[r] ? 1 : 0;
-      // row[i] - largest is rounded before exp, which makes its relative error that of the difference.
-      const double magnitude = probability * (1 + std::abs(row[i] - largest)) + one_hot;
-      expected.add(r * classes + i, factors[r] * (probability - one_hot), std::abs(factors[r]) * magnitude);
-    }
-  }
+  const CrossEntropyTwin twin = cross_entropy_twin(logits, labels, factors);
   const double sum_roundoff = unit_roundoff * static_cast<double>(classes + 16);
-  expect_within(losses, expected_losses, sum_roundoff, "losses");
-  expect_within(found, expected, sum_roundoff, "gradients");
+  expect_within(losses, twin.losses, sum_roundoff, "losses");
+  expect_within(found, twin.gradients, sum_roundoff, "gradients");
 }
 
 TEST_P(RowKernels, CrossEntropy) {

@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/stop.h"
 #include "memory/memory_blocks.h"
 #include "memory/merge_memories.h"
 
@@ -305,8 +306,9 @@ TEST_F(StoredMemoryTest, MergedMemoriesHoldAllDocumentsAsTheyWere) {
   const fs::path merged = folder_ / "merged.memory";
   // Stopped after each block, until all is there.
   int num_stops = 0;
-  while (merge_memories({path(), other}, merged, [](auto, auto) { return false; }).interrupted)
-    ASSERT_LT(++num_stops, 9);
+  StopSource stop;
+  stop.request_stop();
+  while (merge_memories({path(), other}, merged, {}, stop.token()).interrupted) ASSERT_LT(++num_stops, 9);
   EXPECT_GE(num_stops, 5);
   const StoredMemory memory(merged);
   memory.verify();

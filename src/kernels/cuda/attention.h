@@ -5,10 +5,9 @@
 #include <cuda_runtime_api.h>
 
 #include "kernels/cuda/attention_params.h"
+#include "kernels/cuda/half_type.h"
 
 namespace lookback::cuda {
-
-enum class HalfType { bfloat16, float16 };
 
 constexpr int largest_head_dim = 256;
 

@@ -50,6 +50,18 @@ struct CudaLane {
     *reinterpret_cast<std::uint32_t*>(place) = pair;
   }
 
+  // Eight numbers, two a pair, from or to memory aligned to 16 bytes.
+  __device__ __forceinline__ void load_16_bytes(std::uint32_t (&pairs)[4], const std::uint16_t* place) const {
+    const uint4 all = *reinterpret_cast<const uint4*>(place);
+    pairs[0] = all.x;
+    pairs[1] = all.y;
+    pairs[2] = all.z;
+    pairs[3] = all.w;
+  }
+  __device__ __forceinline__ void store_16_bytes(std::uint16_t* place, const std::uint32_t (&pairs)[4]) const {
+    *reinterpret_cast<uint4*>(place) = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+  }
+
   // With is_there false zeros are copied, and nothing is read.
   __device__ __forceinline__ void copy_16_bytes(std::uint16_t* shared, const std::uint16_t* global,
                                                 bool is_there) const {

@@ -1,12 +1,13 @@
-// What a build without a CUDA compiler has in place of cuda_attention.cpp: has_cuda_kernel() keeps everyone from the
-// rest.
+// What a build without a CUDA compiler has in place of the other files here: has_cuda_kernel() and
+// has_cuda_cross_entropy() keep everyone from the rest.
 #include "core/error.h"
 #include "ops/cuda_attention.h"
+#include "ops/cuda_cross_entropy.h"
 
 namespace lookback {
 namespace {
 
-[[noreturn]] void fail_absent() { fail("the GPU's attention kernels are not in this build: it had no CUDA compiler"); }
+[[noreturn]] void fail_absent() { fail("the GPU's kernels are not in this build: it had no CUDA compiler"); }
 
 }  // namespace
 
@@ -36,6 +37,15 @@ SlidingWindowGrads cuda_sliding_window_backward(const at::Tensor& /*grad_output*
                                                 const at::Tensor& /*key*/, const at::Tensor& /*value*/,
                                                 const SlidingWindowForward& /*forward*/, std::int64_t /*window_size*/,
                                                 bool /*keys*/) {
+  fail_absent();
+}
+
+bool has_cuda_cross_entropy(const at::Tensor& /*hidden*/) { return false; }
+
+std::int64_t padded_classes(std::int64_t num_classes) { return num_classes; }
+
+void cuda_cross_entropy(at::Tensor& /*logits*/, std::int64_t /*num_classes*/, const at::Tensor& /*labels*/,
+                        const at::Tensor& /*factors*/, at::Tensor& /*losses*/) {
   fail_absent();
 }
 

@@ -7,25 +7,17 @@
 #include <cmath>
 #include <limits>
 
-#include "core/error.h"
 #include "kernels/cuda/attention.h"
 #include "ops/composed_operators.h"
+#include "ops/cuda/cuda_calls.h"
 
 namespace lookback {
 namespace {
-
-void require_started(cudaError_t error, const char* kernel) {
-  require(error == cudaSuccess, "{}: the GPU refused to start it: {}", kernel, cudaGetErrorString(error));
-}
 
 // A size or a product of sizes.
 int to_int(std::int64_t size, const char* name) {
   require(size <= std::numeric_limits<int>::max(), "{}: the GPU's kernels take sizes below 2^31, found {}", name, size);
   return static_cast<int>(size);
-}
-
-cuda::HalfType half_type(const at::Tensor& tensor) {
-  return tensor.scalar_type() == at::kBFloat16 ? cuda::HalfType::bfloat16 : cuda::HalfType::float16;
 }
 
 // The tensor itself where each row begins at 16 bytes, as the kernels' copies want it, else a contiguous copy.
@@ -38,8 +30,6 @@ at::Tensor with_aligned_rows(const at::Tensor& tensor) {
 const std::uint16_t* bits(const at::Tensor& tensor) {
   return static_cast<const std::uint16_t*>(tensor.const_data_ptr());
 }
-
-std::uint16_t* mutable_bits(const at::Tensor& tensor) { return static_cast<std::uint16_t*>(tensor.mutable_data_ptr()); }
 
 // [N, groups, rows, heads, D]
 cuda::Rows chunk_rows(const at::Tensor& rows) {
@@ -127,9 +117,8 @@ cuda::SlidingWindowParams window_params(const at::Tensor& query, const at::Tenso
 }  // namespace
 
 bool has_cuda_kernel(const at::Tensor& query) {
-  const bool half = query.scalar_type() == at::kBFloat16 || query.scalar_type() == at::kHalf;
   const std::int64_t head_dim = query.size(-1);
-  if (!query.is_cuda() || !half || query.numel() == 0 || head_dim % 8 != 0 || head_dim > cuda::largest_head_dim ||
+  if (!query.is_cuda() || !is_half(query) || query.numel() == 0 || head_dim % 8 != 0 || head_dim > cuda::largest_head_dim ||
       ComposedOperators::active()) {
     return false;
   }
