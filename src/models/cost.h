@@ -21,8 +21,8 @@ inline double training_flops(const ModelConfig& config, std::int64_t length) {
   return 3 * forward_flops(config, length);
 }
 
-// Numbers that a training step keeps for its backward pass, for each token of the text; with gradient checkpointing, the
-// inputs of all layers and one layer's own.
+// Numbers that a training step keeps for its backward pass, for each token of the text; with gradient checkpointing,
+// the inputs of all layers and one layer's own.
 double activation_elements_per_token(const ModelConfig& config, bool gradient_checkpointing);
 
 // Bytes of state a text token of context adds at inference (chunk keys, values and landmarks; 0 for models without

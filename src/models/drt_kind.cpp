@@ -78,12 +78,14 @@ std::int64_t num_upper_layers(const ModelConfig& config) {
   return std::accumulate(config.decoder_layers.begin() + 1, config.decoder_layers.end(), std::int64_t{0});
 }
 
-std::int64_t num_decoder_layers(const ModelConfig& config) { return config.decoder_layers[0] + num_upper_layers(config); }
+std::int64_t num_decoder_layers(const ModelConfig& config) {
+  return config.decoder_layers[0] + num_upper_layers(config);
+}
 
 double drt_parameters(const ModelConfig& config) {
   const auto d = static_cast<double>(config.hidden_size);
-  const double layers = static_cast<double>(num_decoder_layers(config)) *
-                        (layer_matrix_elements(config, key_value_size(config)) + 2 * d);
+  const double layers =
+      static_cast<double>(num_decoder_layers(config)) * (layer_matrix_elements(config, key_value_size(config)) + 2 * d);
   const double encoder = static_cast<double>(config.num_encoder_layers) * (layer_matrix_elements(config, d) + 2 * d);
   const double encoder_norms_and_chunk_projections = 2 * d + 2 * d * d;
   const double chunk_attention = static_cast<double>(num_upper_layers(config)) * (d + 2 * d * d);
@@ -183,15 +185,19 @@ constexpr KindCost drt_cost_with(double (*parameters)(const ModelConfig&),
 constinit const Kind drt_kind{
     .name = "drt", .make = make_drt, .has_landmarks = true, .keys = drt_keys, .check = check_drt, .cost = drt_cost};
 
-constinit const Kind rpt_kind{
-    .name = "rpt", .make = make_drt, .has_landmarks = true, .keys = rpt_keys, .check = check_rpt,
-    .cost = drt_cost_with(rpt_parameters, rpt_flops)};
+constinit const Kind rpt_kind{.name = "rpt",
+                              .make = make_drt,
+                              .has_landmarks = true,
+                              .keys = rpt_keys,
+                              .check = check_rpt,
+                              .cost = drt_cost_with(rpt_parameters, rpt_flops)};
 
-constinit const Kind compressed_memory_kind{.name = "compressed-memory",
-                                            .make = make_drt,
-                                            .has_landmarks = true,
-                                            .keys = compressed_memory_keys,
-                                            .check = check_compressed_memory,
-                                            .cost = drt_cost_with(compressed_memory_parameters, compressed_memory_flops)};
+constinit const Kind compressed_memory_kind{
+    .name = "compressed-memory",
+    .make = make_drt,
+    .has_landmarks = true,
+    .keys = compressed_memory_keys,
+    .check = check_compressed_memory,
+    .cost = drt_cost_with(compressed_memory_parameters, compressed_memory_flops)};
 
 }  // namespace lookback

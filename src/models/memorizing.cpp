@@ -283,12 +283,12 @@ std::int64_t memorizing_window_elements(const ModelConfig& config) {
 
 }  // namespace
 
-constinit const Kind memorizing_kind{.name = "memorizing",
-                                     .make = make_stack<make_memorizing_layers>,
-                                     .keys = memorizing_keys,
-                                     .check = check_memorizing,
-                                     .cost = {.parameters = memorizing_parameters,
-                                              .flops = memorizing_flops,
-                                              .window_elements = memorizing_window_elements}};
+constinit const Kind memorizing_kind{
+    .name = "memorizing",
+    .make = make_stack<make_memorizing_layers>,
+    .keys = memorizing_keys,
+    .check = check_memorizing,
+    .cost = {
+        .parameters = memorizing_parameters, .flops = memorizing_flops, .window_elements = memorizing_window_elements}};
 
 }  // namespace lookback

@@ -5,8 +5,8 @@
 
 namespace lookback {
 
-// Whether the kernel takes logits of this tensor's type and device: bfloat16 or float16, on a card of compute capability
-// 8.0 or later. Never, in a build without a CUDA compiler.
+// Whether the kernel takes logits of this tensor's type and device: bfloat16 or float16, on a card of compute
+// capability 8.0 or later. Never, in a build without a CUDA compiler.
 bool has_cuda_cross_entropy(const at::Tensor& hidden);
 
 // The classes' number rounded up to rows that the card's matrix product and the kernel take at full speed.

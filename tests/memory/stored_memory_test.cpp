@@ -337,22 +337,16 @@ TEST_F(StoredMemoryTest, MemoriesThatDoNotFitAreNotMerged) {
   }
   const fs::path out = folder_ / "merged.memory";
   EXPECT_THAT([&] { merge_memories({path(), other}, out, {}); }, ThrowsMessage<Error>(HasSubstr("different models")));
-  EXPECT_THAT(
-      [&] {
-        merge_memories({path(), other}, other, {});
-      },
-      ThrowsMessage<Error>(HasSubstr("is both merged and written to")));
+  EXPECT_THAT([&] { merge_memories({path(), other}, other, {}); },
+              ThrowsMessage<Error>(HasSubstr("is both merged and written to")));
   const fs::path changed = folder_ / "changed.memory";
   {
     MemoryWriter writer(changed, format_);
     writer.finish_document(writer.begin_document("first", "another file"));
     writer.commit();
   }
-  EXPECT_THAT(
-      [&] {
-        merge_memories({path(), changed}, folder_ / "third.memory", {});
-      },
-      ThrowsMessage<Error>(HasSubstr("holds another \"first\" than")));
+  EXPECT_THAT([&] { merge_memories({path(), changed}, folder_ / "third.memory", {}); },
+              ThrowsMessage<Error>(HasSubstr("holds another \"first\" than")));
 }
 
 TEST_F(StoredMemoryTest, MisuseIsNamed) {

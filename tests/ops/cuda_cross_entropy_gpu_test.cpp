@@ -56,7 +56,9 @@ TEST_P(CudaCrossEntropy, AgreesWithFloat64) {
     const Results exact = run(hidden.to(at::kDouble), weight.to(at::kDouble), labels, factors.to(at::kDouble));
     ASSERT_TRUE(has_cuda_cross_entropy(hidden.to(card)));
     // Weights are kept in float32 and rounded where they are used.
-    const auto on_card = [&] { return run(hidden.to(card), weight.to(card, at::kFloat), labels.to(card), factors.to(card)); };
+    const auto on_card = [&] {
+      return run(hidden.to(card), weight.to(card, at::kFloat), labels.to(card), factors.to(card));
+    };
     const Results found = on_card();
     const Results again = on_card();
     const ComposedOperators composed;

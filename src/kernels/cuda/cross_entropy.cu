@@ -1,5 +1,4 @@
 #include "kernels/cuda/cross_entropy.h"
-
 #include "kernels/cuda/launch.cuh"
 
 namespace lookback::cuda {

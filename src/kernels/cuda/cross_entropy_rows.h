@@ -69,8 +69,8 @@ struct CrossEntropyKernel {
   template <class Lane>
   static LOOKBACK_DEVICE Sum join(Lane lane, Sum a, Sum b) {
     const float largest = lane.larger(a.largest, b.largest);
-    return {largest, a.total * lane.exp2((a.largest - largest) * log2_e) +
-                         b.total * lane.exp2((b.largest - largest) * log2_e)};
+    return {largest,
+            a.total * lane.exp2((a.largest - largest) * log2_e) + b.total * lane.exp2((b.largest - largest) * log2_e)};
   }
 
   // A thread without logits, and what it joins, must not become infinity less infinity.

@@ -120,8 +120,8 @@ cuda::SlidingWindowParams window_params(const at::Tensor& query, const at::Tenso
 
 bool has_cuda_kernel(const at::Tensor& query) {
   const std::int64_t head_dim = query.size(-1);
-  if (!query.is_cuda() || !is_half(query) || query.numel() == 0 || head_dim % 8 != 0 || head_dim > cuda::largest_head_dim ||
-      ComposedOperators::active()) {
+  if (!query.is_cuda() || !is_half(query) || query.numel() == 0 || head_dim % 8 != 0 ||
+      head_dim > cuda::largest_head_dim || ComposedOperators::active()) {
     return false;
   }
   const cudaDeviceProp* const device = at::cuda::getDeviceProperties(query.get_device());
