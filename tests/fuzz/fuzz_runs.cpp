@@ -62,7 +62,7 @@ void fuzz_metrics(std::string_view input) {
   const auto path = folder.write("metrics.jsonl", input);
   allow_errors([&path] {
     MetricsLog log(path, 2);
-    log.append({});
+    log.record({});
   });
 }
 
