@@ -1,6 +1,7 @@
 #include "models/model_folder.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <set>
@@ -19,8 +20,9 @@ namespace fs = std::filesystem;
 
 const fs::path fixtures = LOOKBACK_SOURCE_DIR "/tests/fixtures";
 
+// Of this process: tests run side by side.
 fs::path scratch(const std::string& name) {
-  const fs::path folder = fs::path(testing::TempDir()) / name;
+  const fs::path folder = fs::path(testing::TempDir()) / (name + "_" + std::to_string(::getpid()));
   fs::remove_all(folder);
   fs::create_directories(folder);
   return folder;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,9 @@ inline std::vector<ModelConfig> small_configs_of_all_positions() {
   }
   return configs;
 }
+
+// What GoogleTest shows of a test's parameter, in place of its bytes.
+inline void PrintTo(const ModelConfig& config, std::ostream* stream) { *stream << config.kind; }
 
 // A test's name.
 inline std::string kind_name(const testing::TestParamInfo<ModelConfig>& info) {
