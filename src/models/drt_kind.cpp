@@ -126,7 +126,8 @@ double drt_flops(const ModelConfig& config, std::int64_t length) {
 
 // Tokens of whole chunks.
 double chunk_tokens(const ModelConfig& config, std::int64_t length) {
-  return static_cast<double>((length + config.chunk_size - 1) / config.chunk_size * config.chunk_size);
+  const std::int64_t num_chunks = (length + config.chunk_size - 1) / config.chunk_size;
+  return static_cast<double>(num_chunks * config.chunk_size);
 }
 
 double rpt_flops(const ModelConfig& config, std::int64_t length) {

@@ -12,6 +12,7 @@
 
 // LibTorch's runtime's, whatever the compiler's own; and MKL's, where LibTorch has MKL: 0 takes what the process has.
 extern "C" void omp_set_num_threads(int num_threads) noexcept;
+// NOLINTNEXTLINE(readability-identifier-naming): MKL's name
 extern "C" int MKL_Set_Num_Threads_Local(int num_threads) __attribute__((weak));
 
 namespace lookback {

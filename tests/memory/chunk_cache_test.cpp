@@ -82,7 +82,7 @@ class Int8Archive : public NotingArchive {
 };
 
 TEST(ChunkCache, ChunksTakeTheBytesThatTheyAreStoredIn) {
-  constexpr std::int64_t int8_bytes = 2 * 3 * 2 * (16 + 4);
+  constexpr std::int64_t int8_bytes = std::int64_t{2} * 3 * 2 * (16 + 4);
   const auto slow = std::make_shared<Int8Archive>();
   // As float32 the fourth would not fit beside the first.
   const auto cache = std::make_shared<ChunkCache>(at::kCPU, 4 * int8_bytes);

@@ -121,7 +121,7 @@ TEST(ChunkMemory, ArchivedChunksKeepTheirElementTypesOrAreWidened) {
 
   const std::vector<FetchedChunks> stored = filled(10, 3).fetch(wanted, archived, true);
   ASSERT_EQ(stored.size(), 3U);
-  const auto is_at = [&](const FetchedChunks& chunks, std::vector<std::int64_t> places) {
+  const auto is_at = [&](const FetchedChunks& chunks, const std::vector<std::int64_t>& places) {
     return chunks.indices.equal(at::tensor(places, at::kLong).view({1, 2, 4}));
   };
   EXPECT_TRUE(is_at(stored[0], {1, -1, -1, -1, 0, -1, -1, 1}));

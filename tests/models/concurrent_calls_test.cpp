@@ -17,7 +17,7 @@ namespace {
 
 constexpr int num_threads = 4;
 
-std::vector<std::int64_t> text_of(int thread) {
+std::vector<std::int64_t> text_of(std::int64_t thread) {
   std::vector<std::int64_t> ids;
   for (std::int64_t i = 0; i < 45 + 7 * thread; ++i) ids.push_back((i * i + 3 * thread) % 37);
   return ids;

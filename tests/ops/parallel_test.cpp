@@ -1,5 +1,6 @@
 #include "ops/parallel.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 

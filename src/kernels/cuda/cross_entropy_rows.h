@@ -61,6 +61,7 @@ struct CrossEntropyKernel {
 
  private:
   static constexpr int unit = 8;  // 16 bytes, the widest access
+  static constexpr std::int64_t block_elements = std::int64_t{block_threads} * unit;
 
   static LOOKBACK_DEVICE std::uint16_t half_of(const std::uint32_t (&pairs)[4], int i) {
     return static_cast<std::uint16_t>(pairs[i / 2] >> (i % 2 * 16));
@@ -80,7 +81,7 @@ struct CrossEntropyKernel {
   static LOOKBACK_DEVICE Sum sum_of_row(std::int64_t num_classes, const std::uint16_t* logits, Lane lane,
                                         Sum* warp_sums) {
     Sum sum{below_all, 0};
-    for (std::int64_t first = std::int64_t{lane.thread()} * unit; first < num_classes; first += block_threads * unit) {
+    for (std::int64_t first = std::int64_t{lane.thread()} * unit; first < num_classes; first += block_elements) {
       std::uint32_t pairs[4];
       lane.load_16_bytes(pairs, logits + first);
       float values[unit];
@@ -106,7 +107,7 @@ struct CrossEntropyKernel {
   // Each element of a row becomes new_value(column, element).
   template <class Lane, class NewValue>
   static LOOKBACK_DEVICE void replace(std::int64_t row_stride, std::uint16_t* row, Lane lane, NewValue new_value) {
-    for (std::int64_t first = std::int64_t{lane.thread()} * unit; first < row_stride; first += block_threads * unit) {
+    for (std::int64_t first = std::int64_t{lane.thread()} * unit; first < row_stride; first += block_elements) {
       std::uint32_t pairs[4];
       lane.load_16_bytes(pairs, row + first);
       for (int i = 0; i < unit; i += 2) {
