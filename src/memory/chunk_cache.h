@@ -1,6 +1,6 @@
 // A tier of chunk memory: chunks of slower archives kept on a device as they are stored, within a budget; the least
 // recently used make way. Chunks only go up: from a file to RAM, from there to a GPU, where they stay; nothing comes
-// down again.
+// down again. As stored chunks it has not run on a GPU yet.
 #pragma once
 
 #include <ATen/ATen.h>

@@ -1,4 +1,5 @@
-// Numbers on their way from a device to the host.
+// Numbers on their way from a device to the host. That nothing in a step waits is counted on the CPU
+// (tests/train/host_waits_test.cpp); it has not run on a GPU yet.
 #pragma once
 
 #include <ATen/ATen.h>
