@@ -163,7 +163,7 @@ double drt_memory_elements(const ModelConfig& config) {
 }
 
 std::int64_t drt_window_elements(const ModelConfig& config) {
-  return num_decoder_layers(config) * 2 * config.window_size * config.head_dim() * config.num_kv_heads;
+  return key_value_elements(config, num_decoder_layers(config), config.window_size);
 }
 
 constexpr KindCost drt_cost{.parameters = drt_parameters,

@@ -185,7 +185,7 @@ double landmark_memory_elements(const ModelConfig& config) {
 
 // The unfinished block.
 std::int64_t landmark_window_elements(const ModelConfig& config) {
-  return config.num_layers * 2 * config.chunk_size * config.head_dim() * config.num_kv_heads;
+  return key_value_elements(config, config.num_layers, config.chunk_size);
 }
 
 }  // namespace

@@ -278,7 +278,7 @@ std::int64_t memorizing_window_elements(const ModelConfig& config) {
     return stack_window_elements(config) + (config.window_size + config.memory_size) * config.memory_width;
   }
   return stack_window_elements(config) + shared_key_elements(config) +
-         config.memory_size * 2 * config.head_dim() * config.num_kv_heads;
+         key_value_elements(config, /*num_layers=*/1, config.memory_size);
 }
 
 }  // namespace

@@ -32,6 +32,10 @@ double layer_activations(const ModelConfig& config) {
          4 * static_cast<double>(config.intermediate_size);
 }
 
+std::int64_t key_value_elements(const ModelConfig& config, std::int64_t num_layers, std::int64_t positions) {
+  return num_layers * 2 * positions * config.head_dim() * config.num_kv_heads;
+}
+
 double stack_parameters(const ModelConfig& config) {
   const double norms = 2 * static_cast<double>(config.hidden_size);
   return static_cast<double>(config.num_layers) * (layer_matrix_elements(config, key_value_size(config)) + norms);
@@ -51,7 +55,7 @@ double stack_activations(const ModelConfig& config, bool gradient_checkpointing)
 double no_memory_elements(const ModelConfig& /*config*/) { return 0; }
 
 std::int64_t stack_window_elements(const ModelConfig& config) {
-  return config.num_layers * 2 * config.window_size * config.head_dim() * config.num_kv_heads;
+  return key_value_elements(config, config.num_layers, config.window_size);
 }
 
 std::int64_t shared_key_elements(const ModelConfig& config) {

@@ -22,6 +22,9 @@ double layer_flops(const ModelConfig& config, double num_layers, double position
 // Numbers that a layer keeps for backward at one position.
 double layer_activations(const ModelConfig& config);
 
+// Numbers in the keys and values of `positions`, in num_layers layers.
+std::int64_t key_value_elements(const ModelConfig& config, std::int64_t num_layers, std::int64_t positions);
+
 // KindCost of num_layers such layers and nothing else.
 double stack_parameters(const ModelConfig& config);
 double stack_flops(const ModelConfig& config, std::int64_t length);

@@ -3,32 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "models/model.h"
+#include "models/tiny_config.h"
 
 namespace lookback {
 namespace {
-
-ModelConfig tiny_config(const std::string& kind) {
-  ModelConfig config;
-  config.kind = kind;
-  config.hidden_size = 16;
-  config.intermediate_size = 24;
-  config.num_heads = config.num_kv_heads = 2;
-  config.landmark_id = 32;
-  config.chunk_size = 8;
-  config.top_k = 2;
-  config.window_size = 12;
-  config.num_encoder_layers = 1;
-  config.decoder_layers = {1, 1, 1};
-  config.num_layers = 2;
-  config.memory_vectors = 3;
-  config.retriever_size = 24;
-  config.vocab_size = config.has_landmarks() ? 33 : 32;
-  config.memory_layer = 1;
-  config.state_size = 3;
-  config.memory_size = 10;
-  config.memory_top_k = 4;
-  return config;
-}
 
 TEST(CountParameters, EqualsTheModelsOwnCount) {
   for (const std::string& kind : model_kinds()) {

@@ -19,44 +19,6 @@ const testing::Environment* const one_thread = testing::AddGlobalTestEnvironment
 
 }  // namespace
 
-ModelConfig tiny_drt() {
-  ModelConfig config;
-  config.kind = "drt";
-  config.hidden_size = 16;
-  config.intermediate_size = 24;
-  config.num_heads = 2;
-  config.num_kv_heads = 2;
-  config.vocab_size = 33;
-  config.landmark_id = 32;
-  config.chunk_size = 8;
-  config.top_k = 2;
-  config.window_size = 12;
-  config.num_encoder_layers = 1;
-  config.decoder_layers = {1, 1, 1};
-  return config;
-}
-
-ModelConfig tiny_sliding_window() {
-  ModelConfig config = tiny_drt();
-  config.kind = "sliding-window";
-  config.vocab_size = 32;
-  config.num_layers = 2;
-  return config;
-}
-
-ModelConfig tiny_config(const std::string& kind) {
-  ModelConfig config = tiny_sliding_window();
-  config.kind = kind;
-  config.memory_vectors = 3;
-  config.retriever_size = 24;
-  config.vocab_size = config.has_landmarks() ? 33 : 32;
-  config.memory_layer = 1;
-  config.state_size = 3;
-  config.memory_size = 10;
-  config.memory_top_k = 4;
-  return config;
-}
-
 TokenBatch RandomBatches::next() {
   TokenBatch batch;
   batch.num_sequences = num_sequences_;

@@ -8,14 +8,9 @@
 #include "core/random.h"
 #include "data/token_batch.h"
 #include "models/model.h"
+#include "models/tiny_config.h"
 
 namespace lookback {
-
-// A DRT with every part (two upper groups, Gumbel noise) of a few thousand parameters.
-ModelConfig tiny_drt();
-ModelConfig tiny_sliding_window();
-// Of any kind of the registry.
-ModelConfig tiny_config(const std::string& kind);
 
 // Random tokens, from a generator that can be stopped and resumed.
 class RandomBatches : public BatchSource {
