@@ -29,9 +29,7 @@ const std::string& LanguageModel::fingerprint() const { return opened_->fingerpr
 bool LanguageModel::has_tokenizer() const { return opened_->tokenizer != nullptr; }
 
 std::vector<std::int64_t> LanguageModel::encode(std::string_view text) const {
-  require(has_tokenizer(), "{}: this model folder has no tokenizer: give token ids instead of text",
-          opened_->folder.string());
-  const std::vector<std::int32_t> ids = opened_->tokenizer->encode(text);
+  const std::vector<std::int32_t> ids = opened_->tokenizer_for_text().encode(text);
   return {ids.begin(), ids.end()};
 }
 

@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "api/sources.h"
-#include "core/error.h"
 #include "generate/generator.h"
 #include "generate/inference_model.h"
 #include "generate/session_file.h"
@@ -70,11 +69,9 @@ Answer Session::ask(std::span<const std::int64_t> ids, const GenerateConfig& con
 }
 
 std::vector<std::int64_t> Session::encode(std::string_view words) const {
-  const InferenceModel& opened = state_->model.opened();
-  require(opened.tokenizer != nullptr, "{}: this model folder has no tokenizer: give token ids instead of text",
-          opened.folder.string());
-  std::vector<std::int64_t> ids = encode_behind(state_->text, words, *opened.tokenizer);
-  if (ids.empty() && state_->text.ids.empty()) ids = {opened.tokenizer->end_of_text_id()};
+  const Tokenizer& tokenizer = state_->model.opened().tokenizer_for_text();
+  std::vector<std::int64_t> ids = encode_behind(state_->text, words, tokenizer);
+  if (ids.empty() && state_->text.ids.empty()) ids = {tokenizer.end_of_text_id()};
   return ids;
 }
 

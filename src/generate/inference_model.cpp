@@ -23,4 +23,10 @@ InferenceModel load_inference_model(const std::filesystem::path& path, at::Devic
   return loaded;
 }
 
+const Tokenizer& InferenceModel::tokenizer_for_text() const {
+  require(tokenizer != nullptr, "{}: this model folder has no tokenizer: give token ids instead of text",
+          folder.string());
+  return *tokenizer;
+}
+
 }  // namespace lookback

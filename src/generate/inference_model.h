@@ -18,6 +18,9 @@ struct InferenceModel {
   std::unique_ptr<Tokenizer> tokenizer;  // nullptr when the folder has none
   at::ScalarType dtype = at::kFloat;
   std::string fingerprint;  // of the model (models/fingerprint.h)
+
+  // For callers that could have given token ids. Throws Error naming the folder when it has no tokenizer.
+  const Tokenizer& tokenizer_for_text() const;
 };
 
 // Opens a model folder or a training run's folder (its best checkpoint). Throws Error naming what is missing

@@ -70,6 +70,7 @@ TEST(LanguageModel, WithoutTokenizerHasIdsOnly) {
   EXPECT_EQ(model.vocab_size(), 320);
   EXPECT_EQ(model.decode(std::vector<std::int64_t>{1, 22, 3}), "1 22 3");
   EXPECT_THAT(error_of([&] { static_cast<void>(model.encode("words")); }), HasSubstr("drt-one-hop"));
+  EXPECT_THAT(error_of([&] { Session(model).ask("words"); }), HasSubstr("drt-one-hop"));
   EXPECT_THAT(error_of([] { LanguageModel("no/such/folder"); }), HasSubstr("no/such/folder"));
   EXPECT_THAT(error_of([] { LanguageModel(golden, {.device = "abacus"}); }), HasSubstr("abacus"));
   EXPECT_THAT(error_of([&] { Memories(model, {golden / "config.json"}); }), HasSubstr("config.json"));
