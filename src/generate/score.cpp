@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "core/error.h"
-#include "ops/tensor_checks.h"
 
 namespace lookback {
 namespace {
@@ -45,7 +44,9 @@ at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const S
   require(input_ids.size(0) >= 1 && input_ids.size(1) >= 1, "the text is empty: there is nothing to score");
   require(config.segment_tokens >= 1, "segment-tokens {}: must be at least 1", config.segment_tokens);
   // A model on a GPU does not check what it is given.
-  check_range(input_ids.to(at::kCPU), std::numeric_limits<std::int64_t>::min(), model.config().vocab_size, "input_ids");
+  const at::Tensor host_ids = input_ids.to(at::kCPU).contiguous();
+  check_in_vocabulary({host_ids.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(host_ids.numel())},
+                      model.config().vocab_size, "input_ids");
   const at::NoGradGuard no_gradients;
   const at::ScalarType dtype = model.embedding().scalar_type();
   const std::int64_t length = input_ids.size(1);

@@ -3,7 +3,6 @@
 #include <ATen/core/grad_mode.h>
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <set>
 
 #include "core/error.h"
@@ -35,10 +34,8 @@ void Model::check_input_ids(const at::Tensor& input_ids) const {
   // A GPU would have to be waited for; there the embedding's kernel checks them.
   if (!input_ids.is_cpu()) return;
   const at::Tensor contiguous = input_ids.contiguous();
-  const std::int64_t* const ids = contiguous.const_data_ptr<std::int64_t>();
-  const std::int64_t largest = *std::max_element(ids, ids + contiguous.numel());
-  require(largest < config_.vocab_size, "input_ids: id {} is not in the model's vocabulary of {}", largest,
-          config_.vocab_size);
+  check_in_vocabulary({contiguous.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(contiguous.numel())},
+                      config_.vocab_size, "input_ids");
 }
 
 void Model::check_pieces(std::span<const Piece> pieces) const {
@@ -51,10 +48,7 @@ void Model::check_pieces(std::span<const Piece> pieces) const {
             "step: sequences of different element types, {} and {}", c10::toString(sequence.options_.dtype()),
             c10::toString(pieces.front().sequence->options_.dtype()));
     require(!piece.ids.empty(), "step: a sequence has no token to read");
-    for (const std::int64_t id : piece.ids) {
-      require(id >= 0 && id < config_.vocab_size, "step: id {} is not in the model's vocabulary of {}", id,
-              config_.vocab_size);
-    }
+    check_in_vocabulary(piece.ids, config_.vocab_size, "step");
     require(piece.first_wanted >= 0 && sequence.num_tokens_ + piece.first_wanted >= sequence.first_wanted_,
             "step: the hidden state of token {} is wanted, but before only those from {} on were to be",
             sequence.num_tokens_ + piece.first_wanted, sequence.first_wanted_);
@@ -81,6 +75,12 @@ std::vector<std::string> model_kinds() {
   std::vector<std::string> names;
   for (const Kind* const kind : all_kinds()) names.emplace_back(kind->name);
   return names;
+}
+
+void check_in_vocabulary(std::span<const std::int64_t> ids, std::int64_t vocab_size, const char* source) {
+  for (const std::int64_t id : ids) {
+    require(id >= 0 && id < vocab_size, "{}: id {} is not in the model's vocabulary of {}", source, id, vocab_size);
+  }
 }
 
 }  // namespace lookback

@@ -90,6 +90,9 @@ class Model {
 // A freshly initialised model of config.kind. Throws Error listing the known kinds.
 std::unique_ptr<Model> make_model(const ModelConfig& config, at::Device device, std::uint64_t seed);
 
+// Throws Error naming `source` and the first of these token ids that is not 0 to vocab_size - 1.
+void check_in_vocabulary(std::span<const std::int64_t> ids, std::int64_t vocab_size, const char* source);
+
 // The kinds that make_model knows.
 std::vector<std::string> model_kinds();
 

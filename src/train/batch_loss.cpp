@@ -18,8 +18,7 @@ void check_batch(const TokenBatch& batch, std::int64_t vocab_size) {
               batch.labels.size() == size && (batch.loss_weights.empty() || batch.loss_weights.size() == size),
           "batch: {} sequences of {} tokens came with {} ids, {} labels and {} weights", batch.num_sequences,
           batch.length, batch.input_ids.size(), batch.labels.size(), batch.loss_weights.size());
-  const std::int64_t largest_id = *std::ranges::max_element(batch.input_ids);
-  require(largest_id < vocab_size, "batch: id {} is not in the model's vocabulary of {}", largest_id, vocab_size);
+  check_in_vocabulary(batch.input_ids, vocab_size, "batch");
   for (const std::int64_t label : batch.labels) {
     require(label == ignored_label || (label >= 0 && label < vocab_size),
             "batch: label {} is not in the model's vocabulary of {}", label, vocab_size);

@@ -1,5 +1,6 @@
 #include "generate/score.h"
 
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -85,6 +86,15 @@ TEST(Score, ASingleTokenHasNothingBeforeIt) {
   const at::Tensor logprobs = score_tokens(*model, at::zeros({1, 1}, at::kLong), {});
   EXPECT_EQ(logprobs.numel(), 1);
   EXPECT_TRUE(logprobs.isnan().all().item<bool>());
+}
+
+TEST(Score, IdsOutOfTheVocabularyAreNamed) {
+  const ModelConfig config = small_model_cases().front().config;
+  const auto model = make_small_model(config);
+  for (const std::int64_t id : {config.vocab_size, std::int64_t{-1}}) {
+    EXPECT_THAT([&] { score_tokens(*model, at::full({1, 3}, id, at::kLong), {}); },
+                testing::ThrowsMessage<Error>(testing::HasSubstr(fmt::format("input_ids: id {} ", id))));
+  }
 }
 
 TEST(Score, StopsWhenAsked) {

@@ -1,4 +1,5 @@
 // Properties of every model's whole forward that no golden number shows.
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include "core/error.h"
@@ -110,11 +111,13 @@ TEST_P(Forward, Bfloat16StaysNearFloat32) {
 
 TEST_P(Forward, IdsOutOfTheVocabularyAreNamed) {
   const auto model = make_model(GetParam(), at::kCPU, 3);
-  try {
-    model->hidden_states(at::full({1, 3}, 40, at::kLong), {});
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_STREQ(error.what(), "input_ids: id 40 is not in the model's vocabulary of 40");
+  for (const std::int64_t id : {40, -1}) {
+    try {
+      model->hidden_states(at::full({1, 3}, id, at::kLong), {});
+      FAIL();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.what(), fmt::format("input_ids: id {} is not in the model's vocabulary of 40", id));
+    }
   }
 }
 

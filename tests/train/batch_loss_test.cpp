@@ -101,6 +101,7 @@ TEST(AccumulateGradients, IdsThatAreNotInTheVocabularyAreNamed) {
     return error_of([&] { accumulate_gradients(*model, std::vector<TokenBatch>{batch}, {}); });
   };
   EXPECT_EQ(message(&TokenBatch::input_ids, 32), "batch: id 32 is not in the model's vocabulary of 32");
+  EXPECT_EQ(message(&TokenBatch::input_ids, -1), "batch: id -1 is not in the model's vocabulary of 32");
   EXPECT_EQ(message(&TokenBatch::labels, 32), "batch: label 32 is not in the model's vocabulary of 32");
   EXPECT_EQ(message(&TokenBatch::labels, -1), "batch: label -1 is not in the model's vocabulary of 32");
 }
