@@ -13,12 +13,12 @@
 
 #include "core/clock.h"
 #include "core/error.h"
+#include "models/log_likelihood.h"
 
 namespace lookback {
 namespace {
 
 constexpr std::int64_t first_bucket_end = 1024;
-constexpr std::int64_t max_logits_bytes = std::int64_t{64} << 20U;
 
 // Reads ids [begin, begin + length) of its document; predicts those from first_target to begin + length, inclusive.
 struct Window {
@@ -39,22 +39,6 @@ std::vector<Window> windows_of(std::int64_t num_ids, const PerplexityConfig& con
     next_target = end + 1;
   }
   return windows;
-}
-
-// hidden [T, d], targets [T] -> negative log-likelihoods [T], float32 on the CPU, never with all logits at once.
-at::Tensor nll_of(const Model& model, const at::Tensor& hidden, const at::Tensor& targets) {
-  const std::int64_t row_bytes = model.config().vocab_size * static_cast<std::int64_t>(sizeof(float));
-  const std::int64_t block_rows = std::max<std::int64_t>(1, max_logits_bytes / row_bytes);
-  std::vector<at::Tensor> blocks;
-  for (std::int64_t first = 0; first < hidden.size(0); first += block_rows) {
-    const std::int64_t count = std::min(block_rows, hidden.size(0) - first);
-    const at::Tensor logits = model.logits(hidden.narrow(0, first, count));
-    const at::Tensor chosen = logits.gather(1, targets.narrow(0, first, count).unsqueeze(1)).squeeze(1);
-    blocks.push_back((logits.logsumexp(1) - chosen).cpu());
-  }
-  const at::Tensor nll = at::cat(blocks);
-  require(nll.isfinite().all().item<bool>(), "the model's logits hold NaN or infinity: its weights are broken");
-  return nll;
 }
 
 // A document's negative log-likelihoods, by position; 0 for the first token.
@@ -101,7 +85,7 @@ class DocumentScorer {
     const std::int64_t count = hidden.size(0) - skip;
     if (count < 1) return;
     const std::int64_t target = begin + skip + 1;
-    const at::Tensor nll = nll_of(model_, hidden.narrow(0, skip, count), ids_.narrow(0, target, count));
+    const at::Tensor nll = -log_likelihood(model_, hidden.narrow(0, skip, count), ids_.narrow(0, target, count));
     std::copy_n(nll.const_data_ptr<float>(), count, nll_.begin() + target);
     num_scored_ += count;
   }

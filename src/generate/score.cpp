@@ -8,28 +8,10 @@
 #include <vector>
 
 #include "core/error.h"
+#include "models/log_likelihood.h"
 
 namespace lookback {
 namespace {
-
-constexpr std::int64_t max_block_bytes = std::int64_t{64} << 20U;
-
-// hidden [N, T, d] and the tokens that follow each position [N, T] -> their log-probabilities [N, T] on the
-// CPU.
-at::Tensor next_token_logprobs(const Model& model, const at::Tensor& hidden, const at::Tensor& next_ids) {
-  const at::Tensor rows = hidden.flatten(0, 1);
-  const at::Tensor labels = next_ids.to(hidden.device()).flatten();
-  const std::int64_t row_bytes = model.config().vocab_size * static_cast<std::int64_t>(sizeof(float));
-  const std::int64_t block_rows = std::max<std::int64_t>(1, max_block_bytes / row_bytes);
-  std::vector<at::Tensor> blocks;
-  for (std::int64_t first = 0; first < rows.size(0); first += block_rows) {
-    const std::int64_t count = std::min(block_rows, rows.size(0) - first);
-    const at::Tensor logits = model.logits(rows.narrow(0, first, count));
-    const at::Tensor chosen = logits.gather(1, labels.narrow(0, first, count).unsqueeze(1)).squeeze(1);
-    blocks.push_back((chosen - logits.logsumexp(1)).to(at::kCPU));
-  }
-  return at::cat(blocks).view(next_ids.sizes());
-}
 
 void report_progress(const ScoreConfig& config, std::int64_t num_tokens) {
   if (config.on_progress) config.on_progress(num_tokens);
@@ -57,8 +39,10 @@ at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const S
   const auto score_hidden = [&](const at::Tensor& hidden, std::int64_t first) {
     const std::int64_t count = std::min(hidden.size(1), length - 1 - first);
     if (count < 1) return;
+    const at::Tensor next_ids = input_ids.narrow(1, first + 1, count);
     logprobs.narrow(1, first + 1, count)
-        .copy_(next_token_logprobs(model, hidden.narrow(1, 0, count), input_ids.narrow(1, first + 1, count)));
+        .copy_(log_likelihood(model, hidden.narrow(1, 0, count).flatten(0, 1), next_ids.to(device).flatten())
+                   .view(next_ids.sizes()));
   };
 
   if (!config.incremental && memories == nullptr && input_ids.numel() <= config.whole_tokens) {
@@ -86,8 +70,6 @@ at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const S
       report_progress(config, first + count);
     }
   }
-  require(length == 1 || logprobs.narrow(1, 1, length - 1).isfinite().all().item<bool>(),
-          "the model's logits hold NaN or infinity: its weights are broken");
   return logprobs;
 }
 
