@@ -1,7 +1,7 @@
 // Models that benchmarks share.
 #pragma once
 
-#include "models/config.h"
+#include "models/drt/drt_config.h"
 
 namespace lookback {
 
@@ -10,6 +10,7 @@ inline ModelConfig seven_million() {
   ModelConfig config;
   config.vocab_size = 512;
   config.landmark_id = 511;
+  config.own<DrtConfig>().softmax_plus_one = true;
   return config;
 }
 

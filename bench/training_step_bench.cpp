@@ -74,7 +74,7 @@ ModelConfig one_hundred_twenty_eight_million() {
   config.hidden_size = 768;
   config.intermediate_size = 2048;
   config.num_heads = config.num_kv_heads = 12;
-  config.decoder_layers = {6, 6};
+  config.own<DrtConfig>().decoder_layers = {6, 6};
   return config;
 }
 

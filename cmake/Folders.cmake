@@ -45,9 +45,12 @@ endif()
 # the target `<name>`.
 # TENSORS: the folder uses LibTorch.
 function(lookback_folder name)
-  cmake_parse_arguments(arg "TENSORS" "" "DEPENDS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp
-       ${CMAKE_CURRENT_SOURCE_DIR}/${name}/cpu/*.cpp)
+  cmake_parse_arguments(arg "TENSORS" "SUBFOLDERS" "DEPENDS" ${ARGN})
+  set(patterns ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
+  if(arg_SUBFOLDERS)
+    list(APPEND patterns ${CMAKE_CURRENT_SOURCE_DIR}/${name}/${arg_SUBFOLDERS}/*.cpp)
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${patterns})
   list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
   if(NOT sources)
     add_library(lookback_${name} INTERFACE)

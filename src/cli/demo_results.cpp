@@ -12,6 +12,7 @@
 #include "core/progress.h"
 #include "eval/wilson.h"
 #include "lookback/version.h"
+#include "models/drt/drt_config.h"
 #include "models/model_folder.h"
 #include "report/units.h"
 
@@ -97,9 +98,10 @@ DemoSample sample_of(const DemoState& state, const DemoPlan& plan) {
 
 std::vector<std::pair<std::string, std::string>> settings_of(const DemoReport& report, const DemoPlan& plan) {
   const ModelConfig& drt = plan.drt;
+  const auto& layers = plan.drt.own<DrtConfig>();
   return {{"DRT", fmt::format("{} parameters: {} lower layers, {} encoder layer, {} upper layer; width {}, {} heads",
-                              group_digits(report.drt.num_parameters), drt.decoder_layers[0], drt.num_encoder_layers,
-                              drt.decoder_layers[1], drt.hidden_size, drt.num_heads)},
+                              group_digits(report.drt.num_parameters), layers.decoder_layers[0],
+                              layers.num_encoder_layers, layers.decoder_layers[1], drt.hidden_size, drt.num_heads)},
           {"Memory of the DRT",
            fmt::format("chunks of {} tokens, the {} best read for each new chunk", drt.chunk_size, drt.top_k)},
           {"Sliding window",

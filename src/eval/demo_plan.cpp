@@ -1,5 +1,7 @@
 #include "eval/demo_plan.h"
 
+#include "models/drt/drt_config.h"
+
 namespace lookback {
 namespace {
 
@@ -16,12 +18,12 @@ ModelConfig base_config(std::int64_t vocab_size) {
   config.chunk_size = chunk_size;
   config.top_k = 4;
   config.window_size = chunk_size;  // 32 positions in sight, as many as a chunk with its landmark
-  config.num_encoder_layers = 1;
-  config.decoder_layers = {2, 1};
+  auto& drt = config.own<DrtConfig>();
+  drt.num_encoder_layers = 1;
+  drt.decoder_layers = {2, 1};
   // With the usual 0.02 for all weights a model this narrow learns nothing in as many steps.
   config.initializer_range = 0;
   config.embedding_initializer_range = 0.3;
-  config.softmax_plus_one = false;
   return config;
 }
 

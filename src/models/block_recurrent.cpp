@@ -14,6 +14,8 @@
 namespace lookback {
 namespace {
 
+std::int64_t state_size(const ModelConfig& config) { return config.own<BlockRecurrentConfig>().state_size; }
+
 // query [N, T, H, D], key and value [N, J, Hkv, D]: each query attends to all keys, [N, T, H, D].
 at::Tensor attend_to_all(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
   const double scale = 1 / std::sqrt(static_cast<double>(query.size(3)));
@@ -26,7 +28,7 @@ at::Tensor attend_to_all(const at::Tensor& query, const at::Tensor& key, const a
 class RecurrentState : public LayerState {
  public:
   RecurrentState(const ModelConfig& config, const at::TensorOptions& options) : config_(config) {
-    vectors = at::zeros({config.state_size, config.hidden_size}, options);
+    vectors = at::zeros({state_size(config), config.hidden_size}, options);
   }
 
   std::unique_ptr<LayerState> copy() const override {
@@ -47,7 +49,7 @@ class RecurrentState : public LayerState {
   void restore(StateReader& reader, const std::string& name, std::int64_t) override {
     cache = reader.take_window(name, config_.window_size, config_.num_kv_heads, config_.head_dim());
     rotated_keys.restore(reader, name, cache.kept(config_.window_size).key, config_);
-    vectors = reader.take(name + ".vectors", {config_.state_size, config_.hidden_size});
+    vectors = reader.take(name + ".vectors", {state_size(config_), config_.hidden_size});
   }
 
   WindowCache cache;         // keys without positions: states read them, too
@@ -80,7 +82,7 @@ Recurrence make_recurrence(ParameterSet& parameters, const std::string& prefix, 
   };
   Recurrence recurrence;
   recurrence.norm = make_rms_norm(parameters, prefix + "norm.weight", d, config.rms_norm_eps);
-  recurrence.ids = parameters.add(prefix + "ids", {config.state_size, d},
+  recurrence.ids = parameters.add(prefix + "ids", {state_size(config), d},
                                   {Initializer::Kind::normal, config.embedding_initializer_range});
   recurrence.token_q_proj = linear("token_q_proj", d);
   recurrence.token_o_proj = linear("token_o_proj", d);
@@ -105,7 +107,7 @@ class RecurrentLayer : public StackLayer {
     const AttentionHeads seen = rotated(heads, window);
     const at::Tensor local = sliding_window_attention(seen.query, seen.key, seen.value, window.size, window.bias);
     const at::Tensor query = state_queries(x);
-    at::Tensor vectors = at::zeros({x.size(0), config_.state_size, config_.hidden_size}, x.options());
+    at::Tensor vectors = at::zeros({x.size(0), state_size(config_), config_.hidden_size}, x.options());
     std::vector<at::Tensor> mixed;
     const std::int64_t length = x.size(1);
     for (std::int64_t begin = 0; begin < length; begin += config_.window_size) {
@@ -217,34 +219,36 @@ class RecurrentLayer : public StackLayer {
 };
 
 StackLayers make_block_recurrent_layers(ParameterSet& parameters, const ModelConfig& config) {
-  return make_layers_around_memory(parameters, config, [&](LlamaLayer layer) {
-    Recurrence recurrence = make_recurrence(parameters, layer_prefix(config.memory_layer) + "recurrence.", config);
+  const std::int64_t memory_layer = config.own<BlockRecurrentConfig>().memory_layer;
+  return make_layers_around_memory(parameters, config, memory_layer, [&](LlamaLayer layer) {
+    Recurrence recurrence = make_recurrence(parameters, layer_prefix(memory_layer) + "recurrence.", config);
     return std::make_unique<RecurrentLayer>(std::move(layer), std::move(recurrence), config);
   });
 }
 
 ConfigKeys block_recurrent_keys(ModelConfig& config) {
-  return with(stack_keys(config), {{"memory_layer", &config.memory_layer}, {"state_size", &config.state_size}});
+  auto& own = config.own<BlockRecurrentConfig>();
+  return with(stack_keys(config), {{"memory_layer", &own.memory_layer}, {"state_size", &own.state_size}});
 }
 
 void check_block_recurrent(const ModelConfig& config, const std::string& source) {
   check_stack(config, source);
-  check_memory_layer(config.memory_layer, config, source);
+  check_memory_layer(config.own<BlockRecurrentConfig>().memory_layer, config, source);
   check_positive(config.window_size, "slide_window (the length of a block)", source);
-  check_positive(config.state_size, "state_size", source);
+  check_positive(state_size(config), "state_size", source);
 }
 
 double block_recurrent_parameters(const ModelConfig& config) {
   const auto d = static_cast<double>(config.hidden_size);
   const double matrices = 6 * d * d + 2 * d * key_value_size(config);
-  const double norm_biases_and_ids = (3 + static_cast<double>(config.state_size)) * d;
+  const double norm_biases_and_ids = (3 + static_cast<double>(state_size(config))) * d;
   return stack_parameters(config) + matrices + norm_biases_and_ids;
 }
 
 double block_recurrent_flops(const ModelConfig& config, std::int64_t length) {
   const auto d = static_cast<double>(config.hidden_size);
   const auto window = static_cast<double>(config.window_size);
-  const auto states = static_cast<double>(config.state_size);
+  const auto states = static_cast<double>(state_size(config));
   const auto tokens = static_cast<double>(length);
   const double carried = std::ceil(tokens / window) - 1;
   const double keys_and_values = (carried + 1) * states * 4 * d * key_value_size(config);
@@ -254,7 +258,7 @@ double block_recurrent_flops(const ModelConfig& config, std::int64_t length) {
 }
 
 std::int64_t block_recurrent_window_elements(const ModelConfig& config) {
-  return stack_window_elements(config) + shared_key_elements(config) + config.state_size * config.hidden_size;
+  return stack_window_elements(config) + shared_key_elements(config) + state_size(config) * config.hidden_size;
 }
 
 }  // namespace

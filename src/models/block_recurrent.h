@@ -14,9 +14,18 @@
 // constant beside the learned one, so that what a state holds is kept at first.
 #pragma once
 
+#include <cstdint>
+
 namespace lookback {
 
 struct Kind;
+
+// Keys in brackets are those of config.json.
+struct BlockRecurrentConfig {
+  std::int64_t memory_layer = 0;  // from 0 on [memory_layer]
+  std::int64_t state_size = 64;   // state vectors [state_size]
+};
+
 extern const Kind block_recurrent_kind;
 
 }  // namespace lookback

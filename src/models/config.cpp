@@ -132,7 +132,6 @@ ModelConfig parse_model_config(const Json& value, const std::string& source) {
   config.initializer_range = json_field_or(value, "initializer_range", config.initializer_range, source);
   config.embedding_initializer_range = json_field_or(
       value, "embedding_initializer_range", config.initializer_range > 0 ? config.initializer_range : 0.02, source);
-  config.softmax_plus_one = false;  // published configurations that do not name it were trained without
   for (const ConfigKey& key : keys_of_some_kinds(config)) read_key(key, value, source);
   require_value<std::string>(value, "hidden_act", "silu", source);
   require_value(value, "attention_bias", false, source);
@@ -180,5 +179,10 @@ std::vector<std::string> model_config_keys(const ModelConfig& config) {
 }
 
 bool ModelConfig::has_landmarks() const { return kind_named(kind).has_landmarks; }
+
+std::int64_t ModelConfig::chunk_vectors() const {
+  const auto count = kind_named(kind).chunk_vectors;
+  return count == nullptr ? chunk_size : count(*this);
+}
 
 }  // namespace lookback

@@ -17,6 +17,8 @@ std::int64_t count_parameters(const ModelConfig& config) {
   return static_cast<std::int64_t>(std::min(count, 0x1p62));
 }
 
+double count_given_parameters(const ModelConfig& config) { return cost_of(config).given_parameters(config); }
+
 double forward_flops(const ModelConfig& config, std::int64_t length) {
   const double logits = 2 * static_cast<double>(length) * static_cast<double>(config.hidden_size) *
                         static_cast<double>(config.vocab_size);

@@ -8,9 +8,12 @@
 
 namespace lookback {
 
-// Number of parameters, as make_model makes them, but for the table of a fixed retriever: it is given, not trained.
-// Configurations that no machine holds count 2^62.
+// Number of parameters, as make_model makes them, but for those that are given, not trained (the table of a fixed
+// retriever). Configurations that no machine holds count 2^62.
 std::int64_t count_parameters(const ModelConfig& config);
+
+// Number of those that are given.
+double count_given_parameters(const ModelConfig& config);
 
 // Floating-point operations of matrix products (a multiply-add counts two) of the forward pass over one sequence of
 // `length` text tokens: what the formulas of docs/model.md need, masked scores not counted, recomputation neither.

@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "models/block_recurrent.h"
 #include "models/config_checks.h"
-#include "models/drt_kind.h"
+#include "models/drt/drt_kind.h"
 #include "models/landmark.h"
 #include "models/memorizing.h"
 #include "models/model.h"

@@ -44,14 +44,15 @@ void check_stack(const ModelConfig& config, const std::string& source);
 // What a kind's layers cost, counted from a configuration (cost.h has what all kinds have besides). What is left out is
 // that of num_layers layers with sliding windows.
 struct KindCost {
-  // Numbers of parameters.
+  // Numbers of parameters, but for those that are given, not trained: they are counted apart.
   double (*parameters)(const ModelConfig& config) = stack_parameters;
+  double (*given_parameters)(const ModelConfig& config) = no_elements;
   // Floating-point operations of the forward pass over one sequence of `length` text tokens.
   double (*flops)(const ModelConfig& config, std::int64_t length) = stack_flops;
   // Numbers kept for the backward pass at each position.
   double (*activations)(const ModelConfig& config, bool gradient_checkpointing) = stack_activations;
   // Numbers of state at inference that a text token adds, and that stay the same.
-  double (*memory_elements)(const ModelConfig& config) = no_memory_elements;
+  double (*memory_elements)(const ModelConfig& config) = no_elements;
   std::int64_t (*window_elements)(const ModelConfig& config) = stack_window_elements;
 };
 
@@ -70,7 +71,7 @@ struct Kind {
   bool has_windows = true;
 
   // The keys that config.json has besides those that kinds share, in the order in which they are written; they point
-  // into `config`.
+  // into `config`, those that are the kind's own into its own struct (ModelConfig::own).
   ConfigKeys (*keys)(ModelConfig& config) = stack_keys;
 
   // Throws Error naming `source` and the first of these keys that is out of range. What kinds share is in range
@@ -78,6 +79,10 @@ struct Kind {
   void (*check)(const ModelConfig& config, const std::string& source) = check_stack;
 
   KindCost cost{};
+
+  // Of kinds whose texts can be stored as memories: the keys and values that a chunk is remembered by, where they are
+  // not chunk_size.
+  std::int64_t (*chunk_vectors)(const ModelConfig& config) = nullptr;
 };
 
 // All kinds, by name.

@@ -13,10 +13,13 @@
 namespace lookback {
 namespace {
 
-std::int64_t remembered_positions(const ModelConfig& config) { return config.window_size + config.memory_size; }
+std::int64_t remembered_positions(const ModelConfig& config) {
+  return config.window_size + config.own<MemorizingConfig>().memory_size;
+}
 
 NearestAttentionSizes nearest_sizes(const ModelConfig& config) {
-  return {config.window_size, config.memory_size, config.memory_top_k};
+  const auto& own = config.own<MemorizingConfig>();
+  return {config.window_size, own.memory_size, own.memory_top_k};
 }
 
 // Keys and values of the window's and the memory's positions.
@@ -126,7 +129,7 @@ class CompressedCacheState : public LayerState {
   void restore(StateReader& reader, const std::string& name, std::int64_t) override {
     window = reader.take_window(name + ".window", config_.window_size, config_.num_kv_heads, config_.head_dim());
     if (!reader.has(name + ".states.key")) return;
-    const at::Tensor kept = reader.take(name + ".states.key", {-1, 1, config_.memory_width});
+    const at::Tensor kept = reader.take(name + ".states.key", {-1, 1, config_.own<MemorizingConfig>().memory_width});
     append(kept.squeeze(1));
     reader.take(name + ".states.value", {kept.size(0), 1, 0});
   }
@@ -151,8 +154,9 @@ struct CompressedCache {
 };
 
 CompressedCache make_compressed_cache(ParameterSet& parameters, const std::string& prefix, const ModelConfig& config) {
+  const auto& own = config.own<MemorizingConfig>();
   const std::int64_t d = config.hidden_size;
-  const std::int64_t width = config.memory_width;
+  const std::int64_t width = own.memory_width;
   const auto linear = [&](const char* name, std::int64_t out, std::int64_t in) {
     return make_linear(parameters, prefix + name + ".weight", out, in, config.initializer_range);
   };
@@ -223,62 +227,69 @@ class CompressedCacheLayer : public StackLayer {
 };
 
 StackLayers make_memorizing_layers(ParameterSet& parameters, const ModelConfig& config) {
-  return make_layers_around_memory(parameters, config, [&](LlamaLayer layer) -> std::unique_ptr<StackLayer> {
-    const std::string prefix = layer_prefix(config.memory_layer) + "memory.";
-    if (config.memory_width > 0) {
-      return std::make_unique<CompressedCacheLayer>(std::move(layer), make_compressed_cache(parameters, prefix, config),
-                                                    config);
-    }
-    at::Tensor gate = parameters.add(prefix + "gate", {config.num_heads}, {Initializer::Kind::normal, 0});
-    return std::make_unique<MemorizingLayer>(std::move(layer), std::move(gate), config);
-  });
+  const auto& own = config.own<MemorizingConfig>();
+  return make_layers_around_memory(
+      parameters, config, own.memory_layer, [&](LlamaLayer layer) -> std::unique_ptr<StackLayer> {
+        const std::string prefix = layer_prefix(own.memory_layer) + "memory.";
+        if (own.memory_width > 0) {
+          return std::make_unique<CompressedCacheLayer>(std::move(layer),
+                                                        make_compressed_cache(parameters, prefix, config), config);
+        }
+        at::Tensor gate = parameters.add(prefix + "gate", {config.num_heads}, {Initializer::Kind::normal, 0});
+        return std::make_unique<MemorizingLayer>(std::move(layer), std::move(gate), config);
+      });
 }
 
 ConfigKeys memorizing_keys(ModelConfig& config) {
-  return with(stack_keys(config), {{"memory_layer", &config.memory_layer},
-                                   {"memory_size", &config.memory_size},
-                                   {"memory_topk", &config.memory_top_k},
-                                   {"memory_width", &config.memory_width, ConfigKey::Need::optional}});
+  auto& own = config.own<MemorizingConfig>();
+  return with(stack_keys(config), {{"memory_layer", &own.memory_layer},
+                                   {"memory_size", &own.memory_size},
+                                   {"memory_topk", &own.memory_top_k},
+                                   {"memory_width", &own.memory_width, ConfigKey::Need::optional}});
 }
 
 void check_memorizing(const ModelConfig& config, const std::string& source) {
+  const auto& own = config.own<MemorizingConfig>();
   check_stack(config, source);
-  check_memory_layer(config.memory_layer, config, source);
-  check_positive(config.memory_size, "memory_size", source);
-  check_range(config.memory_top_k, 1, most_retrieved, "memory_topk", source);
-  check_range(config.memory_width, 0, largest_size, "memory_width", source);
+  check_memory_layer(own.memory_layer, config, source);
+  check_positive(own.memory_size, "memory_size", source);
+  check_range(own.memory_top_k, 1, most_retrieved, "memory_topk", source);
+  check_range(own.memory_width, 0, largest_size, "memory_width", source);
 }
 
 double memorizing_parameters(const ModelConfig& config) {
-  if (config.memory_width == 0) return stack_parameters(config) + static_cast<double>(config.num_heads);
+  const auto& own = config.own<MemorizingConfig>();
+  if (own.memory_width == 0) return stack_parameters(config) + static_cast<double>(config.num_heads);
   const auto d = static_cast<double>(config.hidden_size);
-  const auto width = static_cast<double>(config.memory_width);
+  const auto width = static_cast<double>(own.memory_width);
   return stack_parameters(config) + 2 * d * d + d * width + 2 * key_value_size(config) * width;
 }
 
 double memorizing_flops(const ModelConfig& config, std::int64_t length) {
+  const auto& own = config.own<MemorizingConfig>();
   const auto d = static_cast<double>(config.hidden_size);
   const auto tokens = static_cast<double>(length);
   const auto window = static_cast<double>(config.window_size);
-  const auto memory = static_cast<double>(config.memory_size);
+  const auto memory = static_cast<double>(own.memory_size);
   const double candidates = window_pairs(tokens, window + memory) - window_pairs(tokens, window);
   double read = 0;  // positions that all queries read together
   for (std::int64_t before = 1; before <= length - config.window_size - 1; ++before) {
-    read += static_cast<double>(std::min({before, config.memory_size, config.memory_top_k}));
+    read += static_cast<double>(std::min({before, own.memory_size, own.memory_top_k}));
   }
-  if (config.memory_width == 0) return stack_flops(config, length) + 2 * d * candidates + 2 * d * read;
-  const auto width = static_cast<double>(config.memory_width);
+  if (own.memory_width == 0) return stack_flops(config, length) + 2 * d * candidates + 2 * d * read;
+  const auto width = static_cast<double>(own.memory_width);
   const auto heads = static_cast<double>(config.num_heads);
   return stack_flops(config, length) + tokens * (4 * d * d + 2 * d * width) + 2 * width * candidates +
          tokens * 4 * d * width + 4 * heads * width * read;
 }
 
 std::int64_t memorizing_window_elements(const ModelConfig& config) {
-  if (config.memory_width > 0) {
-    return stack_window_elements(config) + (config.window_size + config.memory_size) * config.memory_width;
+  const auto& own = config.own<MemorizingConfig>();
+  if (own.memory_width > 0) {
+    return stack_window_elements(config) + (config.window_size + own.memory_size) * own.memory_width;
   }
   return stack_window_elements(config) + shared_key_elements(config) +
-         key_value_elements(config, /*num_layers=*/1, config.memory_size);
+         key_value_elements(config, /*num_layers=*/1, own.memory_size);
 }
 
 }  // namespace

@@ -18,9 +18,20 @@
 // weights, queries and keys are not normalised. Where nothing lies before the window, memory is 0.
 #pragma once
 
+#include <cstdint>
+
 namespace lookback {
 
 struct Kind;
+
+// Keys in brackets are those of config.json.
+struct MemorizingConfig {
+  std::int64_t memory_layer = 0;    // from 0 on [memory_layer]
+  std::int64_t memory_size = 8192;  // positions [memory_size]
+  std::int64_t memory_top_k = 32;   // that each head reads [memory_topk]
+  std::int64_t memory_width = 0;    // of a position's compressed state; 0: keys and values [memory_width]
+};
+
 extern const Kind memorizing_kind;
 
 }  // namespace lookback

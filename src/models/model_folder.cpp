@@ -8,7 +8,6 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "models/cost.h"
-#include "models/fixed_retriever.h"
 #include "models/torch_checkpoint.h"
 #include "models/weight_parts.h"
 #include "nn/safetensors.h"
@@ -104,9 +103,7 @@ void check_weights_suffice(const ModelConfig& config, const NamedTensors& stored
   constexpr double always_made = 16'000'000;
   double num_stored = 0;
   for (const auto& [name, tensor] : stored) num_stored += static_cast<double>(tensor.numel());
-  auto num_needed = static_cast<double>(count_parameters(config));
-  if (config.kind == "rpt" && config.retriever == "embeddings")
-    num_needed += static_cast<double>(config.vocab_size) * static_cast<double>(config.retriever_size);
+  const auto num_needed = static_cast<double>(count_parameters(config)) + count_given_parameters(config);
   require(num_needed <= std::max(always_made, 2 * num_stored),
           "{}: describes a model of {:.3g} parameters, {} holds {:.3g}: one of the two is of another model",
           config_source, num_needed, weights_source, num_stored);
@@ -118,26 +115,6 @@ void load_weights(const std::filesystem::path& folder, Model& model) {
   std::string source;
   const NamedTensors stored = read_weights(folder, source);
   copy_weights(stored, source, model);
-}
-
-void load_retriever_embeddings(const std::filesystem::path& path, Model& model) {
-  const at::NoGradGuard no_gradients;
-  require(model.parameters().contains(retriever_embeddings_name),
-          "{}: embeddings are for rpt models with retriever = \"embeddings\"; this is a {} model without",
-          path.string(), model.config().kind);
-  at::Tensor table = model.parameters().get(retriever_embeddings_name);
-  const NamedTensors stored = read_safetensors(path);
-  require(stored.size() == 1, "{}: expected one tensor, found {}", path.string(), stored.size());
-  const at::Tensor& rows = stored[0].second;
-  require(rows.dim() == 2 && rows.size(0) >= 1 && rows.size(0) <= table.size(0) && rows.size(1) == table.size(1) &&
-              rows.is_floating_point(),
-          "{}: {}: expected floating-point embeddings [up to {}, {}] (vocab_size, retriever_size), found {} [{}]",
-          path.string(), stored[0].first, table.size(0), table.size(1), c10::toString(rows.scalar_type()),
-          fmt::join(rows.sizes(), ", "));
-  require(rows.isfinite().all().item<bool>(), "{}: {}: holds numbers that are not finite", path.string(),
-          stored[0].first);
-  table.zero_();
-  table.narrow(0, 0, rows.size(0)).copy_(rows);
 }
 
 std::unique_ptr<Model> load_model(const std::filesystem::path& folder, at::Device device) {

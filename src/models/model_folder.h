@@ -16,11 +16,6 @@ std::unique_ptr<Model> load_model(const std::filesystem::path& folder, at::Devic
 // Copies the weights of `folder` into a model of the same shape.
 void load_weights(const std::filesystem::path& folder, Model& model);
 
-// Fills the table of an rpt model whose retriever is "embeddings" from a safetensors file with one tensor
-// [V, retriever_size], row i for token i. V is at most the model's vocabulary: ids behind it, such as the landmark's,
-// have zeros. Throws Error naming the file and what does not fit.
-void load_retriever_embeddings(const std::filesystem::path& path, Model& model);
-
 // Writes config.json and model.safetensors (float32) into an existing folder.
 void save_model(const Model& model, const std::filesystem::path& folder);
 

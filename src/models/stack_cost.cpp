@@ -52,7 +52,7 @@ double stack_activations(const ModelConfig& config, bool gradient_checkpointing)
   return gradient_checkpointing ? num_layers * static_cast<double>(config.hidden_size) + one : num_layers * one;
 }
 
-double no_memory_elements(const ModelConfig& /*config*/) { return 0; }
+double no_elements(const ModelConfig& /*config*/) { return 0; }
 
 std::int64_t stack_window_elements(const ModelConfig& config) {
   return key_value_elements(config, config.num_layers, config.window_size);

@@ -29,7 +29,7 @@ std::int64_t key_value_elements(const ModelConfig& config, std::int64_t num_laye
 double stack_parameters(const ModelConfig& config);
 double stack_flops(const ModelConfig& config, std::int64_t length);
 double stack_activations(const ModelConfig& config, bool gradient_checkpointing);
-double no_memory_elements(const ModelConfig& config);
+double no_elements(const ModelConfig& config);
 std::int64_t stack_window_elements(const ModelConfig& config);
 
 // What a layer keeps besides whose window's keys are also read by something without positions: rotary positions turn

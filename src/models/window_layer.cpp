@@ -65,11 +65,11 @@ std::unique_ptr<StackLayer> make_window_layer(ParameterSet& parameters, const Mo
                                        config);
 }
 
-StackLayers make_layers_around_memory(ParameterSet& parameters, const ModelConfig& config,
+StackLayers make_layers_around_memory(ParameterSet& parameters, const ModelConfig& config, std::int64_t memory_layer,
                                       const MakeMemoryLayer& make) {
   StackLayers layers;
   for (std::int64_t i = 0; i < config.num_layers; ++i) {
-    layers.push_back(i == config.memory_layer
+    layers.push_back(i == memory_layer
                          ? make(make_llama_layer(parameters, layer_prefix(i), decoder_layer_sizes(config)))
                          : make_window_layer(parameters, config, i));
   }

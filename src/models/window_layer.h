@@ -66,9 +66,10 @@ class WindowLayer : public StackLayer {
 // Layer i of a stack.
 std::unique_ptr<StackLayer> make_window_layer(ParameterSet& parameters, const ModelConfig& config, std::int64_t i);
 
-// Such layers around layer config.memory_layer, which `make` makes of a Llama layer.
+// Such layers around layer memory_layer, which `make` makes of a Llama layer.
 using MakeMemoryLayer = std::function<std::unique_ptr<StackLayer>(LlamaLayer layer)>;
-StackLayers make_layers_around_memory(ParameterSet& parameters, const ModelConfig& config, const MakeMemoryLayer& make);
+StackLayers make_layers_around_memory(ParameterSet& parameters, const ModelConfig& config, std::int64_t memory_layer,
+                                      const MakeMemoryLayer& make);
 
 // The name of layer i's parameters: model.layers.<i>.
 std::string layer_prefix(std::int64_t i);

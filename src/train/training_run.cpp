@@ -12,7 +12,7 @@
 #include "core/progress.h"
 #include "models/cost.h"
 #include "models/device.h"
-#include "models/fixed_retriever.h"
+#include "models/drt/retriever_embeddings.h"
 #include "models/model_folder.h"
 #include "ops/missing_kernels.h"
 #include "train/machine_peak.h"

@@ -8,6 +8,7 @@
 #include "fuzz/fuzz_targets.h"
 #include "generate/generator.h"
 #include "generate/session_file.h"
+#include "models/drt/drt_config.h"
 #include "nn/record_file.h"
 
 namespace lookback {
@@ -23,8 +24,9 @@ std::unique_ptr<Model> make_fuzz_model() {
   config.chunk_size = 8;
   config.top_k = 2;
   config.window_size = 5;
-  config.num_encoder_layers = 1;
-  config.decoder_layers = {1, 1};
+  auto& drt = config.own<DrtConfig>();
+  drt.num_encoder_layers = 1;
+  drt.decoder_layers = {1, 1};
   return make_model(config, at::kCPU, 1);
 }
 

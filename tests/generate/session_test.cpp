@@ -7,6 +7,7 @@
 
 #include "core/random.h"
 #include "generate/small_models.h"
+#include "models/drt/drt_config.h"
 #include "models/sequence_batch.h"
 
 namespace lookback {
@@ -161,10 +162,10 @@ TEST_P(SessionTest, MemoryGrowsByChunksAndWindowsDoNot) {
   const ModelConfig& config = model_->config();
   std::int64_t chunk_bytes = 0;
   if (config.kind == "drt") chunk_bytes = 4 * (2 * config.chunk_size + 1) * config.hidden_size;
-  if (config.kind == "compressed-memory") chunk_bytes = 4 * (2 * config.memory_vectors + 1) * config.hidden_size;
+  if (config.kind == "compressed-memory") chunk_bytes = 4 * (2 * config.chunk_vectors() + 1) * config.hidden_size;
   if (config.kind == "rpt") {
-    const bool encoder = config.retriever == "encoder";
-    const std::int64_t found_by = encoder ? config.hidden_size : config.retriever_size;
+    const DrtConfig& own = config.own<DrtConfig>();
+    const std::int64_t found_by = own.retriever == "encoder" ? config.hidden_size : own.retriever_size;
     chunk_bytes = 4 * (2 * config.chunk_size * config.hidden_size + found_by);
   }
   if (config.kind == "landmark") {

@@ -6,6 +6,9 @@
 #include <algorithm>
 
 #include "core/random.h"
+#include "models/block_recurrent.h"
+#include "models/drt/drt_config.h"
+#include "models/memorizing.h"
 
 namespace lookback {
 namespace {
@@ -23,11 +26,12 @@ ModelConfig small_drt(std::vector<std::int64_t> decoder_layers, std::int64_t num
   config.chunk_size = 8;
   config.top_k = top_k;
   config.window_size = window_size;
-  config.num_encoder_layers = 1;
-  config.decoder_layers = std::move(decoder_layers);
+  auto& drt = config.own<DrtConfig>();
+  drt.num_encoder_layers = 1;
+  drt.decoder_layers = std::move(decoder_layers);
+  drt.softmax_plus_one = softmax_plus_one;
   config.initializer_range = 0;
   config.embedding_initializer_range = 0.5;
-  config.softmax_plus_one = softmax_plus_one;
   return config;
 }
 
@@ -47,32 +51,36 @@ std::vector<SmallModelCase> small_model_cases() {
     ModelConfig config = small_drt({1, 1}, num_kv_heads, window_size, true, 1);
     config.kind = kind;
     config.num_layers = 3;
-    config.memory_layer = 1;
-    config.state_size = 5;
-    config.memory_size = 40;
-    config.memory_top_k = 3;
     return config;
   };
-  ModelConfig last_layer = remembering("block-recurrent", 4, 1);
-  last_layer.memory_layer = 2;
-  ModelConfig compressed_cache = remembering("memorizing", 2, 9);
-  compressed_cache.memory_width = 6;
+  const auto recurrent = [&](std::int64_t num_kv_heads, std::int64_t window_size, std::int64_t memory_layer) {
+    ModelConfig config = remembering("block-recurrent", num_kv_heads, window_size);
+    config.own<BlockRecurrentConfig>() = {.memory_layer = memory_layer, .state_size = 5};
+    return config;
+  };
+  const auto memorizing = [&](std::int64_t num_kv_heads, std::int64_t window_size, std::int64_t memory_width) {
+    ModelConfig config = remembering("memorizing", num_kv_heads, window_size);
+    config.own<MemorizingConfig>() = {
+        .memory_layer = 1, .memory_size = 40, .memory_top_k = 3, .memory_width = memory_width};
+    return config;
+  };
   ModelConfig compressed = small_drt({1, 1, 2}, 2, 9, true, 2);
   compressed.kind = "compressed-memory";
-  compressed.memory_vectors = 3;
+  compressed.own<DrtConfig>().memory_vectors = 3;
   ModelConfig fixed_terms = small_drt({2, 2}, 2, 5, false, 2);
   fixed_terms.kind = "rpt";
-  fixed_terms.retriever_size = 64;
+  fixed_terms.own<DrtConfig>().retriever = "bm25";
+  fixed_terms.own<DrtConfig>().retriever_size = 64;
   ModelConfig fixed_encoder = small_drt({1, 1, 1}, 4, 9, false, 3);
   fixed_encoder.kind = "rpt";
-  fixed_encoder.retriever = "encoder";
+  fixed_encoder.own<DrtConfig>().retriever = "encoder";
   ModelConfig fixed_table = fixed_terms;
-  fixed_table.retriever = "embeddings";  // all zeros here: every chunk scores the same
+  fixed_table.own<DrtConfig>().retriever = "embeddings";  // all zeros here: every chunk scores the same
   ModelConfig random_retrieval = small_drt({1, 2, 1}, 2, 9, true, 2);
-  random_retrieval.random_retrieval = true;
+  random_retrieval.own<DrtConfig>().random_retrieval = true;
   ModelConfig other_weights = small_drt({2, 2}, 4, 5, false, 3);
-  other_weights.uniform_chunk_weights = true;
-  other_weights.residual_reset = true;
+  other_weights.own<DrtConfig>().uniform_chunk_weights = true;
+  other_weights.own<DrtConfig>().residual_reset = true;
   std::vector<SmallModelCase> cases = {
       {"one_group", small_drt({2, 2}, 4, 5, true, 2)},
       {"two_groups_grouped_queries", small_drt({1, 1, 2}, 2, 20, false, 3)},
@@ -88,11 +96,11 @@ std::vector<SmallModelCase> small_model_cases() {
       {"fixed_retriever_of_terms", fixed_terms},
       {"fixed_retriever_by_an_encoder", fixed_encoder},
       {"fixed_retriever_without_preferences", fixed_table},
-      {"block_recurrent", remembering("block-recurrent", 2, 12)},
-      {"block_recurrent_blocks_of_one", last_layer},
-      {"memorizing", remembering("memorizing", 2, 9)},
-      {"memorizing_no_window", remembering("memorizing", 4, 0)},
-      {"memorizing_compressed_cache", compressed_cache},
+      {"block_recurrent", recurrent(2, 12, 1)},
+      {"block_recurrent_blocks_of_one", recurrent(4, 1, 2)},
+      {"memorizing", memorizing(2, 9, 0)},
+      {"memorizing_no_window", memorizing(4, 0, 0)},
+      {"memorizing_compressed_cache", memorizing(2, 9, 6)},
   };
   // All that keep windows in a way of their own, with rotary positions, by which places in the text matter.
   std::vector<SmallModelCase> other_positions;

@@ -14,6 +14,7 @@
 #include "ingest/open_memory.h"
 #include "lookback/stop.h"
 #include "memory/memory_writer.h"
+#include "models/drt/drt_config.h"
 #include "models/fingerprint.h"
 #include "models/sequence_batch.h"
 
@@ -135,7 +136,7 @@ TEST_F(BuildMemoryTest, HoldsWhatReadingEachTextWholeGives) {
 TEST_F(BuildMemoryTest, OfCompressedChunks) {
   ModelConfig compressed = byte_model_config();
   compressed.kind = "compressed-memory";
-  compressed.memory_vectors = 3;
+  compressed.own<DrtConfig>().memory_vectors = 3;
   model_ = make_model(compressed, at::kCPU, 5);
   model_->parameters().freeze(at::kFloat);
   fingerprint_ = model_fingerprint(*model_);
@@ -334,7 +335,7 @@ TEST_F(BuildMemoryTest, ATextThatBreaksLaterLeavesNothing) {
   tiny.hidden_size = 16;
   tiny.intermediate_size = 16;
   tiny.num_heads = tiny.num_kv_heads = 1;
-  tiny.decoder_layers = {1, 1};
+  tiny.own<DrtConfig>().decoder_layers = {1, 1};
   model_ = make_model(tiny, at::kCPU, 5);
   fingerprint_ = model_fingerprint(*model_);
   const BuildMemoryResult result = build(some);

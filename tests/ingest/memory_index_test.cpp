@@ -11,6 +11,7 @@
 #include "ingest/byte_model.h"
 #include "ingest/open_memory.h"
 #include "lookback/stop.h"
+#include "models/drt/drt_config.h"
 #include "models/fingerprint.h"
 #include "models/sequence_batch.h"
 #include "retrieval/approximate_index.h"
@@ -62,7 +63,7 @@ TEST_F(MemoryIndexTest, TheReportIsWhatTheSearchDoes) {
   EXPECT_EQ(report.num_chunks, memory.num_chunks());
   // Each upper group asks once for each chunk of each piece.
   const ModelConfig& model = model_->config();
-  EXPECT_EQ(report.num_queries, model.num_upper_groups() * 32 * 16);
+  EXPECT_EQ(report.num_queries, model.own<DrtConfig>().num_upper_groups() * 32 * 16);
   ASSERT_EQ(report.searches.size(), 6U);
   EXPECT_EQ(report.searches.back().num_probes, 32);
   EXPECT_EQ(report.searches.back().recall, 1) << "all lists are all chunks";

@@ -22,14 +22,14 @@ Outcome run(Model& model) {
   return outcome;
 }
 
-std::unique_ptr<Model> model_with(bool ModelConfig::* ablation) {
+std::unique_ptr<Model> model_with(bool DrtConfig::* ablation) {
   ModelConfig config = small_drt_config();
-  if (ablation != nullptr) config.*ablation = true;
+  if (ablation != nullptr) config.own<DrtConfig>().*ablation = true;
   return make_model(config, at::kCPU, 3);
 }
 
 TEST(Ablations, RandomRetrievalChoosesByTheHashAndWeighsByScores) {
-  const auto model = model_with(&ModelConfig::random_retrieval);
+  const auto model = model_with(&DrtConfig::random_retrieval);
   const Outcome found = run(*model);
   for (std::size_t g = 0; g < found.retrievals.size(); ++g) {
     const Retrieval& retrieval = found.retrievals[g];
@@ -54,7 +54,7 @@ TEST(Ablations, RandomRetrievalChoosesByTheHashAndWeighsByScores) {
 
 TEST(Ablations, UniformWeightsChooseTheSameChunks) {
   const Outcome plain = run(*model_with(nullptr));
-  const Outcome uniform = run(*model_with(&ModelConfig::uniform_chunk_weights));
+  const Outcome uniform = run(*model_with(&DrtConfig::uniform_chunk_weights));
   // Later groups see what the first one's chunks gave.
   EXPECT_TRUE(uniform.retrievals[0].indices.equal(plain.retrievals[0].indices));
   EXPECT_TRUE(uniform.retrievals[0].weights[0][9].allclose(at::full({3}, 1.0 / 3)));
@@ -64,7 +64,7 @@ TEST(Ablations, UniformWeightsChooseTheSameChunks) {
 // Without chunk attention's output there is nothing that the residual could keep or lose.
 TEST(Ablations, ResidualResetMattersThroughChunkAttentionOnly) {
   const auto plain = model_with(nullptr);
-  const auto reset = model_with(&ModelConfig::residual_reset);
+  const auto reset = model_with(&DrtConfig::residual_reset);
   EXPECT_FALSE(run(*plain).hidden.allclose(run(*reset).hidden, 1e-3, 1e-3));
   for (const auto& model : {plain.get(), reset.get()}) {
     for (const auto& [name, parameter] : model->parameters().named()) {
@@ -77,7 +77,7 @@ TEST(Ablations, ResidualResetMattersThroughChunkAttentionOnly) {
 // With MLPs that give nothing, a layer gives its residual: x + self-attention, or with the reset also chunk attention.
 TEST(Ablations, ResidualResetKeepsChunkAttentionInTheResidual) {
   for (const bool reset : {false, true}) {
-    const auto model = model_with(reset ? &ModelConfig::residual_reset : nullptr);
+    const auto model = model_with(reset ? &DrtConfig::residual_reset : nullptr);
     for (const auto& [name, parameter] : model->parameters().named()) {
       if (name.find("mlp.down_proj") != std::string::npos) parameter.detach().zero_();
     }

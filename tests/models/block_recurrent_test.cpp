@@ -24,7 +24,7 @@ class BlockRecurrentTwin {
     const at::Tensor value = heads(at::matmul(normed, weight("self_attn.v_proj")), config_.num_kv_heads);
     const at::Tensor query = heads(at::matmul(normed, weight("self_attn.q_proj")), config_.num_heads);
     const at::Tensor state_query = heads(at::matmul(normed, weight("recurrence.token_q_proj")), config_.num_heads);
-    at::Tensor state = at::zeros({config_.state_size, config_.hidden_size}, at::kDouble);
+    at::Tensor state = at::zeros({state_size_, config_.hidden_size}, at::kDouble);
     std::vector<at::Tensor> rows;
     for (std::int64_t i = 0; i < ids.size(0); ++i) {
       const std::int64_t first = std::max<std::int64_t>(0, i - config_.window_size);
@@ -42,7 +42,7 @@ class BlockRecurrentTwin {
       if ((i + 1) % config_.window_size != 0) continue;
       const std::int64_t begin = i + 1 - config_.window_size;
       std::vector<at::Tensor> next;
-      for (std::int64_t s = 0; s < config_.state_size; ++s) {
+      for (std::int64_t s = 0; s < state_size_; ++s) {
         const auto read = [&](const char* q_proj, const char* o_proj, const at::Tensor& keys,
                               const at::Tensor& values) {
           const at::Tensor own = heads(at::matmul(seen[s], weight(q_proj)).unsqueeze(0), config_.num_heads)[0];
@@ -93,12 +93,13 @@ class BlockRecurrentTwin {
 
   Model& model_;
   const ModelConfig& config_;
+  const std::int64_t state_size_ = config_.own<BlockRecurrentConfig>().state_size;
 };
 
 TEST(BlockRecurrent, EqualsTheFormulas) {
   ModelConfig config = small_config("block-recurrent");
   config.num_layers = 1;
-  config.memory_layer = 0;
+  config.own<BlockRecurrentConfig>().memory_layer = 0;
   const auto model = make_model(config, at::kCPU, 3);
   // Biases that are 0 at first would hide where they stand.
   for (const char* bias : {"recurrence.z_bias", "recurrence.gate_bias"}) {

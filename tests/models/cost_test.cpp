@@ -20,15 +20,17 @@ TEST(CountParameters, EqualsTheModelsOwnCount) {
 
 TEST(CountParameters, EqualsThatOfACompressedCache) {
   ModelConfig config = tiny_config("memorizing");
-  config.memory_width = 6;
+  config.own<MemorizingConfig>().memory_width = 6;
   config.num_kv_heads = 1;
   EXPECT_EQ(count_parameters(config), make_model(config, at::kCPU, 0)->parameters().num_elements());
 }
 
 TEST(CountParameters, LeavesOutATableThatIsNotTrained) {
   ModelConfig config = tiny_config("rpt");
-  config.retriever = "embeddings";
-  EXPECT_EQ(count_parameters(config) + 33 * config.retriever_size,
+  auto& own = config.own<DrtConfig>();
+  own.retriever = "embeddings";
+  EXPECT_EQ(count_given_parameters(config), 33 * own.retriever_size);
+  EXPECT_EQ(count_parameters(config) + 33 * own.retriever_size,
             make_model(config, at::kCPU, 0)->parameters().num_elements());
 }
 
@@ -66,7 +68,7 @@ TEST(ForwardFlops, PartsOfDrtThatAreOthers) {
                    drt - (40 - 15) * chunk_projections - 2 * drt_keys * (1 - 3.0 / 8) + pooling);
   EXPECT_DOUBLE_EQ(forward_flops(tiny_config("rpt"), 40), drt + 2 * (0 + 1 + 2 + 3 + 4) * 2 * (24 - 16));
   ModelConfig encoder = tiny_config("rpt");
-  encoder.retriever = "encoder";
+  encoder.own<DrtConfig>().retriever = "encoder";
   EXPECT_DOUBLE_EQ(forward_flops(encoder, 40), drt + 40 * (4 * 2 * 16 * 16 + 3 * 2 * 16 * 24) + 5 * 8 * 8 * 64);
 }
 
@@ -100,7 +102,7 @@ TEST(ForwardFlops, Memorizing) {
   constexpr double candidates = 1 + 2 + 3 + 4 + 5 + 6 + 7;
   constexpr double read = 1 + 2 + 3 + 4 + 4 + 4 + 4;
   EXPECT_DOUBLE_EQ(forward_flops(config, 20), stack + candidates * 2 * 16 + read * 2 * 16);
-  config.memory_width = 6;
+  config.own<MemorizingConfig>().memory_width = 6;
   const double projections = 20 * (2 * 2 * 16 * 16 + 2 * 16 * 6) + 20 * 2 * (2 * 16 * 6);
   const double heads = static_cast<double>(config.num_heads);
   EXPECT_DOUBLE_EQ(forward_flops(config, 20), stack + projections + candidates * 2 * 6 + read * 2 * heads * 2 * 6);
@@ -113,10 +115,11 @@ TEST(MemoryBytes, MatchThePapersFigures) {
   config.chunk_size = 63;
   EXPECT_NEAR(memory_bytes_per_token(config, 2), 3 * 1024 + 768 * 2 / 63.0, 1e-9);
   config.kind = "compressed-memory";
-  config.memory_vectors = 8;
+  config.own<DrtConfig>().memory_vectors = 8;
   EXPECT_NEAR(memory_bytes_per_token(config, 2), (2 * 8 + 1) * 768 * 2 / 63.0, 1e-9);
   config.kind = "rpt";
-  config.retriever_size = 1024;
+  config.own<DrtConfig>() = DrtConfig();
+  config.own<DrtConfig>().retriever = "bm25";
   EXPECT_NEAR(memory_bytes_per_token(config, 2), 3 * 1024 + 1024 * 2 / 63.0, 1e-9);
   config.kind = "sliding-window";
   config.num_layers = 14;
@@ -127,19 +130,19 @@ TEST(MemoryBytes, MatchThePapersFigures) {
   EXPECT_NEAR(memory_bytes_per_token(config, 2), 14 * (3 * 1024 + 768 * 2 / 63.0), 1e-9);
   EXPECT_EQ(window_bytes(config, 2), 14 * 2 * 63 * 768 * 2);
   config.kind = "block-recurrent";
-  config.state_size = 512;
+  config.own<BlockRecurrentConfig>().state_size = 512;
   EXPECT_EQ(memory_bytes_per_token(config, 2), 0);
   EXPECT_EQ(window_bytes(config, 2), 14 * 2 * 512 * 768 * 2 + 512 * 768 * 2);
   config.window_positions = WindowPositions::rope;  // keys of one layer are kept twice
   EXPECT_EQ(window_bytes(config, 2), (14 * 2 + 1) * 512 * 768 * 2 + 512 * 768 * 2);
   config.kind = "memorizing";
-  config.memory_size = 65536;
+  config.own<MemorizingConfig>().memory_size = 65536;
   EXPECT_EQ(memory_bytes_per_token(config, 2), 0);
   EXPECT_EQ(window_bytes(config, 2), (14 * 512 + 65536) * 2 * 768 * 2 + 512 * 768 * 2);
   config.window_positions = WindowPositions::alibi;
   EXPECT_EQ(window_bytes(config, 2), (14 * 512 + 65536) * 2 * 768 * 2);
   config.window_positions = WindowPositions::rope;
-  config.memory_width = 192;
+  config.own<MemorizingConfig>().memory_width = 192;
   EXPECT_EQ(window_bytes(config, 2), 14 * 2 * 512 * 768 * 2 + (512 + 65536) * 192 * 2);
 }
 

@@ -1,4 +1,4 @@
-#include "models/fixed_retriever.h"
+#include "models/drt/fixed_retriever.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <gmock/gmock.h>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "models/drt/retriever_embeddings.h"
 #include "models/model_folder.h"
 #include "models/small_models.h"
 #include "nn/safetensors.h"
@@ -27,7 +28,7 @@ ModelConfig byte_config() {
   ModelConfig config = small_config("rpt");
   config.vocab_size = 258;
   config.landmark_id = 257;
-  config.retriever_size = 4096;  // so large that the words below have a number each
+  config.own<DrtConfig>().retriever_size = 4096;  // so large that the words below have a number each
   return config;
 }
 
@@ -108,7 +109,7 @@ TEST(FixedRetriever, OfEqualScoresTheNearestIsChosen) {
 // The same in every process and whatever the model's seed: a session or a checkpoint goes on with it.
 TEST(FixedRetriever, AnEncoderIsDrawnFromAFixedSeed) {
   ModelConfig config = byte_config();
-  config.retriever = "encoder";
+  config.own<DrtConfig>().retriever = "encoder";
   const at::Tensor ids = chunks_of({"some text", "some text", "other words in here"});
   const at::Tensor keys = FixedRetriever(config, at::kCPU).keys(ids);
   EXPECT_EQ(keys.sizes(), at::IntArrayRef({1, 3, config.hidden_size}));
@@ -121,8 +122,8 @@ TEST(FixedRetriever, AnEncoderIsDrawnFromAFixedSeed) {
 
 ModelConfig embeddings_config() {
   ModelConfig config = small_config("rpt");
-  config.retriever = "embeddings";
-  config.retriever_size = 6;
+  config.own<DrtConfig>().retriever = "embeddings";
+  config.own<DrtConfig>().retriever_size = 6;
   return config;
 }
 

@@ -123,12 +123,12 @@ TEST_P(Forward, IdsOutOfTheVocabularyAreNamed) {
 
 std::vector<ModelConfig> small_ablations() {
   std::vector<ModelConfig> configs = {small_config("rpt"), small_config("memorizing")};
-  configs[0].retriever = "encoder";
-  configs[1].memory_width = 6;
-  for (bool ModelConfig::* ablation :
-       {&ModelConfig::random_retrieval, &ModelConfig::uniform_chunk_weights, &ModelConfig::residual_reset}) {
+  configs[0].own<DrtConfig>().retriever = "encoder";
+  configs[1].own<MemorizingConfig>().memory_width = 6;
+  for (bool DrtConfig::* ablation :
+       {&DrtConfig::random_retrieval, &DrtConfig::uniform_chunk_weights, &DrtConfig::residual_reset}) {
     configs.push_back(small_drt_config());
-    configs.back().*ablation = true;
+    configs.back().own<DrtConfig>().*ablation = true;
   }
   return configs;
 }

@@ -6,11 +6,18 @@
 #include <string>
 #include <vector>
 
+#include "models/config_checks.h"
+#include "models/kind.h"
 #include "models/layer_stack.h"
 #include "models/packed_rows.h"
 #include "models/window_layer.h"
 
 namespace lookback {
+
+// Keys in brackets are those of config.json.
+struct RunningMeanConfig {
+  std::int64_t mean_layer = 1;  // windows before the mean [mean_layer]
+};
 
 class MeanState : public LayerState {
  public:
@@ -66,11 +73,25 @@ inline StackLayers make_running_mean_layers(ParameterSet& parameters, const Mode
   StackLayers layers;
   for (std::int64_t i = 0; i < config.num_layers; ++i) layers.push_back(make_window_layer(parameters, config, i));
   const std::string prefix = layer_prefix(config.num_layers);
-  layers.insert(layers.begin() + 1,
+  layers.insert(layers.begin() + config.own<RunningMeanConfig>().mean_layer,
                 std::make_unique<MeanLayer>(
                     make_rms_norm(parameters, prefix + "norm.weight", config.hidden_size, config.rms_norm_eps),
                     parameters.add(prefix + "mean.weight", {config.hidden_size, config.hidden_size}, {})));
   return layers;
 }
+
+inline ConfigKeys running_mean_keys(ModelConfig& config) {
+  return with(stack_keys(config), {{"mean_layer", &config.own<RunningMeanConfig>().mean_layer}});
+}
+
+inline void check_running_mean(const ModelConfig& config, const std::string& source) {
+  check_stack(config, source);
+  check_range(config.own<RunningMeanConfig>().mean_layer, 0, config.num_layers, "mean_layer", source);
+}
+
+inline constexpr Kind running_mean_kind{.name = "running-mean",
+                                        .make = make_stack<make_running_mean_layers>,
+                                        .keys = running_mean_keys,
+                                        .check = check_running_mean};
 
 }  // namespace lookback

@@ -9,7 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "models/block_recurrent.h"
+#include "models/drt/drt_config.h"
 #include "models/kind.h"
+#include "models/memorizing.h"
 #include "models/model.h"
 
 namespace lookback {
@@ -27,8 +30,10 @@ inline ModelConfig small_drt_config() {
   config.chunk_size = 8;
   config.top_k = 3;
   config.window_size = 17;
-  config.num_encoder_layers = 1;
-  config.decoder_layers = {2, 1, 2};
+  auto& drt = config.own<DrtConfig>();
+  drt.num_encoder_layers = 1;
+  drt.decoder_layers = {2, 1, 2};
+  drt.softmax_plus_one = true;
   config.initializer_range = 0;  // 1 / sqrt(fan_in): signals that reach the logits
   config.embedding_initializer_range = 0.5;
   return config;
@@ -37,6 +42,7 @@ inline ModelConfig small_drt_config() {
 inline ModelConfig small_sliding_window_config() {
   ModelConfig config = small_drt_config();
   config.kind = "sliding-window";
+  config.kind_config.reset();
   config.num_layers = 3;
   return config;
 }
@@ -46,17 +52,18 @@ inline ModelConfig small_config(const std::string& kind) {
   ModelConfig config = small_drt_config();
   config.kind = kind;
   config.num_layers = 3;
-  config.memory_vectors = 3;
-  config.retriever_size = 32;
+  if (kind == "compressed-memory") config.own<DrtConfig>().memory_vectors = 3;
+  if (kind == "rpt") config.own<DrtConfig>().retriever = "bm25";
+  if (kind == "rpt") config.own<DrtConfig>().retriever_size = 32;
   if (kind == "landmark") {
     config.window_size = 5;  // one local block, so that there are many to choose from
     config.top_k = 2;
   }
-  config.memory_layer = 1;
-  config.state_size = 5;
   if (kind == "block-recurrent" || kind == "memorizing") config.window_size = 7;
-  config.memory_size = 20;
-  config.memory_top_k = 3;
+  if (kind == "block-recurrent") config.own<BlockRecurrentConfig>() = {.memory_layer = 1, .state_size = 5};
+  if (kind == "memorizing") {
+    config.own<MemorizingConfig>() = {.memory_layer = 1, .memory_size = 20, .memory_top_k = 3};
+  }
   return config;
 }
 
@@ -71,7 +78,7 @@ inline std::vector<ModelConfig> small_configs_of_all_positions() {
   std::vector<ModelConfig> configs = small_configs_of_all_kinds();
   std::erase_if(configs, [](const ModelConfig& config) { return !kind_named(config.kind).has_windows; });
   configs.push_back(small_config("memorizing"));
-  configs.back().memory_width = 6;
+  configs.back().own<MemorizingConfig>().memory_width = 6;
   const std::vector<ModelConfig> with_alibi = configs;
   for (ModelConfig& config : configs) config.window_positions = WindowPositions::rope;
   for (ModelConfig config : with_alibi) {

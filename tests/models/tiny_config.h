@@ -3,7 +3,10 @@
 
 #include <string>
 
+#include "models/block_recurrent.h"
 #include "models/config.h"
+#include "models/drt/drt_config.h"
+#include "models/memorizing.h"
 
 namespace lookback {
 
@@ -20,8 +23,10 @@ inline ModelConfig tiny_drt() {
   config.chunk_size = 8;
   config.top_k = 2;
   config.window_size = 12;
-  config.num_encoder_layers = 1;
-  config.decoder_layers = {1, 1, 1};
+  auto& drt = config.own<DrtConfig>();
+  drt.num_encoder_layers = 1;
+  drt.decoder_layers = {1, 1, 1};
+  drt.softmax_plus_one = true;
   return config;
 }
 
@@ -37,13 +42,14 @@ inline ModelConfig tiny_sliding_window() {
 inline ModelConfig tiny_config(const std::string& kind) {
   ModelConfig config = tiny_sliding_window();
   config.kind = kind;
-  config.memory_vectors = 3;
-  config.retriever_size = 24;
   config.vocab_size = config.has_landmarks() ? 33 : 32;
-  config.memory_layer = 1;
-  config.state_size = 3;
-  config.memory_size = 10;
-  config.memory_top_k = 4;
+  if (kind == "compressed-memory") config.own<DrtConfig>().memory_vectors = 3;
+  if (kind == "rpt") config.own<DrtConfig>().retriever = "bm25";
+  if (kind == "rpt") config.own<DrtConfig>().retriever_size = 24;
+  if (kind == "block-recurrent") config.own<BlockRecurrentConfig>() = {.memory_layer = 1, .state_size = 3};
+  if (kind == "memorizing") {
+    config.own<MemorizingConfig>() = {.memory_layer = 1, .memory_size = 10, .memory_top_k = 4};
+  }
   return config;
 }
 

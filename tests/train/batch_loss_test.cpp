@@ -45,7 +45,7 @@ TokenBatch rows(const TokenBatch& batch, std::int64_t first, std::int64_t count)
 
 TEST(AccumulateGradients, SmallBatchesGiveTheBigBatchsGradient) {
   ModelConfig config = tiny_drt();
-  config.gumbel_noise = false;  // drawn in another order by smaller batches
+  config.own<DrtConfig>().gumbel_noise = false;  // drawn in another order by smaller batches
   const auto model = make_model(config, at::kCPU, 5);
   TokenBatch big = RandomBatches(4, 40, 32, 9).next();
   // Unequal numbers of labels: a mean of means would be wrong.

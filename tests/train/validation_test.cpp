@@ -4,6 +4,7 @@
 
 #include <numeric>
 
+#include "models/drt/drt_config.h"
 #include "ops/landmark_attention.h"
 #include "train/batch_loss.h"
 #include "train/memory_meter.h"
@@ -76,7 +77,7 @@ TEST(MemoryMeter, LandmarkAttentionHoldsTheScoresOfAFewBlocks) {
 
 TEST(MemoryMeter, SeesThatGradientCheckpointingHoldsLess) {
   ModelConfig config = tiny_drt();
-  config.decoder_layers = {4, 4};
+  config.own<DrtConfig>().decoder_layers = {4, 4};
   const auto model = make_model(config, at::kCPU, 1);
   const std::vector<TokenBatch> batches = {RandomBatches(1, 400, 32, 1).next()};
   const auto peak = [&](bool checkpointing) {

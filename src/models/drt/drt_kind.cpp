@@ -1,11 +1,12 @@
-#include "models/drt_kind.h"
+#include "models/drt/drt_kind.h"
 
 #include <algorithm>
 #include <numeric>
 
 #include "core/error.h"
 #include "models/config_checks.h"
-#include "models/drt.h"
+#include "models/drt/drt.h"
+#include "models/drt/drt_config.h"
 #include "models/kind.h"
 
 namespace lookback {
@@ -18,91 +19,110 @@ std::unique_ptr<Model> make_drt(const ModelConfig& config, at::Device device, st
 }
 
 ConfigKeys layer_keys(ModelConfig& config) {
-  return {{"encoder_layers", &config.num_encoder_layers},
-          {"decoder_layers", &config.decoder_layers},
+  auto& own = config.own<DrtConfig>();
+  return {{"encoder_layers", &own.num_encoder_layers},
+          {"decoder_layers", &own.decoder_layers},
           {"rope_theta", &config.rope_theta, Need::optional}};
 }
 
 ConfigKeys learned_retrieval_keys(ModelConfig& config) {
-  return {{"enable_softmax_one", &config.softmax_plus_one, Need::optional},
-          {"gumbel_noise", &config.gumbel_noise, Need::optional}};
+  auto& own = config.own<DrtConfig>();
+  return {{"enable_softmax_one", &own.softmax_plus_one, Need::optional},
+          {"gumbel_noise", &own.gumbel_noise, Need::optional}};
 }
 
 ConfigKeys drt_keys(ModelConfig& config) {
   // Ablations come last, and only where they are on: the fingerprints of models that know none of them stay as they
   // are.
+  auto& own = config.own<DrtConfig>();
   return with(with(layer_keys(config), learned_retrieval_keys(config)),
-              {{"random_retrieval", &config.random_retrieval, Need::only_where_true},
-               {"uniform_chunk_weights", &config.uniform_chunk_weights, Need::only_where_true},
-               {"residual_reset", &config.residual_reset, Need::only_where_true}});
+              {{"random_retrieval", &own.random_retrieval, Need::only_where_true},
+               {"uniform_chunk_weights", &own.uniform_chunk_weights, Need::only_where_true},
+               {"residual_reset", &own.residual_reset, Need::only_where_true}});
 }
 
 ConfigKeys rpt_keys(ModelConfig& config) {
+  auto& own = config.own<DrtConfig>();
   return with(layer_keys(config),
-              {{"retriever", &config.retriever}, {"retriever_size", &config.retriever_size, Need::optional}});
+              {{"retriever", &own.retriever}, {"retriever_size", &own.retriever_size, Need::optional}});
 }
 
 ConfigKeys compressed_memory_keys(ModelConfig& config) {
-  return with(with(layer_keys(config), learned_retrieval_keys(config)), {{"memory_vectors", &config.memory_vectors}});
+  return with(with(layer_keys(config), learned_retrieval_keys(config)),
+              {{"memory_vectors", &config.own<DrtConfig>().memory_vectors}});
 }
 
 void check_drt(const ModelConfig& config, const std::string& source) {
-  require(config.decoder_layers.size() >= 2,
+  const auto& own = config.own<DrtConfig>();
+  require(own.decoder_layers.size() >= 2,
           "{}: decoder_layers needs the lower layers and at least one upper group, found {} numbers", source,
-          config.decoder_layers.size());
+          own.decoder_layers.size());
   std::int64_t num_layers = 0;
-  for (const std::int64_t layers : config.decoder_layers) {
+  for (const std::int64_t layers : own.decoder_layers) {
     check_range(layers, 1, most_layers, "each of decoder_layers", source);
     num_layers += layers;
   }
   require(num_layers <= most_layers, "{}: decoder_layers must be at most {} in all, found {}", source, most_layers,
           num_layers);
-  check_range(config.num_encoder_layers, 1, most_layers, "encoder_layers", source);
+  check_range(own.num_encoder_layers, 1, most_layers, "encoder_layers", source);
   require(config.chunk_size >= 8, "{}: enc_chunk_size must be at least 8, found {}", source, config.chunk_size);
   check_rotary(config.head_dim(), config.rope_theta, source);
 }
 
 void check_rpt(const ModelConfig& config, const std::string& source) {
+  const auto& own = config.own<DrtConfig>();
   check_drt(config, source);
-  require(config.retriever == "bm25" || config.retriever == "encoder" || config.retriever == "embeddings",
-          "{}: retriever \"{}\": there are bm25, encoder and embeddings", source, config.retriever);
-  check_positive(config.retriever_size, "retriever_size", source);
+  require(own.retriever == "bm25" || own.retriever == "encoder" || own.retriever == "embeddings",
+          "{}: retriever \"{}\": there are bm25, encoder and embeddings", source, own.retriever);
+  check_positive(own.retriever_size, "retriever_size", source);
 }
 
 void check_compressed_memory(const ModelConfig& config, const std::string& source) {
+  const auto& own = config.own<DrtConfig>();
   check_drt(config, source);
-  check_positive(config.memory_vectors, "memory_vectors", source);
+  check_positive(own.memory_vectors, "memory_vectors", source);
+}
+
+std::int64_t drt_chunk_vectors(const ModelConfig& config) {
+  const std::int64_t count = config.own<DrtConfig>().memory_vectors;
+  return count > 0 ? count : config.chunk_size;
 }
 
 std::int64_t num_upper_layers(const ModelConfig& config) {
-  return std::accumulate(config.decoder_layers.begin() + 1, config.decoder_layers.end(), std::int64_t{0});
+  const auto& own = config.own<DrtConfig>();
+  return std::accumulate(own.decoder_layers.begin() + 1, own.decoder_layers.end(), std::int64_t{0});
 }
 
 std::int64_t num_decoder_layers(const ModelConfig& config) {
-  return config.decoder_layers[0] + num_upper_layers(config);
+  const auto& own = config.own<DrtConfig>();
+  return own.decoder_layers[0] + num_upper_layers(config);
 }
 
 double drt_parameters(const ModelConfig& config) {
+  const auto& own = config.own<DrtConfig>();
   const auto d = static_cast<double>(config.hidden_size);
   const double layers =
       static_cast<double>(num_decoder_layers(config)) * (layer_matrix_elements(config, key_value_size(config)) + 2 * d);
-  const double encoder = static_cast<double>(config.num_encoder_layers) * (layer_matrix_elements(config, d) + 2 * d);
+  const double encoder = static_cast<double>(own.num_encoder_layers) * (layer_matrix_elements(config, d) + 2 * d);
   const double encoder_norms_and_chunk_projections = 2 * d + 2 * d * d;
   const double chunk_attention = static_cast<double>(num_upper_layers(config)) * (d + 2 * d * d);
-  const double landmark_norms = static_cast<double>(config.num_upper_groups()) * d;
+  const double landmark_norms = static_cast<double>(own.num_upper_groups()) * d;
   return layers + encoder + encoder_norms_and_chunk_projections + chunk_attention + landmark_norms;
 }
 
 // Its retriever has no parameters.
 double rpt_parameters(const ModelConfig& config) {
-  return drt_parameters(config) - static_cast<double>(config.num_upper_groups() * config.hidden_size);
+  const auto& own = config.own<DrtConfig>();
+  return drt_parameters(config) - static_cast<double>(own.num_upper_groups() * config.hidden_size);
 }
 
 double compressed_memory_parameters(const ModelConfig& config) {
-  return drt_parameters(config) + static_cast<double>(config.memory_vectors * config.hidden_size);
+  const auto& own = config.own<DrtConfig>();
+  return drt_parameters(config) + static_cast<double>(own.memory_vectors * config.hidden_size);
 }
 
 double drt_flops(const ModelConfig& config, std::int64_t length) {
+  const auto& own = config.own<DrtConfig>();
   const auto d = static_cast<double>(config.hidden_size);
   const double per_pair = 4 * d;  // scores and weighted values: 2 d each a (query, key) pair
   const std::int64_t num_chunks = (length + config.chunk_size - 1) / config.chunk_size;
@@ -112,10 +132,10 @@ double drt_flops(const ModelConfig& config, std::int64_t length) {
   const auto vectors = static_cast<double>(config.chunk_vectors());
   double flops = layer_flops(config, static_cast<double>(num_decoder_layers(config)), positions,
                              static_cast<double>(config.window_size));
-  flops += static_cast<double>(config.num_encoder_layers) *
+  flops += static_cast<double>(own.num_encoder_layers) *
            (2 * positions * layer_matrix_elements(config, d) + per_pair * positions * chunk_positions);
   flops += 4 * chunks * vectors * d * d;  // chunk keys and values
-  flops += static_cast<double>(config.num_upper_groups()) * 2 * static_cast<double>(config.landmark_size()) * chunks *
+  flops += static_cast<double>(own.num_upper_groups()) * 2 * static_cast<double>(landmark_size(config)) * chunks *
            (chunks - 1) / 2;  // chunk scores
   double retrieved = 0;       // chunks that all chunks attend to together; chunk c reads what chunk c - 1 found
   for (std::int64_t c = 1; c < num_chunks; ++c) retrieved += static_cast<double>(std::min(config.top_k, c - 1));
@@ -131,26 +151,29 @@ double chunk_tokens(const ModelConfig& config, std::int64_t length) {
 }
 
 double rpt_flops(const ModelConfig& config, std::int64_t length) {
-  if (config.retriever != "encoder") return drt_flops(config, length);
+  const auto& own = config.own<DrtConfig>();
+  if (own.retriever != "encoder") return drt_flops(config, length);
   const auto d = static_cast<double>(config.hidden_size);
   const double text = chunk_tokens(config, length);
   return drt_flops(config, length) +
-         static_cast<double>(config.num_encoder_layers) *
+         static_cast<double>(own.num_encoder_layers) *
              (2 * text * layer_matrix_elements(config, d) + 4 * d * text * static_cast<double>(config.chunk_size));
 }
 
 double compressed_memory_flops(const ModelConfig& config, std::int64_t length) {
+  const auto& own = config.own<DrtConfig>();
   const double pooling = chunk_tokens(config, length) * 4 * static_cast<double>(config.hidden_size) *
-                         static_cast<double>(config.memory_vectors);
+                         static_cast<double>(own.memory_vectors);
   return drt_flops(config, length) + pooling;
 }
 
 // An upper layer keeps, of chunk attention, its own norm, query and output.
 double drt_activations(const ModelConfig& config, bool gradient_checkpointing) {
+  const auto& own = config.own<DrtConfig>();
   const auto d = static_cast<double>(config.hidden_size);
   const double plain = layer_activations(config);
   const double upper = plain + 5 * d;
-  const auto num_plain = static_cast<double>(config.decoder_layers[0] + config.num_encoder_layers);
+  const auto num_plain = static_cast<double>(own.decoder_layers[0] + own.num_encoder_layers);
   const auto num_upper = static_cast<double>(num_upper_layers(config));
   const double encoder_norms_and_chunk_rows = 5 * d;
   return encoder_norms_and_chunk_rows +
@@ -158,12 +181,18 @@ double drt_activations(const ModelConfig& config, bool gradient_checkpointing) {
 }
 
 double drt_memory_elements(const ModelConfig& config) {
-  return static_cast<double>(2 * config.chunk_vectors() * config.hidden_size + config.landmark_size()) /
+  return static_cast<double>(2 * config.chunk_vectors() * config.hidden_size + landmark_size(config)) /
          static_cast<double>(config.chunk_size);
 }
 
 std::int64_t drt_window_elements(const ModelConfig& config) {
   return key_value_elements(config, num_decoder_layers(config), config.window_size);
+}
+
+double rpt_given_parameters(const ModelConfig& config) {
+  const auto& own = config.own<DrtConfig>();
+  if (own.retriever != "embeddings") return 0;
+  return static_cast<double>(config.vocab_size) * static_cast<double>(own.retriever_size);
 }
 
 constexpr KindCost drt_cost{.parameters = drt_parameters,
@@ -172,33 +201,45 @@ constexpr KindCost drt_cost{.parameters = drt_parameters,
                             .memory_elements = drt_memory_elements,
                             .window_elements = drt_window_elements};
 
-// What DRT costs, but for two parts.
-constexpr KindCost drt_cost_with(double (*parameters)(const ModelConfig&),
-                                 double (*flops)(const ModelConfig&, std::int64_t)) {
+// What differs from DRT's.
+constexpr KindCost rpt_cost = [] {
   KindCost cost = drt_cost;
-  cost.parameters = parameters;
-  cost.flops = flops;
+  cost.parameters = rpt_parameters;
+  cost.given_parameters = rpt_given_parameters;
+  cost.flops = rpt_flops;
   return cost;
-}
+}();
+constexpr KindCost compressed_memory_cost = [] {
+  KindCost cost = drt_cost;
+  cost.parameters = compressed_memory_parameters;
+  cost.flops = compressed_memory_flops;
+  return cost;
+}();
 
 }  // namespace
 
-constinit const Kind drt_kind{
-    .name = "drt", .make = make_drt, .has_landmarks = true, .keys = drt_keys, .check = check_drt, .cost = drt_cost};
+std::int64_t landmark_size(const ModelConfig& config) {
+  const auto& own = config.own<DrtConfig>();
+  return own.retriever.empty() || own.retriever == "encoder" ? config.hidden_size : own.retriever_size;
+}
 
-constinit const Kind rpt_kind{.name = "rpt",
+constinit const Kind drt_kind{.name = "drt",
                               .make = make_drt,
                               .has_landmarks = true,
-                              .keys = rpt_keys,
-                              .check = check_rpt,
-                              .cost = drt_cost_with(rpt_parameters, rpt_flops)};
+                              .keys = drt_keys,
+                              .check = check_drt,
+                              .cost = drt_cost,
+                              .chunk_vectors = drt_chunk_vectors};
 
-constinit const Kind compressed_memory_kind{
-    .name = "compressed-memory",
-    .make = make_drt,
-    .has_landmarks = true,
-    .keys = compressed_memory_keys,
-    .check = check_compressed_memory,
-    .cost = drt_cost_with(compressed_memory_parameters, compressed_memory_flops)};
+constinit const Kind rpt_kind{
+    .name = "rpt", .make = make_drt, .has_landmarks = true, .keys = rpt_keys, .check = check_rpt, .cost = rpt_cost};
+
+constinit const Kind compressed_memory_kind{.name = "compressed-memory",
+                                            .make = make_drt,
+                                            .has_landmarks = true,
+                                            .keys = compressed_memory_keys,
+                                            .check = check_compressed_memory,
+                                            .cost = compressed_memory_cost,
+                                            .chunk_vectors = drt_chunk_vectors};
 
 }  // namespace lookback

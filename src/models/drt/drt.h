@@ -1,25 +1,29 @@
 // Differentiable Retrieval-based Transformer (arXiv 2410.01651), exactly as docs/model.md in words:
 // lower layers -> chunk encoder -> chunk memory -> causal retrieval -> upper layers with chunk attention.
 //
-// And two models that are DRT but for one part, so that the difference is that part's:
-// - "rpt": the retriever is fixed (fixed_retriever.h), as in RETRO (arXiv 2112.04426, section 2.4) and in the
+// Two parts of it are exchangeable, by which two further models are DRT but for one part, so that the difference is
+// that part's:
+// - "rpt": the retriever (chunk_retriever.h) is fixed (fixed_retriever.h), as in RETRO (arXiv 2112.04426, section 2.4)
+// and in the
 //   Retrieval-Pretrained Transformer before its retriever is trained (2306.13421, sections 3.1 and 3.4): nothing of the
 //   language model's loss reaches it, and the retrieved chunks are read under one softmax
 //   (ops/joint_chunk_attention.h). Other than there, a neighbour comes without the chunk that follows it, and what is
 //   searched is the text's own past alone. All upper groups read the same chunks.
-// - "compressed-memory": a chunk is remembered by memory_vectors vectors in place of its S positions, after retrieval
+// - "compressed-memory": the chunk's form (chunk_form.h). A chunk is remembered by memory_vectors vectors in place of
+// its S positions, after retrieval
 //   with compression (2412.18232), whose passages an instructed model rewrites shorter; here each vector is a mean of
 //   the encoder's positions, weighed by a softmax with a learned query, trained with all else by the loss.
 #pragma once
 
-#include <optional>
+#include <memory>
 #include <vector>
 
 #include "memory/chunk_memory.h"
-#include "models/fixed_retriever.h"
+#include "models/drt/chunk_form.h"
+#include "models/drt/chunk_retriever.h"
+#include "models/drt/drt_config.h"
 #include "models/model.h"
 #include "nn/layers.h"
-#include "retrieval/causal_top_k.h"
 
 namespace lookback {
 
@@ -44,31 +48,17 @@ class Drt : public Model {
     RmsNorm gca_pre_norm;
     at::Tensor gca_q_proj, gca_o_proj;
   };
-  struct UpperGroup {
-    RmsNorm landmark_norm;
-    std::vector<UpperLayer> layers;
-  };
 
   std::int64_t positions_per_chunk() const { return config_.chunk_size + 1; }  // P = S + 1
 
-  // Lower hidden states of whole chunks [N, C, P, d] -> their keys, values and landmarks.
-  EncodedChunks encode_chunks(const at::Tensor& hidden, bool gradient_checkpointing) const;
-  // The encoder's positions [N, C, S, d] -> what keys and values are made of [N, C, chunk_vectors, d].
-  at::Tensor compress_chunks(const at::Tensor& text) const;
-
-  // The query with which chunks retrieve: hidden states at their landmarks [N, C, d], entering group g.
-  at::Tensor retrieval_query(const UpperGroup& group, const at::Tensor& landmark_hidden) const {
-    return rms_norm(group.landmark_norm, landmark_hidden);
-  }
-
-  // What the chunks from first_chunk on retrieve in a group, by scores [N, C, E].
-  TopK choose_chunks(const at::Tensor& scores, std::int64_t first_chunk, std::size_t group_index,
-                     const std::optional<at::Generator>& noise_generator) const;
+  // Lower hidden states of whole chunks [N, C, P, d] and, for retrievers that find by tokens, their ids [N, C, S] ->
+  // keys, values and landmarks.
+  EncodedChunks encode_chunks(const at::Tensor& hidden, const at::Tensor& ids, bool gradient_checkpointing) const;
 
   // What a layer with chunk attention gives: attended = x + self-attention, y = attended + chunk attention.
   at::Tensor finish_upper_layer(const UpperLayer& layer, const at::Tensor& attended, const at::Tensor& y) const {
     // The residual stays x, not y (docs/model.md, 7).
-    return mlp_block(layer.llama, config_.residual_reset ? y : attended, y);
+    return mlp_block(layer.llama, own_.residual_reset ? y : attended, y);
   }
 
   // Queries of chunk attention: x [..., d] -> [..., H, D].
@@ -81,14 +71,15 @@ class Drt : public Model {
   // The same of query [1, C, P', H, D] to chunks that were fetched, those in their indices.
   at::Tensor attend_to_chunks(const at::Tensor& query, const FetchedChunks& chunks, const at::Tensor& weights) const;
 
+  const DrtConfig& own_;
   std::vector<LlamaLayer> lower_layers_;
   RmsNorm encoder_prenorm_;
   std::vector<LlamaLayer> encoder_layers_;
   RmsNorm encoder_norm_;
   at::Tensor chunk_k_proj_, chunk_v_proj_;
-  at::Tensor memory_queries_;                // compressed-memory: [m, d]
-  std::optional<FixedRetriever> retriever_;  // rpt
-  std::vector<UpperGroup> upper_groups_;
+  std::unique_ptr<const ChunkForm> chunk_form_;
+  std::unique_ptr<const ChunkRetriever> retriever_;
+  std::vector<std::vector<UpperLayer>> upper_groups_;
   RmsNorm norm_;
 };
 

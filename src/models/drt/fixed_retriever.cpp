@@ -1,11 +1,13 @@
-#include "models/fixed_retriever.h"
+#include "models/drt/fixed_retriever.h"
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cctype>
 #include <string>
 #include <utility>
 
+#include "core/error.h"
 #include "models/layer_sizes.h"
 
 namespace lookback {
@@ -53,8 +55,8 @@ at::Tensor of_length_one(const at::Tensor& rows) { return rows / rows.norm(2, -1
 }  // namespace
 
 FixedRetriever::FixedRetriever(const ModelConfig& config, at::Device device, at::Tensor embeddings)
-    : config_(config), embeddings_(std::move(embeddings)) {
-  if (config.retriever == "encoder") encoder_ = make_encoder(config, device);
+    : config_(config), own_(config.own<DrtConfig>()), embeddings_(std::move(embeddings)) {
+  if (own_.retriever == "encoder") encoder_ = make_encoder(config, device);
 }
 
 FixedRetriever::Encoder FixedRetriever::make_encoder(const ModelConfig& config, at::Device device) {
@@ -64,13 +66,46 @@ FixedRetriever::Encoder FixedRetriever::make_encoder(const ModelConfig& config, 
                                      {Initializer::Kind::normal, config.embedding_initializer_range});
   LayerSizes sizes = decoder_layer_sizes(config);
   sizes.num_kv_heads = sizes.num_heads;
-  for (std::int64_t i = 0; i < config.num_encoder_layers; ++i) {
+  for (std::int64_t i = 0; i < config.own<DrtConfig>().num_encoder_layers; ++i) {
     encoder.layers.push_back(make_llama_layer(parameters, std::to_string(i) + ".", sizes));
   }
   encoder.norm = make_rms_norm(parameters, "norm", config.hidden_size, config.rms_norm_eps);
   parameters.freeze(at::kFloat);
   return encoder;
 }
+
+at::Tensor FixedRetriever::landmarks(const at::Tensor& encoded, const at::Tensor& ids) const {
+  return keys(ids).to(encoded.scalar_type());
+}
+
+at::Tensor FixedRetriever::queries(std::size_t /*group_index*/, const AskingChunks& asking) const {
+  std::vector<at::Tensor> before;
+  std::vector<at::Tensor> own;
+  std::int64_t chunks_left = -asking.hidden.size(1);  // before those that ask
+  for (const at::Tensor& some : asking.landmarks) chunks_left += some.size(1);
+  for (const at::Tensor& some : asking.landmarks) {
+    const std::int64_t count = some.size(1);
+    const std::int64_t earlier = std::clamp<std::int64_t>(chunks_left, 0, count);
+    if (earlier > 0) before.push_back(some.narrow(1, 0, earlier));
+    if (earlier < count) own.push_back(some.narrow(1, earlier, count - earlier));
+    chunks_left -= earlier;
+  }
+  return queries(before, own.size() == 1 ? own[0] : at::cat(own, 1));
+}
+
+// The same for all groups. What is read together has no weights; for those who look at them, they are alike.
+TopK FixedRetriever::choose(const at::Tensor& scores, std::int64_t /*first_chunk*/, std::size_t /*group_index*/,
+                            const std::optional<at::Generator>& /*noise_generator*/) const {
+  TopK chosen = choose_top_k(scores, selection(scores), config_.top_k);
+  chosen.weights = uniform_weights(chosen.indices);
+  return chosen;
+}
+
+void FixedRetriever::check_stores_memories() const {
+  fail("a model with a fixed retriever stores no memory: what it finds chunks by depends on the text");
+}
+
+void FixedRetriever::check_searches_memories() const { fail("a model with a fixed retriever reads no stored memory"); }
 
 at::Tensor FixedRetriever::keys(const at::Tensor& ids) const {
   const at::NoGradGuard no_gradients;
@@ -82,7 +117,7 @@ at::Tensor FixedRetriever::term_keys(const at::Tensor& ids) const {
   const at::Tensor text = ids.to(at::kCPU).contiguous();
   const std::int64_t chunk_size = ids.size(2);
   const std::int64_t num_chunks = ids.size(0) * ids.size(1);
-  const std::int64_t size = config_.landmark_size();
+  const std::int64_t size = landmark_size(config_);
   at::Tensor counts = at::zeros({ids.size(0), ids.size(1), size});
   const auto* values = text.const_data_ptr<std::int64_t>();
   auto* found = counts.mutable_data_ptr<float>();
@@ -108,7 +143,7 @@ at::Tensor FixedRetriever::embedding_keys(const at::Tensor& ids) const {
 
 at::Tensor FixedRetriever::queries(const std::vector<at::Tensor>& before, const at::Tensor& keys) const {
   const at::NoGradGuard no_gradients;
-  if (config_.retriever != "bm25") return keys;
+  if (own_.retriever != "bm25") return keys;
   const at::Tensor present = keys.gt(0).to(at::kFloat);
   // Of each query: how many of the chunks before it have each term, and how many they are.
   at::Tensor document_count = present.cumsum(-2) - present;
@@ -125,7 +160,7 @@ at::Tensor FixedRetriever::queries(const std::vector<at::Tensor>& before, const 
 at::Tensor FixedRetriever::selection(const at::Tensor& scores) const {
   // Coarse enough that the order of summation, which differs between paths, makes no difference of equal scores; those
   // of cosines are smaller.
-  const double steps = config_.retriever == "bm25" ? 4096 : 65536;
+  const double steps = own_.retriever == "bm25" ? 4096 : 65536;
   constexpr double nearness = 1e-9;
   const at::Tensor chunk = at::arange(scores.size(2), scores.options().dtype(at::kDouble));
   return (scores.to(at::kDouble) * steps).round() / steps + chunk * nearness;

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "models/drt_sequence.h"
+#include "models/drt/drt_sequence.h"
 
 namespace lookback {
 
@@ -48,17 +48,15 @@ class DrtStep {
   at::Tensor run_lower_layers() const;
   // lower_hidden [R, d].
   void remember_full_chunks(const at::Tensor& lower_hidden) const;
-  // What the fixed retriever finds the span's full chunks by [C, F]; keeps the tokens behind them.
-  at::Tensor take_fixed_keys(const Span& span) const;
-  // The fixed retriever's queries of the span's full chunks [C, F].
-  at::Tensor fixed_queries(const Span& span) const;
+  // The tokens of the span's full chunks [C * S]; keeps those behind them.
+  at::Tensor take_full_ids(const Span& span) const;
   // Leaves the spans that go through the upper layers, and of x [R, d] their rows.
   at::Tensor keep_seen_spans(const at::Tensor& x);
   at::Tensor run_group(std::size_t group_index, const AttentionWindow& window, at::Tensor x) const;
   at::Tensor chunk_attention_rows(const at::Tensor& query, const SpanRetrieval& retrieved, const Span& span) const;
   at::Tensor wanted_rows(const at::Tensor& x) const;
 
-  // Of each full chunk of the spans, one after another [C, ...]: the queries with which they retrieve.
+  // Of each full chunk of the spans, one after another [C, F]: the queries with which they retrieve.
   at::Tensor retrieval_queries(std::size_t group_index, const at::Tensor& x) const;
   // The retrievals in effect in each chunk of each span; those that the spans leave for what follows become the
   // groups'.

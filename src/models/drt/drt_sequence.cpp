@@ -1,4 +1,4 @@
-#include "models/drt_sequence.h"
+#include "models/drt/drt_sequence.h"
 
 #include <utility>
 
@@ -29,7 +29,7 @@ DrtSequence::DrtSequence(const Drt& model, const at::TensorOptions& options)
       lower_caches(model.lower_layers_.size()),
       unfinished(at::empty({0, model.config_.hidden_size}, options)),
       model_(model) {
-  if (model.retriever_) unfinished_ids = at::empty({0}, options.dtype(at::kLong));
+  if (model.retriever_->finds_by_tokens()) unfinished_ids = at::empty({0}, options.dtype(at::kLong));
   for (std::size_t g = 0; g < model.upper_groups_.size(); ++g) groups.push_back(new_group(g));
 }
 
@@ -48,7 +48,7 @@ std::unique_ptr<Sequence> DrtSequence::fork() const { return std::unique_ptr<Seq
 
 DrtSequence::Group DrtSequence::new_group(std::size_t group_index) const {
   Group group;
-  group.caches.resize(model_.upper_groups_[group_index].layers.size());
+  group.caches.resize(model_.upper_groups_[group_index].size());
   return group;
 }
 
@@ -57,10 +57,7 @@ const ArchiveSet& DrtSequence::archives() const {
   return memories() ? memories()->archives() : none;
 }
 
-void DrtSequence::check_takes_memories() const {
-  require(!model_.retriever_, "a model with a fixed retriever reads no stored memory");
-  require(!model_.config_.random_retrieval, "this model retrieves at random (random_retrieval): it searches no memory");
-}
+void DrtSequence::check_takes_memories() const { model_.retriever_->check_searches_memories(); }
 
 std::int64_t DrtSequence::window_bytes() const {
   auto sum = static_cast<std::int64_t>(unfinished.nbytes()) + bytes_of(lower_caches);
@@ -118,13 +115,13 @@ void DrtSequence::restore_state(StateReader& reader) {
   const at::Tensor archive_sizes = take_archive_sizes(reader);
   const std::int64_t num_unfinished = num_tokens() % config.chunk_size;
   unfinished = reader.take("unfinished", {num_unfinished, config.hidden_size});
-  if (model_.retriever_) unfinished_ids = reader.take_integers("unfinished_ids", {num_unfinished});
+  if (unfinished_ids.defined()) unfinished_ids = reader.take_integers("unfinished_ids", {num_unfinished});
   for (std::size_t i = 0; i < lower_caches.size(); ++i) {
     lower_caches[i] =
         reader.take_window("lower." + std::to_string(i), config.window_size, config.num_kv_heads, config.head_dim());
   }
   memory = reader.take_chunks("memory", num_tokens() / config.chunk_size,
-                              {config.chunk_vectors(), config.num_heads, config.head_dim()}, config.landmark_size());
+                              {config.chunk_vectors(), config.num_heads, config.head_dim()}, landmark_size(config));
   for (std::size_t g = 0; g < groups.size(); ++g) restore_group(reader, g, archive_sizes);
 }
 

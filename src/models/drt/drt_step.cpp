@@ -1,6 +1,7 @@
-#include "models/drt_step.h"
+#include "models/drt/drt_step.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "models/attention_window.h"
@@ -14,12 +15,11 @@ namespace {
 // Tokens before a wanted one whose upper hidden states it can still see.
 std::int64_t upper_reach_tokens(const ModelConfig& config) {
   const std::int64_t positions_per_chunk = config.chunk_size + 1;
-  std::int64_t num_layers = 0;
-  for (std::int64_t g = 1; g <= config.num_upper_groups(); ++g) {
-    num_layers += config.decoder_layers[static_cast<std::size_t>(g)];
-  }
+  const DrtConfig& own = config.own<DrtConfig>();
+  const std::int64_t num_layers =
+      std::accumulate(own.decoder_layers.begin() + 1, own.decoder_layers.end(), std::int64_t{0});
   // Each layer reaches a window further back, each group to the landmark of the chunk before.
-  const std::int64_t positions = num_layers * config.window_size + config.num_upper_groups() * 2 * positions_per_chunk;
+  const std::int64_t positions = num_layers * config.window_size + own.num_upper_groups() * 2 * positions_per_chunk;
   const std::int64_t chunks = (positions + positions_per_chunk - 1) / positions_per_chunk + 1;
   return chunks * config.chunk_size;
 }
@@ -96,12 +96,9 @@ at::Tensor DrtStep::run_lower_layers() const {
 void DrtStep::remember_full_chunks(const at::Tensor& lower_hidden) const {
   const std::int64_t positions = model_.positions_per_chunk();
   std::vector<at::Tensor> full;
-  std::vector<at::Tensor> keys;
+  std::vector<at::Tensor> ids;
   for (const Span& span : spans_) {
-    if (model_.retriever_) {
-      const at::Tensor own = take_fixed_keys(span);
-      if (own.defined()) keys.push_back(own);
-    }
+    if (model_.retriever_->finds_by_tokens()) ids.push_back(take_full_ids(span));
     const at::Tensor rows =
         at::cat({span.sequence->unfinished, lower_hidden.narrow(0, span.first_row, span.num_positions)});
     const std::int64_t full_positions = span.num_full_chunks * positions;
@@ -110,8 +107,9 @@ void DrtStep::remember_full_chunks(const at::Tensor& lower_hidden) const {
   }
   if (full.empty()) return;
   // Chunks are encoded one by one, whichever sequence they are of.
-  EncodedChunks encoded = model_.encode_chunks(join_rows(full).view({1, -1, positions, lower_hidden.size(1)}), false);
-  if (model_.retriever_) encoded.landmarks = join_rows(keys).unsqueeze(0);
+  const at::Tensor full_ids = ids.empty() ? at::Tensor() : join_rows(ids).view({1, -1, model_.config_.chunk_size});
+  const EncodedChunks encoded =
+      model_.encode_chunks(join_rows(full).view({1, -1, positions, lower_hidden.size(1)}), full_ids, false);
   std::int64_t first = 0;
   for (const Span& span : spans_) {
     if (span.num_full_chunks == 0) continue;
@@ -162,11 +160,11 @@ at::Tensor DrtStep::chunk_attention_rows(const at::Tensor& query, const SpanRetr
 }
 
 at::Tensor DrtStep::run_group(std::size_t group_index, const AttentionWindow& window, at::Tensor x) const {
-  const Drt::UpperGroup& group = model_.upper_groups_[group_index];
+  const std::vector<Drt::UpperLayer>& group = model_.upper_groups_[group_index];
   const std::vector<SpanRetrieval> retrieved = retrieve(group_index, x);
   const bool any = std::ranges::any_of(retrieved, [](const SpanRetrieval& one) { return !one.chunks.empty(); });
-  for (std::size_t j = 0; j < group.layers.size(); ++j) {
-    const Drt::UpperLayer& layer = group.layers[j];
+  for (std::size_t j = 0; j < group.size(); ++j) {
+    const Drt::UpperLayer& layer = group[j];
     std::vector<WindowedRows> rows;
     for (const Span& span : spans_) {
       rows.push_back({span.first_row, span.num_positions, &span.sequence->groups[group_index].caches[j]});

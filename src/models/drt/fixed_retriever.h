@@ -4,30 +4,37 @@
 #include <optional>
 #include <vector>
 
-#include "models/config.h"
+#include "models/drt/chunk_retriever.h"
+#include "models/drt/drt_config.h"
 #include "nn/layers.h"
 
 namespace lookback {
 
-// The parameter that holds the table of "embeddings".
-inline constexpr const char* retriever_embeddings_name = "model.retriever.embeddings";
-
-// config.retriever says which:
+// DrtConfig::retriever says which:
 // - "bm25": the sum over the query's different terms of idf(t) tf(t) (k1 + 1) / (tf(t) + k1), k1 = 1.2, without the
 //   normalisation by length (chunks are equally long); idf(t) = ln(1 + (n - df(t) + 0.5) / (df(t) + 0.5)) of the n
 //   chunks before the query's, so that it depends on nothing else than the text. Terms are hashed to retriever_size
 //   numbers. Where the vocabulary is bytes (256 of them and at most 8 special ids), terms are runs of letters and
 //   digits, upper case as lower; else they are tokens.
 // - "embeddings": the cosine of means of the tokens' vectors in a table that somebody else has made
-//   (load_retriever_embeddings in model_folder.h). Checkpoints hold it.
+//   (retriever_embeddings.h). Checkpoints hold it.
 // - "encoder": the cosine of means over the chunks' positions, after an embedding and a chunk encoder of the model's
 //   shape as they are before any training. They are drawn from a fixed seed: no checkpoint needs to hold them.
-class FixedRetriever {
+class FixedRetriever : public ChunkRetriever {
  public:
   // embeddings: the table [vocab_size, retriever_size], where config asks for one; it may be filled later.
   FixedRetriever(const ModelConfig& config, at::Device device, at::Tensor embeddings = {});
 
-  // Token ids of whole chunks [N, C, S] -> what they are found by [N, C, F], float32, F = config.landmark_size().
+  bool finds_by_tokens() const override { return true; }
+  at::Tensor landmarks(const at::Tensor& encoded, const at::Tensor& ids) const override;
+  at::Tensor queries(std::size_t group_index, const AskingChunks& asking) const override;
+  TopK choose(const at::Tensor& scores, std::int64_t first_chunk, std::size_t group_index,
+              const std::optional<at::Generator>& noise_generator) const override;
+  bool weighs_chunks() const override { return false; }
+  void check_stores_memories() const override;
+  void check_searches_memories() const override;
+
+  // Token ids of whole chunks [N, C, S] -> what they are found by [N, C, F], float32.
   at::Tensor keys(const at::Tensor& ids) const;
 
   // Keys of chunks that follow each other [..., C, F] -> their queries, the same shape: a query's inner product with an
@@ -52,6 +59,7 @@ class FixedRetriever {
   at::Tensor embedding_keys(const at::Tensor& ids) const;
 
   ModelConfig config_;
+  DrtConfig own_;
   std::optional<Encoder> encoder_;
   at::Tensor embeddings_;
 };

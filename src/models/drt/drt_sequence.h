@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "memory/chunk_memory.h"
-#include "models/drt.h"
+#include "models/drt/drt.h"
 
 namespace lookback {
 
@@ -35,7 +35,7 @@ class DrtSequence : public Sequence {
 
   std::vector<WindowCache> lower_caches;
   at::Tensor unfinished;      // lower hidden states of the unfinished chunk [fewer than P, d]
-  at::Tensor unfinished_ids;  // and its tokens [fewer than S], where a fixed retriever will want them
+  at::Tensor unfinished_ids;  // and its tokens [fewer than S], where the retriever finds by tokens
   ChunkMemory memory;
   std::vector<Group> groups;
 

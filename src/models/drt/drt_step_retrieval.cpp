@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <map>
 
-#include "models/drt_step.h"
+#include "models/drt/drt_step.h"
 #include "models/packed_rows.h"
 #include "ops/chunk_attention.h"
 #include "retrieval/causal_top_k.h"
@@ -19,27 +19,11 @@ void prefetch(const ArchiveSet& archives, const at::Tensor& indices) {
 
 }  // namespace
 
-at::Tensor DrtStep::take_fixed_keys(const Span& span) const {
-  const std::int64_t chunk_size = model_.config_.chunk_size;
+at::Tensor DrtStep::take_full_ids(const Span& span) const {
   const at::Tensor tokens = at::cat({span.sequence->unfinished_ids, ids_of(*span.piece)});
-  const std::int64_t num_full = span.num_full_chunks * chunk_size;
+  const std::int64_t num_full = span.num_full_chunks * model_.config_.chunk_size;
   span.sequence->unfinished_ids = tokens.narrow(0, num_full, tokens.size(0) - num_full).clone();
-  if (num_full == 0) return {};
-  return model_.retriever_->keys(tokens.narrow(0, 0, num_full).view({1, -1, chunk_size}))[0].to(options_.dtype());
-}
-
-at::Tensor DrtStep::fixed_queries(const Span& span) const {
-  std::vector<at::Tensor> before;
-  std::vector<at::Tensor> keys;
-  std::int64_t chunks_left = span.sequence->memory.num_chunks() - span.num_full_chunks;  // before the span's
-  for (const ChunkMemory::Block& block : span.sequence->memory.blocks()) {
-    const std::int64_t count = block.landmarks.size(0);
-    const std::int64_t earlier = std::min(chunks_left, count);
-    if (earlier > 0) before.push_back(block.landmarks.narrow(0, 0, earlier));
-    if (earlier < count) keys.push_back(block.landmarks.narrow(0, earlier, count - earlier));
-    chunks_left -= earlier;
-  }
-  return model_.retriever_->queries(before, join_rows(keys));
+  return tokens.narrow(0, 0, num_full);
 }
 
 std::vector<FetchedChunks> DrtStep::fetch(const DrtSequence& sequence, const at::Tensor& indices) const {
@@ -71,7 +55,7 @@ DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const 
   at::Tensor scores = at::cat(parts, 2);
   TopK best;
   if (archived.scores.defined()) {
-    best = model_.choose_chunks(at::cat({archived.scores.unsqueeze(0), scores}, 2), first_query, group_index, {});
+    best = model_.retriever_->choose(at::cat({archived.scores.unsqueeze(0), scores}, 2), first_query, group_index, {});
     // Numbers in that list become numbers of chunks.
     const std::int64_t num_archived = archived.scores.size(1);
     const at::Tensor of_archived = archived.indices.unsqueeze(0).gather(2, best.indices.clamp(0, num_archived - 1));
@@ -79,7 +63,7 @@ DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const 
     best.indices = at::where(best.indices.lt(num_archived), of_archived, own).masked_fill(best.indices.lt(0), -1);
     scores = at::Tensor();
   } else {
-    best = model_.choose_chunks(scores, first_query, group_index, {});
+    best = model_.retriever_->choose(scores, first_query, group_index, {});
   }
   const std::int64_t last = span.num_full_chunks - 1;
   const auto of_last = [last](const at::Tensor& rows) { return rows.narrow(1, last, 1).clone(); };
@@ -105,21 +89,18 @@ DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const 
 
 at::Tensor DrtStep::retrieval_queries(std::size_t group_index, const at::Tensor& x) const {
   const std::int64_t positions = model_.positions_per_chunk();
-  std::vector<at::Tensor> landmark_rows;
-  std::vector<at::Tensor> fixed;
+  std::vector<at::Tensor> queries;
   for (const Span& span : spans_) {
     if (span.num_full_chunks == 0) continue;
-    if (model_.retriever_) {
-      fixed.push_back(fixed_queries(span));
-      continue;
+    AskingChunks asking;
+    const std::int64_t first_landmark = span.first_row + model_.config_.chunk_size - span.first_slot;
+    asking.hidden = x.slice(0, first_landmark, span.first_row + span.num_positions, positions).unsqueeze(0);
+    for (const ChunkMemory::Block& block : span.sequence->memory.blocks()) {
+      asking.landmarks.push_back(block.landmarks.unsqueeze(0));
     }
-    landmark_rows.push_back(at::arange(span.num_full_chunks, at::kLong) * positions +
-                            (span.first_row + model_.config_.chunk_size - span.first_slot));
+    queries.push_back(model_.retriever_->queries(group_index, asking).squeeze(0));
   }
-  if (!fixed.empty()) return join_rows(fixed);
-  if (landmark_rows.empty()) return {};
-  return model_.retrieval_query(model_.upper_groups_[group_index],
-                                x.index_select(0, join_rows(landmark_rows).to(x.device())));
+  return queries.empty() ? at::Tensor() : join_rows(queries);
 }
 
 std::vector<BestChunks> DrtStep::search_memories(const at::Tensor& query) const {

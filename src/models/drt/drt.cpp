@@ -1,4 +1,4 @@
-#include "models/drt.h"
+#include "models/drt/drt.h"
 
 #include <ATen/core/grad_mode.h>
 
@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "models/attention_window.h"
-#include "models/drt_step.h"
+#include "models/drt/drt_step.h"
 #include "models/landmarks.h"
 #include "models/layer_sizes.h"
 #include "nn/recompute.h"
@@ -20,8 +20,6 @@ namespace {
 
 // The encoder's own, whatever config.json says of the others (docs/model.md, 4).
 constexpr double encoder_rms_norm_eps = 1e-6;
-// lmk_norms have the published code's default, whatever config.json says (docs/model.md, 6).
-constexpr double landmark_rms_norm_eps = 1e-5;
 
 at::Tensor apply_maybe_recomputed(bool recompute, const TensorFunction& function,
                                   const std::vector<at::Tensor>& inputs) {
@@ -30,58 +28,44 @@ at::Tensor apply_maybe_recomputed(bool recompute, const TensorFunction& function
 
 }  // namespace
 
-Drt::Drt(const ModelConfig& config, at::Device device, std::uint64_t seed) : Model(config, device, seed) {
+Drt::Drt(const ModelConfig& config, at::Device device, std::uint64_t seed)
+    : Model(config, device, seed), own_(config_.own<DrtConfig>()) {
   const std::int64_t d = config.hidden_size;
   const LayerSizes sizes = decoder_layer_sizes(config);
   const auto linear = [&](const std::string& name) {
     return make_linear(parameters_, name, d, d, config.initializer_range);
   };
-  for (std::int64_t i = 0; i < config.decoder_layers[0]; ++i) {
+  for (std::int64_t i = 0; i < own_.decoder_layers[0]; ++i) {
     lower_layers_.push_back(make_llama_layer(parameters_, "model.lower_layers." + std::to_string(i) + ".", sizes));
   }
   encoder_prenorm_ = make_rms_norm(parameters_, "model.enc_prenorm.weight", d, config.rms_norm_eps);
   LayerSizes encoder_sizes = sizes;
   encoder_sizes.num_kv_heads = sizes.num_heads;
   encoder_sizes.rms_norm_eps = encoder_rms_norm_eps;
-  for (std::int64_t i = 0; i < config.num_encoder_layers; ++i) {
+  for (std::int64_t i = 0; i < own_.num_encoder_layers; ++i) {
     encoder_layers_.push_back(
         make_llama_layer(parameters_, "model.encoder.layers." + std::to_string(i) + ".", encoder_sizes));
   }
   encoder_norm_ = make_rms_norm(parameters_, "model.encoder.norm.weight", d, encoder_rms_norm_eps);
   chunk_k_proj_ = linear("model.chunk_k_proj.weight");
   chunk_v_proj_ = linear("model.chunk_v_proj.weight");
-  if (config.kind == "compressed-memory") {
-    // Of this size at first, the queries of the encoder's normalised positions are far from alike.
-    memory_queries_ =
-        parameters_.add("model.memory_queries", {config.memory_vectors, d}, {Initializer::Kind::normal, 1.0});
-  }
-  if (config.kind == "rpt") {
-    at::Tensor table;
-    if (config.retriever == "embeddings") {
-      table = parameters_.add(retriever_embeddings_name, {config.vocab_size, config.retriever_size},
-                              {Initializer::Kind::normal, 0});
-      table.set_requires_grad(false);
-    }
-    retriever_.emplace(config, device, table);
-  }
-  for (std::int64_t g = 0; g < config.num_upper_groups(); ++g) {
-    UpperGroup group;
-    if (!retriever_) {
-      group.landmark_norm =
-          make_rms_norm(parameters_, "model.lmk_norms." + std::to_string(g) + ".weight", d, landmark_rms_norm_eps);
-    }
-    for (std::int64_t j = 0; j < config.decoder_layers[static_cast<std::size_t>(g) + 1]; ++j) {
+  chunk_form_ = make_chunk_form(parameters_, config_);
+  std::unique_ptr<ChunkRetriever> retriever = make_chunk_retriever(parameters_, config_);
+  for (std::int64_t g = 0; g < own_.num_upper_groups(); ++g) {
+    retriever->add_group(parameters_);
+    std::vector<UpperLayer>& group = upper_groups_.emplace_back();
+    for (std::int64_t j = 0; j < own_.decoder_layers[static_cast<std::size_t>(g) + 1]; ++j) {
       const std::string prefix = "model.upper_layers." + std::to_string(g) + "." + std::to_string(j) + ".";
-      group.layers.push_back({make_llama_layer(parameters_, prefix, sizes),
-                              make_rms_norm(parameters_, prefix + "gca.pre_norm.weight", d, config.rms_norm_eps),
-                              linear(prefix + "gca.q_proj.weight"), linear(prefix + "gca.o_proj.weight")});
+      group.push_back({make_llama_layer(parameters_, prefix, sizes),
+                       make_rms_norm(parameters_, prefix + "gca.pre_norm.weight", d, config.rms_norm_eps),
+                       linear(prefix + "gca.q_proj.weight"), linear(prefix + "gca.o_proj.weight")});
     }
-    upper_groups_.push_back(std::move(group));
   }
+  retriever_ = std::move(retriever);
   norm_ = make_rms_norm(parameters_, "model.norm.weight", d, config.rms_norm_eps);
 }
 
-EncodedChunks Drt::encode_chunks(const at::Tensor& hidden, bool gradient_checkpointing) const {
+EncodedChunks Drt::encode_chunks(const at::Tensor& hidden, const at::Tensor& ids, bool gradient_checkpointing) const {
   const std::int64_t num_chunks = hidden.size(1);
   at::Tensor x = rms_norm(encoder_prenorm_, hidden).flatten(0, 1);  // [N * C, P, d]
   const RotaryTable table =
@@ -94,35 +78,11 @@ EncodedChunks Drt::encode_chunks(const at::Tensor& hidden, bool gradient_checkpo
   }
   x = rms_norm(encoder_norm_, x).unflatten(0, {-1, num_chunks});
   // The landmark position is no key.
-  const at::Tensor text = compress_chunks(x.narrow(2, 0, config_.chunk_size));
+  const at::Tensor text = chunk_form_->vectors(x.narrow(2, 0, config_.chunk_size));
   const auto heads = [&](const at::Tensor& weight) {
     return project(text, weight).unflatten(-1, {config_.num_heads, config_.head_dim()});
   };
-  return {heads(chunk_k_proj_), heads(chunk_v_proj_), x.select(2, config_.chunk_size)};
-}
-
-at::Tensor Drt::compress_chunks(const at::Tensor& text) const {
-  if (!memory_queries_.defined()) return text;
-  const double scale = 1 / std::sqrt(static_cast<double>(text.size(3)));
-  const at::Tensor scores = at::matmul(memory_queries_.to(text.scalar_type()) * scale, text.transpose(2, 3));
-  return at::matmul(at::softmax(scores, -1), text);
-}
-
-TopK Drt::choose_chunks(const at::Tensor& scores, std::int64_t first_chunk, std::size_t group_index,
-                        const std::optional<at::Generator>& noise_generator) const {
-  TopK chosen;
-  if (config_.random_retrieval) {
-    const at::Tensor selection = random_selection(first_chunk, scores.size(1), scores.size(2),
-                                                  static_cast<std::int64_t>(group_index), scores.device());
-    chosen = choose_top_k(scores, selection.masked_fill(scores.detach().isinf(), -INFINITY), config_.top_k);
-  } else if (retriever_) {
-    chosen = choose_top_k(scores, retriever_->selection(scores), config_.top_k);
-  } else {
-    chosen = causal_top_k(scores, config_.top_k, noise_generator);
-  }
-  // Chunks that are read together have no weights; for those who look at them, they are the same.
-  if (config_.uniform_chunk_weights || retriever_) chosen.weights = uniform_weights(chosen.indices);
-  return chosen;
+  return {heads(chunk_k_proj_), heads(chunk_v_proj_), retriever_->landmarks(x.select(2, config_.chunk_size), ids)};
 }
 
 at::Tensor Drt::chunk_queries(const UpperLayer& layer, const at::Tensor& x) const {
@@ -134,8 +94,8 @@ double Drt::softmax_scale() const { return 1 / std::sqrt(static_cast<double>(con
 
 at::Tensor Drt::attend_to_chunks(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                  const at::Tensor& indices, const at::Tensor& weights) const {
-  if (retriever_) return joint_chunk_attention(query, key, value, indices);
-  return chunk_attention(query, key, value, indices, weights, softmax_scale(), config_.softmax_plus_one);
+  if (!retriever_->weighs_chunks()) return joint_chunk_attention(query, key, value, indices);
+  return chunk_attention(query, key, value, indices, weights, softmax_scale(), own_.softmax_plus_one);
 }
 
 at::Tensor Drt::attend_to_chunks(const at::Tensor& query, const FetchedChunks& chunks,
@@ -144,12 +104,12 @@ at::Tensor Drt::attend_to_chunks(const at::Tensor& query, const FetchedChunks& c
   const at::Tensor value = chunks.value.unsqueeze(0);
   if (!chunks.key_scales.defined()) return attend_to_chunks(query, key, value, chunks.indices, weights);
   return chunk_attention(query, {key, chunks.key_scales.unsqueeze(0)}, {value, chunks.value_scales.unsqueeze(0)},
-                         chunks.indices, weights, softmax_scale(), config_.softmax_plus_one);
+                         chunks.indices, weights, softmax_scale(), own_.softmax_plus_one);
 }
 
 at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) const {
   check_input_ids(input_ids);
-  const bool noisy = options.training && config_.gumbel_noise && !retriever_;
+  const bool noisy = options.training && retriever_->draws_noise();
   require(!noisy || options.generator.has_value(), "training with Gumbel noise needs a random generator");
   if (options.retrievals != nullptr) options.retrievals->clear();
   const std::int64_t length = input_ids.size(1);
@@ -168,32 +128,25 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
   }
 
   const auto by_chunk = [num_chunks](const at::Tensor& rows) { return rows.unflatten(1, {num_chunks, -1}); };
-  EncodedChunks encoded = encode_chunks(by_chunk(x), options.gradient_checkpointing);
-  at::Tensor fixed_query;
-  if (retriever_) {
-    encoded.landmarks = retriever_->keys(padded.unflatten(1, {num_chunks, config_.chunk_size})).to(options.dtype);
-    fixed_query = retriever_->queries({}, encoded.landmarks);
-  }
+  EncodedChunks encoded = encode_chunks(by_chunk(x), by_chunk(padded), options.gradient_checkpointing);
   std::int64_t first_chunk = 0;
   if (options.memory != nullptr) {
-    require(!retriever_, "a model with a fixed retriever reads no memory of other texts");
+    retriever_->check_stores_memories();
     first_chunk = options.memory->landmarks.size(1);
     encoded = {at::cat({options.memory->key, encoded.key}, 1), at::cat({options.memory->value, encoded.value}, 1),
                at::cat({options.memory->landmarks, encoded.landmarks}, 1)};
   }
 
   for (std::size_t g = 0; g < upper_groups_.size(); ++g) {
-    const UpperGroup& group = upper_groups_[g];
-    const at::Tensor query =
-        retriever_ ? fixed_query : retrieval_query(group, by_chunk(x).select(2, config_.chunk_size));
+    const at::Tensor query = retriever_->queries(g, {by_chunk(x).select(2, config_.chunk_size), {encoded.landmarks}});
     const at::Tensor scores = causal_chunk_scores(query, encoded.landmarks, first_chunk);
-    const TopK retrieved = choose_chunks(scores, first_chunk, g, noisy ? options.generator : std::nullopt);
+    const TopK retrieved = retriever_->choose(scores, first_chunk, g, noisy ? options.generator : std::nullopt);
     if (options.retrievals != nullptr) options.retrievals->push_back({scores, retrieved.indices, retrieved.weights});
     // What chunk c retrieves serves chunk c + 1; chunk 0 has nothing and gets 0.
     const std::int64_t served = num_chunks - 1;
     const at::Tensor indices = retrieved.indices.narrow(1, 0, served);
     const at::Tensor weights = retrieved.weights.narrow(1, 0, served);
-    for (const UpperLayer& layer : group.layers) {
+    for (const UpperLayer& layer : upper_groups_[g]) {
       const TensorFunction apply = [this, &layer, window, indices, served](const std::vector<at::Tensor>& inputs) {
         const at::Tensor attended = windowed_attention_block(layer.llama, inputs[0], window);
         if (served == 0) return mlp_block(layer.llama, attended, attended);
@@ -211,8 +164,8 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
 }
 
 std::int64_t Drt::reading_halo_chunks() const {
-  require(!retriever_, "a model with a fixed retriever stores no memory: what it finds chunks by depends on the text");
-  const std::int64_t positions = config_.decoder_layers[0] * config_.window_size;
+  retriever_->check_stores_memories();
+  const std::int64_t positions = own_.decoder_layers[0] * config_.window_size;
   return (positions + positions_per_chunk() - 1) / positions_per_chunk();
 }
 
@@ -234,7 +187,7 @@ EncodedChunks Drt::read_chunks(const at::Tensor& input_ids, std::int64_t halo_ch
     const at::Tensor seen = attended.narrow(1, attended.size(1) - kept, kept);
     x = mlp_block(lower_layers_[i], seen, seen);
   }
-  return encode_chunks(x.unflatten(1, {num_chunks, -1}), false);
+  return encode_chunks(x.unflatten(1, {num_chunks, -1}), {}, false);
 }
 
 std::unique_ptr<Sequence> Drt::new_sequence(at::ScalarType dtype) const {
