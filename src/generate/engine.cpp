@@ -9,9 +9,25 @@
 #include "generate/beam_search.h"
 #include "generate/generator.h"
 #include "generate/sampling.h"
-#include "models/prefill.h"
 
 namespace lookback {
+namespace {
+
+// What segments of prompts are cut to: whole chunks, where the model has chunks.
+std::int64_t whole_segment(std::int64_t segment_tokens, const ModelConfig& config) {
+  if (!config.has_landmarks()) return segment_tokens;
+  return (segment_tokens + config.chunk_size - 1) / config.chunk_size * config.chunk_size;
+}
+
+}  // namespace
+
+void rethrow_unless_interrupted(const std::exception_ptr& error) {
+  try {
+    std::rethrow_exception(error);
+  } catch (const Interrupted&) {
+    return;
+  }
+}
 
 Engine::Engine(const Model& model, const Tokenizer* tokenizer, const EngineConfig& config)
     : model_(model), tokenizer_(tokenizer), config_(config) {
@@ -120,6 +136,7 @@ void Engine::begin_decoding(Running& running, const at::Tensor& hidden) const {
   Request& request = running.request;
   request.text.hidden = hidden;
   running.prompt_read = Clock::now();
+  if (request.before_first_token) request.before_first_token(*request.text.sequence);
   running.decoder = make_decoder(model_, tokenizer_, request.text, request.config, request.listener);
 }
 

@@ -26,12 +26,18 @@ struct Finished {
   std::exception_ptr error;  // Interrupted: stopped while the prompt was read. After others the text is of no use
 };
 
+// Throws a request's error, unless all that is wrong is that it was stopped.
+void rethrow_unless_interrupted(const std::exception_ptr& error);
+
 // A text to be continued.
 struct Request {
   TextSession text;  // what was said before; without a sequence: nothing, and one of the weights' elements begins
   std::vector<std::int64_t> prompt_ids;  // behind it
   GenerateConfig config;
-  GenerateListener listener;                  // told what happens, by the thread that calls step()
+  GenerateListener listener;  // told what happens, by the thread that calls step()
+  // Called by the same thread, between the prompt's last token and the first new one, with the sequence that has read
+  // the one and not the other.
+  std::function<void(const Sequence&)> before_first_token;
   std::function<void(Finished)> on_finished;  // as the last thing of all, by the same thread
 };
 

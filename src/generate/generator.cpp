@@ -7,18 +7,6 @@
 
 namespace lookback {
 
-namespace {
-
-void rethrow_unless_interrupted(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const Interrupted&) {
-    return;
-  }
-}
-
-}  // namespace
-
 void check_token_ids(std::span<const std::int64_t> ids, const ModelConfig& config, const std::string& source) {
   for (std::size_t i = 0; i < ids.size(); ++i) {
     require(ids[i] >= 0 && ids[i] < config.vocab_size, "{}: token {} has the id {}; the model knows ids from 0 to {}",
@@ -34,7 +22,11 @@ GenerateResult generate(const Model& model, const Tokenizer* tokenizer, TextSess
                         const GenerateListener& listener) {
   Engine engine(model, tokenizer, {.segment_tokens = config.segment_tokens});
   Finished finished;
-  Request request{{}, prompt_ids, config, listener, [&](Finished end) { finished = std::move(end); }};
+  Request request;
+  request.prompt_ids = prompt_ids;
+  request.config = config;
+  request.listener = listener;
+  request.on_finished = [&](Finished end) { finished = std::move(end); };
   request.text.ids = text.ids;
   // What cannot be asked for leaves the text where it is.
   engine.check(request);

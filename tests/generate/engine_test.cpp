@@ -103,6 +103,38 @@ TEST_P(EngineTest, NobodyWaitsLongerThanASegment) {
   }
 }
 
+// What is in effect for the first new token can be asked for when the prompt is read and nothing is said.
+TEST_P(EngineTest, TheSequenceIsShownBeforeTheFirstToken) {
+  Engine engine(*model_, nullptr, {.segment_tokens = 16});
+  std::map<std::size_t, std::vector<Retrieval>> shown;
+  std::map<std::size_t, std::int64_t> num_said;
+  for (const std::size_t i : {1, 6, 2}) {
+    Request asking = request(i);
+    asking.listener.on_token = [&num_said, i](std::int64_t) { ++num_said[i]; };
+    asking.before_first_token = [&, i](const Sequence& sequence) {
+      EXPECT_EQ(sequence.num_tokens(), std::ssize(prompt_of(i)));
+      EXPECT_EQ(num_said[i], 0);
+      EXPECT_FALSE(shown.contains(i));
+      shown[i] = sequence.current_retrievals();
+    };
+    engine.submit(std::move(asking));
+  }
+  while (engine.step()) {
+  }
+  ASSERT_EQ(shown.size(), 3U);
+  for (const auto& [i, retrievals] : shown) {
+    const std::vector<std::int64_t> prompt = prompt_of(i);
+    const auto sequence = model_->new_sequence(at::kFloat);
+    const Piece piece{sequence.get(), prompt, std::ssize(prompt) - 1};
+    model_->step({&piece, 1});
+    const std::vector<Retrieval> expected = sequence->current_retrievals();
+    ASSERT_EQ(retrievals.size(), expected.size());
+    for (std::size_t group = 0; group < expected.size(); ++group) {
+      EXPECT_TRUE(retrievals[group].indices.equal(expected[group].indices)) << i;
+    }
+  }
+}
+
 TEST_P(EngineTest, CancelledAndFailingRequestsLeaveTheOthersAlone) {
   Engine engine(*model_, nullptr, {.segment_tokens = 16});
   engine.submit(request(0));
