@@ -91,8 +91,8 @@ void race_against_16k(benchmark::State& state, const Model& model, const Searche
   const std::int64_t batch_size = state.range(0);
   SequenceBatch with_memory(model, batch_size, make_memory_set({memory}));
   SequenceBatch without(model, batch_size);
-  with_memory.prefill(some_ids(batch_size, 1000), {});
-  without.prefill(some_ids(batch_size, short_tokens), {});
+  with_memory.prefill(some_ids(batch_size, 1000), 1000);
+  without.prefill(some_ids(batch_size, short_tokens), 4096);
   const auto decode = [&](SequenceBatch& sequences) {
     for (std::int64_t i = 0; i < model.config().chunk_size; ++i) {
       benchmark::DoNotOptimize(model.logits(sequences.append(some_ids(batch_size, 1))));
@@ -175,7 +175,7 @@ void BM_DecodeAsStored(benchmark::State& state, const ModelConfig& config) {
     at::manual_seed(2);
     const auto archive = std::make_shared<Int8Archive>(chunks, num_chunks, widened);
     auto batch = std::make_unique<SequenceBatch>(*model, 1, make_memory_set({search_exactly(archive, at::kCPU)}));
-    batch->prefill(some_ids(1, 1000), {});
+    batch->prefill(some_ids(1, 1000), 1000);
     return batch;
   };
   const auto as_stored = sequences(false);

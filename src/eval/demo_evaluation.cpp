@@ -1,7 +1,6 @@
 #include "eval/demo_evaluation.h"
 
 #include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 
 #include <algorithm>
 #include <utility>
@@ -89,21 +88,17 @@ DemoCell evaluate_demo_cell(const Model& model, const Tokenizer& tokenizer, cons
 
 DemoInspection inspect_demo_sample(const Model& model, const Tokenizer& tokenizer, const DemoPlan& plan,
                                    std::uint64_t seed, const TokensRead& on_tokens, const StopToken& stop) {
-  const at::NoGradGuard no_gradients;
   const std::int64_t chunk_size = plan.drt.chunk_size;
   const NeedleSample sample = make_sample(tokenizer, plan, plan.sample.num_chunks, seed, inspection_stream);
   const std::vector<std::int64_t>& ids = sample.prompt_ids;
   const auto length = static_cast<std::int64_t>(ids.size());
 
-  const std::unique_ptr<Sequence> sequence = model.new_sequence(at::kFloat);
   Increments increments(on_tokens);
-  PrefillOptions options;
-  options.on_progress = [&](std::int64_t num_tokens) { increments.report(num_tokens); };
-  options.stop = stop;
-  Sequence* const prompted = sequence.get();
-  const std::span<const std::int64_t> prompt = ids;
-  at::Tensor hidden = prefill(model, {&prompted, 1}, {&prompt, 1}, options);
-  const std::vector<Retrieval> retrievals = sequence->current_retrievals();
+  NeedleQuestioning questioning;
+  questioning.on_progress = [&](std::int64_t num_tokens) { increments.report(num_tokens); };
+  questioning.stop = stop;
+  const NeedleAnswer answer = ask_needles(model, {sample}, questioning).front();
+  if (answer.ids.empty()) throw Interrupted();
 
   DemoInspection inspection;
   inspection.num_chunks = plan.sample.num_chunks;
@@ -112,15 +107,10 @@ DemoInspection inspect_demo_sample(const Model& model, const Tokenizer& tokenize
   inspection.question = question_chunk.substr(question_chunk.rfind('|'));
   inspection.needle = text_of(ids, sample.needle_begins.at(0), sample.needle_ends.at(0));
   for (const std::int64_t id : sample.answer_ids) inspection.expected += character_of(id);
-  for (std::size_t i = 0; i < sample.answer_ids.size(); ++i) {
-    const auto id = model.logits(hidden).argmax(-1).item<std::int64_t>();
-    inspection.answer += character_of(id);
-    const Piece piece{sequence.get(), {&id, 1}, 0};
-    hidden = model.step({&piece, 1});
-  }
-  if (retrievals.empty()) return inspection;
-  const at::Tensor indices = retrievals[0].indices.flatten();
-  const at::Tensor weights = retrievals[0].weights.flatten();
+  for (const std::int64_t id : answer.ids) inspection.answer += character_of(id);
+  if (answer.retrievals.empty()) return inspection;
+  const at::Tensor indices = answer.retrievals[0].indices.flatten();
+  const at::Tensor weights = answer.retrievals[0].weights.flatten();
   for (std::int64_t k = 0; k < indices.size(0); ++k) {
     const auto chunk = indices[k].item<std::int64_t>();
     if (chunk < 0) continue;

@@ -2,28 +2,16 @@
 
 #include <algorithm>
 #include <limits>
-#include <memory>
+#include <numeric>
 #include <utility>
 
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/random.h"
+#include "generate/engine.h"
 
 namespace lookback {
 namespace {
-
-at::Tensor rows_of(const std::vector<NeedleSample>& samples, std::vector<std::int64_t> NeedleSample::* member) {
-  std::vector<at::Tensor> rows;
-  for (const NeedleSample& sample : samples) rows.push_back(at::tensor(sample.*member, at::kLong));
-  return at::stack(rows);
-}
-
-// hidden [N, T, d] -> [N, T] on the CPU.
-at::Tensor likeliest_tokens(const Model& model, const at::Tensor& hidden) {
-  const at::Tensor logits = model.logits(hidden);
-  require(logits.isfinite().all().item<bool>(), "the model's logits hold NaN or infinity: its weights are broken");
-  return logits.argmax(-1).cpu();
-}
 
 // scores [E] (undefined: not known), indices [K] of one sample: was any chunk of [first, last] retrieved, and the rank
 // of its best.
@@ -80,49 +68,53 @@ Json cell_json(const NeedleCell& cell) {
 
 }  // namespace
 
-NeedleAnswers ask_needles(const Model& model, const std::vector<NeedleSample>& samples, at::ScalarType dtype,
-                          const PrefillOptions& options, const std::shared_ptr<const MemorySet>& memories) {
-  std::vector<std::unique_ptr<Sequence>> owned;
-  std::vector<Sequence*> sequences;
-  std::vector<std::span<const std::int64_t>> prompts;
-  for (const NeedleSample& sample : samples) {
-    owned.push_back(model.new_sequence(dtype));
-    owned.back()->attach(memories);
-    sequences.push_back(owned.back().get());
-    prompts.emplace_back(sample.prompt_ids);
-  }
+std::vector<NeedleAnswer> ask_needles(const Model& model, const std::vector<NeedleSample>& samples,
+                                      const NeedleQuestioning& questioning) {
+  Engine engine(model, nullptr, {.segment_tokens = questioning.segment_tokens, .max_running = samples.size()});
+  std::vector<NeedleAnswer> answers(samples.size());
+  std::vector<std::int64_t> num_read(samples.size());
   const Clock::time_point start = Clock::now();
-  at::Tensor said = likeliest_tokens(model, prefill(model, sequences, prompts, options));  // [N, 1]
-  NeedleAnswers result;
-  result.first_token_seconds = seconds_since(start);
-  for (const Sequence* sequence : sequences) result.retrievals.push_back(sequence->current_retrievals());
-  const std::size_t answer_length = samples.front().answer_ids.size();
-  if (answer_length > 1) {
-    std::vector<Piece> pieces;
-    for (std::size_t n = 0; n < samples.size(); ++n) {
-      pieces.push_back({sequences[n], std::span(samples[n].answer_ids).first(answer_length - 1), 0});
-    }
-    const at::Tensor hidden = model.step(pieces).unflatten(0, {std::ssize(samples), -1});
-    said = at::cat({said, likeliest_tokens(model, hidden)}, 1);
+  for (std::size_t n = 0; n < samples.size(); ++n) {
+    NeedleAnswer& answer = answers[n];
+    Request request;
+    request.text = new_text_session(model, questioning.dtype, questioning.memories);
+    request.prompt_ids = samples[n].prompt_ids;
+    request.config.sampling.greedy = true;
+    request.config.stop.max_new_tokens = std::ssize(samples[n].answer_ids);
+    request.config.stop.stop_at_end_of_text = false;
+    request.listener.stop = questioning.stop;
+    request.listener.on_prompt_read = [&, n](std::int64_t num_tokens) {
+      num_read[n] = num_tokens;
+      if (questioning.on_progress) questioning.on_progress(std::reduce(num_read.begin(), num_read.end()));
+    };
+    request.before_first_token = [&answer](const Sequence& sequence) {
+      answer.retrievals = sequence.current_retrievals();
+    };
+    request.listener.on_token = [&answer, start](std::int64_t) {
+      if (answer.first_token_seconds == 0) answer.first_token_seconds = seconds_since(start);
+    };
+    request.on_finished = [&answer](Finished finished) {
+      if (finished.error) return rethrow_unless_interrupted(finished.error);
+      if (finished.result.stop_reason != StopReason::interrupted) answer.ids = std::move(finished.result.ids);
+    };
+    engine.submit(std::move(request));
   }
-  const at::Tensor correct = said.eq(rows_of(samples, &NeedleSample::answer_ids)).all(1);
-  for (std::int64_t n = 0; n < correct.size(0); ++n) result.correct.push_back(correct[n].item<bool>());
-  return result;
+  while (engine.step()) {
+  }
+  return answers;
 }
 
-void count_needle_answers(const NeedleAnswers& answers, const std::vector<NeedleSample>& samples,
-                          std::int64_t chunk_size, NeedleCell& cell) {
-  cell.recall.resize(answers.retrievals.front().size(), std::vector<NeedleRecall>(samples[0].needle_begins.size()));
-  for (std::size_t n = 0; n < samples.size(); ++n) {
-    ++cell.num_samples;
-    cell.num_correct += answers.correct[n] ? 1 : 0;
-    for (std::size_t group = 0; group < answers.retrievals[n].size(); ++group) {
-      const Retrieval& retrieval = answers.retrievals[n][group];
-      for (std::size_t hop = 0; hop < samples[n].needle_begins.size(); ++hop) {
-        count_recall(retrieval.scores.defined() ? retrieval.scores[0][0] : at::Tensor(), retrieval.indices[0][0],
-                     samples[n].needle_begins[hop] / chunk_size, (samples[n].needle_ends[hop] - 1) / chunk_size,
-                     cell.recall[group][hop]);
-      }
+void count_needle_answer(const NeedleAnswer& answer, const NeedleSample& sample, std::int64_t chunk_size,
+                         NeedleCell& cell) {
+  ++cell.num_samples;
+  cell.num_correct += answer.ids == sample.answer_ids ? 1 : 0;
+  cell.recall.resize(answer.retrievals.size(), std::vector<NeedleRecall>(sample.needle_begins.size()));
+  for (std::size_t group = 0; group < answer.retrievals.size(); ++group) {
+    const Retrieval& retrieval = answer.retrievals[group];
+    for (std::size_t hop = 0; hop < sample.needle_begins.size(); ++hop) {
+      count_recall(retrieval.scores.defined() ? retrieval.scores[0][0] : at::Tensor(), retrieval.indices[0][0],
+                   sample.needle_begins[hop] / chunk_size, (sample.needle_ends[hop] - 1) / chunk_size,
+                   cell.recall[group][hop]);
     }
   }
 }
@@ -153,6 +145,13 @@ NeedleEvaluation evaluate_needles(const Model& model, const Tokenizer& tokenizer
   }
 
   double done_tokens = 0;
+  NeedleQuestioning questioning;
+  questioning.dtype = config.dtype;
+  questioning.segment_tokens = config.segment_tokens;
+  questioning.on_progress = [&](std::int64_t num_tokens) {
+    if (on_progress) on_progress(done_tokens + static_cast<double>(num_tokens), total_tokens);
+  };
+  questioning.stop = stop;
   for (std::size_t i = 0; i < generators.size(); ++i) {
     NeedleCell& cell = evaluation.cells[i];
     const std::int64_t at_once = std::max<std::int64_t>(1, config.most_tokens_at_once / cell.length);
@@ -163,20 +162,12 @@ NeedleEvaluation evaluate_needles(const Model& model, const Tokenizer& tokenizer
         Random random = random_of_sample(config.seed, cell.length, cell.depth, cell.num_samples + n);
         samples.push_back(generators[i].make(random));
       }
-      PrefillOptions options;
-      // Segments of several samples at once are not larger than those of one.
-      options.segment_tokens = std::max<std::int64_t>(1, config.segment_tokens / count);
-      options.on_progress = [&](std::int64_t num_tokens) {
-        if (on_progress) on_progress(done_tokens + static_cast<double>(num_tokens * count), total_tokens);
-      };
-      options.stop = stop;
-      try {
-        count_needle_answers(ask_needles(model, samples, config.dtype, options, {}), samples, config.task.chunk_size,
-                             cell);
-      } catch (const Interrupted&) {
-        evaluation.complete = false;
-        return evaluation;
+      const std::vector<NeedleAnswer> answers = ask_needles(model, samples, questioning);
+      for (std::size_t n = 0; n < samples.size(); ++n) {
+        evaluation.complete = evaluation.complete && !answers[n].ids.empty();
+        if (!answers[n].ids.empty()) count_needle_answer(answers[n], samples[n], config.task.chunk_size, cell);
       }
+      if (!evaluation.complete) return evaluation;
       done_tokens += static_cast<double>(cell.length * count);
     }
   }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,7 +15,7 @@
 #include "eval/wilson.h"
 #include "lookback/stop.h"
 #include "models/model.h"
-#include "models/prefill.h"
+#include "retrieval/memory_set.h"
 
 namespace lookback {
 
@@ -47,33 +48,42 @@ struct NeedleCell {
   Interval interval() const { return wilson_interval(num_correct, num_samples); }
 };
 
-// What a model says to some samples.
-struct NeedleAnswers {
-  std::vector<bool> correct;
-  std::vector<std::vector<Retrieval>> retrievals;  // [sample][group], in effect for the first answer token
-  double first_token_seconds = 0;                  // from the prompt to the first answer token
+// How samples are asked.
+struct NeedleQuestioning {
+  at::ScalarType dtype = at::kFloat;
+  std::int64_t segment_tokens = 4096;         // of all prompts together, read in one step
+  std::shared_ptr<const MemorySet> memories;  // which the texts retrieve from; nullptr: none
+  // Called after each segment with the number of all prompts' tokens that were read.
+  std::function<void(std::int64_t num_tokens)> on_progress;
+  StopToken stop;  // asked between steps
 };
 
-// Greedy decoding gives the answer exactly when each of its tokens is the most probable one after those before it: one
-// step of the answer decides it. Samples are of one length.
-NeedleAnswers ask_needles(const Model& model, const std::vector<NeedleSample>& samples, at::ScalarType dtype,
-                          const PrefillOptions& options, const std::shared_ptr<const MemorySet>& memories);
+// What a model says to a sample.
+struct NeedleAnswer {
+  std::vector<std::int64_t> ids;  // the most probable ones, as many as the answer has; none when it was stopped before
+  std::vector<Retrieval> retrievals;  // of each group, in effect for the first of them
+  double first_token_seconds = 0;     // from when it was asked
+};
 
-// Adds them to a cell.
-void count_needle_answers(const NeedleAnswers& answers, const std::vector<NeedleSample>& samples,
-                          std::int64_t chunk_size, NeedleCell& cell);
+// Asks all samples side by side. Asked to stop, it ends with what was answered.
+std::vector<NeedleAnswer> ask_needles(const Model& model, const std::vector<NeedleSample>& samples,
+                                      const NeedleQuestioning& questioning);
+
+// Adds an answer to a sample's cell.
+void count_needle_answer(const NeedleAnswer& answer, const NeedleSample& sample, std::int64_t chunk_size,
+                         NeedleCell& cell);
 
 struct NeedleEvaluation {
   std::vector<NeedleCell> cells;  // [length][depth] in one row
   bool complete = true;           // false: interrupted, later cells have fewer samples
 };
 
-// Called between segments with what was done of all prompts' tokens.
+// Called after each segment with what was done of all prompts' tokens.
 using NeedleProgress = std::function<void(double done_tokens, double total_tokens)>;
 
 // Asks every cell the same number of samples. A sample depends on task, length, depth, its number, the seed and the
-// haystack only: models with the same chunk size are asked the same. Asked to stop between segments, it
-// ends with what it has. Throws Error for cells without room before the first is asked.
+// haystack only: models with the same chunk size are asked the same. Asked to stop, it ends with the
+// answers that it has. Throws Error for cells without room before the first is asked.
 NeedleEvaluation evaluate_needles(const Model& model, const Tokenizer& tokenizer,
                                   std::span<const std::int64_t> haystack, const NeedleEvaluationConfig& config,
                                   const NeedleProgress& on_progress, const StopToken& stop = {});

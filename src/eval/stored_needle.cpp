@@ -141,9 +141,12 @@ class StoredNeedleRun {
 
   // Seconds to the first token.
   double ask(const NeedleSample& question, const std::shared_ptr<const MemorySet>& memory, NeedleCell& cell) {
-    const NeedleAnswers answers = ask_needles(*opened_.model, {question}, opened_.dtype, {}, memory);
-    count_needle_answers(answers, {question}, opened_.model->config().chunk_size, cell);
-    return answers.first_token_seconds;
+    NeedleQuestioning questioning;
+    questioning.dtype = opened_.dtype;
+    questioning.memories = memory;
+    const NeedleAnswer answer = ask_needles(*opened_.model, {question}, questioning).front();
+    count_needle_answer(answer, question, opened_.model->config().chunk_size, cell);
+    return answer.first_token_seconds;
   }
 
   const InferenceModel& opened_;

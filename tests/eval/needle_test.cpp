@@ -6,6 +6,7 @@
 #include <cmath>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "core/error.h"
 #include "lookback/stop.h"
@@ -223,18 +224,25 @@ TEST_F(NeedleEvaluationTest, ResultsDoNotDependOnWhatElseIsAsked) {
   EXPECT_EQ(one.cells[0].recall[1][0].num_recalled, all.cells[3].recall[1][0].num_recalled);
 }
 
+// Two samples of 2,000 tokens are asked side by side: the first is answered while the second is being read.
 TEST_F(NeedleEvaluationTest, AnInterruptedOneKeepsWhatItHas) {
   Oracle model(-1, 1);
-  int calls = 0;
-  const NeedleEvaluation evaluation = evaluate(model, [&](double, double) {
-    if (++calls == 4) stop_.request_stop();
-  });
-  EXPECT_EQ(calls, 4);
-  EXPECT_FALSE(evaluation.complete);
-  EXPECT_EQ(evaluation.cells[0].num_samples, 5);
-  EXPECT_EQ(evaluation.cells[5].num_samples, 0);
-  EXPECT_TRUE(std::isnan(evaluation.cells[5].accuracy()));
-  EXPECT_TRUE(to_json(evaluation, config_)["cells"][5]["accuracy"].is_null());
+  config_.segment_tokens = 160;
+  constexpr double done_before = 3 * 5 * 800;  // the shorter cells
+  for (const auto& [done_then, num_answered] : {std::pair(1'800, 0), std::pair(2'400, 0), std::pair(3'800, 1)}) {
+    stop_ = {};
+    const NeedleEvaluation evaluation = evaluate(model, [&](double done, double total) {
+      EXPECT_EQ(total, done_before + 3 * 5 * 2'000);
+      if (done > done_before + done_then) stop_.request_stop();
+    });
+    EXPECT_FALSE(evaluation.complete);
+    for (std::size_t cell = 0; cell < 3; ++cell) EXPECT_EQ(evaluation.cells[cell].num_samples, 5);
+    EXPECT_EQ(evaluation.cells[3].num_samples, num_answered) << done_then;
+    EXPECT_EQ(evaluation.cells[3].num_correct, num_answered) << done_then;
+    EXPECT_EQ(evaluation.cells[5].num_samples, 0);
+    EXPECT_TRUE(std::isnan(evaluation.cells[5].accuracy()));
+    EXPECT_TRUE(to_json(evaluation, config_)["cells"][5]["accuracy"].is_null());
+  }
 }
 
 TEST_F(NeedleEvaluationTest, RefusesLengthsWithoutRoomBeforeItBegins) {

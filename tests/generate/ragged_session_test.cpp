@@ -51,9 +51,7 @@ class Followed {
   }
 
   void prefill(const std::vector<std::int64_t>& counts, Random& random, std::int64_t segment_tokens) {
-    PrefillOptions options;
-    options.segment_tokens = segment_tokens;
-    const at::Tensor logits = model_.logits(sequences_.prefill(next_ids(counts, random), options));
+    const at::Tensor logits = model_.logits(sequences_.prefill(next_ids(counts, random), segment_tokens));
     for (std::size_t n = 0; n < counts.size(); ++n) {
       EXPECT_LT(largest_difference(logits[static_cast<std::int64_t>(n)], expected_logits(n, 1)), tolerance)
           << "sequence " << n << ", " << ids_[n].size(0) << " tokens, segments of " << segment_tokens;

@@ -89,16 +89,7 @@ void expect_prefill_equals(Model& model, const at::Tensor& ids, std::int64_t num
   SCOPED_TRACE("prompt of " + std::to_string(length) + ", segments of " + std::to_string(segment_tokens));
   const at::Tensor expected = whole_logits(model, ids);
   SequenceBatch sequences(model, ids.size(0));
-  PrefillOptions options;
-  options.segment_tokens = segment_tokens;
-  std::int64_t reported = 0;
-  options.on_progress = [&](std::int64_t num_tokens) {
-    EXPECT_GT(num_tokens, reported);
-    reported = num_tokens;
-  };
-  const at::Tensor hidden = sequences.prefill(ids.narrow(1, 0, length), options);
-  EXPECT_EQ(hidden.size(1), 1);
-  EXPECT_EQ(reported, length);
+  const at::Tensor hidden = sequences.prefill(ids.narrow(1, 0, length), segment_tokens);
   EXPECT_EQ(sequences[0].num_tokens(), length);
   ASSERT_LT(largest_difference(model.logits(hidden), expected.narrow(1, length - 1, 1)), tolerance);
   for (std::int64_t i = length; i < ids.size(1); ++i) {
@@ -125,14 +116,12 @@ TEST_P(SessionTest, SecondPrefillContinues) {
     const at::Tensor ids = random_ids(model_->config(), 2, 310, 8);
     const at::Tensor expected = whole_logits(*model_, ids);
     SequenceBatch sequences(*model_, 2);
-    PrefillOptions options;
-    options.segment_tokens = 16;
-    sequences.prefill(ids.narrow(1, 0, first_length), options);
+    sequences.prefill(ids.narrow(1, 0, first_length), 16);
     append_logits(*model_, sequences, ids, first_length, 3);
     const std::int64_t second_begin = first_length + 3;
     for (const std::int64_t second_length : {4, 190}) {
       const std::int64_t begin = second_length == 4 ? second_begin : second_begin + 4;
-      const at::Tensor hidden = sequences.prefill(ids.narrow(1, begin, second_length), options);
+      const at::Tensor hidden = sequences.prefill(ids.narrow(1, begin, second_length), 16);
       const std::int64_t end = begin + second_length;
       ASSERT_LT(largest_difference(model_->logits(hidden), expected.narrow(1, end - 1, 1)), tolerance)
           << first_length << " then " << second_length;
@@ -145,13 +134,11 @@ TEST_P(SessionTest, SecondPrefillContinues) {
 }
 
 TEST_P(SessionTest, MemoryGrowsByChunksAndWindowsDoNot) {
-  PrefillOptions options;
-  options.segment_tokens = 64;
   std::vector<std::int64_t> window_bytes;
   std::vector<std::int64_t> memory_bytes;
   for (const std::int64_t length : {400, 800, 1600}) {
     SequenceBatch sequences(*model_, 1);
-    sequences.prefill(random_ids(model_->config(), 1, length, 9), options);
+    sequences.prefill(random_ids(model_->config(), 1, length, 9), 64);
     window_bytes.push_back(sequences[0].window_bytes());
     memory_bytes.push_back(sequences[0].memory_bytes());
   }

@@ -401,9 +401,7 @@ TEST_F(BuildMemoryTest, SessionsRetrieveFromItAsTheWholeForwardDoes) {
     ASSERT_LT((logits - whole.narrow(1, i, 1)).abs().max().item<double>(), 2e-4) << i;
   }
   for (const std::int64_t segment_tokens : {8, 64, 1000}) {
-    PrefillOptions prefill;
-    prefill.segment_tokens = segment_tokens;
-    const at::Tensor logits = model_->logits(SequenceBatch(*model_, 2, memories).prefill(prompt, prefill));
+    const at::Tensor logits = model_->logits(SequenceBatch(*model_, 2, memories).prefill(prompt, segment_tokens));
     EXPECT_LT((logits - whole.narrow(1, 196, 1)).abs().max().item<double>(), 2e-4);
   }
   EXPECT_THAT([&] { by_token[0].attach(memories); }, ThrowsMessage<Error>(HasSubstr("before the text begins")));

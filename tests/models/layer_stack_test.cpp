@@ -34,9 +34,7 @@ TEST_F(RunningMean, SessionsEqualTheWholeForward) {
 
 TEST_F(RunningMean, PrefillStateAndSelectionGoOn) {
   SequenceBatch sequences(*model_, 2);
-  PrefillOptions options;
-  options.segment_tokens = 16;
-  const at::Tensor last = sequences.prefill(ids_.narrow(1, 0, 70), options);
+  const at::Tensor last = sequences.prefill(ids_.narrow(1, 0, 70), 16);
   EXPECT_LT((last - whole_.narrow(1, 69, 1)).abs().max().item<double>(), 2e-4);
   sequences.select({1, 0});
   SequenceBatch resumed(*model_, 2);

@@ -9,7 +9,7 @@
 #include <span>
 #include <vector>
 
-#include "models/prefill.h"
+#include "models/model.h"
 
 namespace lookback {
 
@@ -47,12 +47,26 @@ class SequenceBatch {
     return padded;
   }
 
-  // Appends input_ids [N, T] in segments; the hidden states of each row's last token [N, 1, d].
-  at::Tensor prefill(const at::Tensor& input_ids, const PrefillOptions& options) {
+  // Appends input_ids [N, T] as prompts are read: in segments of so many tokens of each row, of which nothing but the
+  // last token is wanted. Returns the hidden states of each row's last token [N, 1, d].
+  at::Tensor prefill(const at::Tensor& input_ids, std::int64_t segment_tokens) {
     const at::Tensor ids = input_ids.contiguous();
-    std::vector<Sequence*> sequences;
-    for (const auto& sequence : sequences_) sequences.push_back(sequence.get());
-    return lookback::prefill(model_, sequences, rows_of(ids), options);
+    const std::vector<std::span<const std::int64_t>> rows = rows_of(ids);
+    std::vector<at::Tensor> last(rows.size());
+    for (std::int64_t first = 0; first < ids.size(1); first += segment_tokens) {
+      std::vector<Piece> pieces;
+      std::vector<std::size_t> ending;  // whose last token is in this segment
+      for (std::size_t n = 0; n < rows.size(); ++n) {
+        const std::int64_t left = std::ssize(rows[n]) - first;
+        if (left <= 0) continue;
+        const auto count = static_cast<std::size_t>(std::min(segment_tokens, left));
+        pieces.push_back({sequences_.at(n).get(), rows[n].subspan(static_cast<std::size_t>(first), count), left - 1});
+        if (left <= segment_tokens) ending.push_back(n);
+      }
+      const at::Tensor hidden = model_.step(pieces);  // [ending, d]
+      for (std::size_t i = 0; i < ending.size(); ++i) last[ending[i]] = hidden[static_cast<std::int64_t>(i)];
+    }
+    return at::stack(last).unsqueeze(1);
   }
 
   // A row begins anew.
