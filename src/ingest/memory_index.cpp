@@ -162,15 +162,15 @@ MemoryIndexReport build_memory_index(const StoredMemory& memory, const Model& mo
   return report;
 }
 
-OpenedMemoryIndex open_memory_index(const StoredMemory& memory, std::int64_t num_probes) {
+OpenedMemoryIndex open_memory_index(const StoredMemory& memory, const std::string& fingerprint,
+                                    std::int64_t num_probes) {
   const std::filesystem::path path = memory_index_path(memory.path());
   const std::string source = path.string();
   require(std::filesystem::exists(path),
           "{}: there is no such file: make it with `lookback memory index {}`, or search exactly", source,
           memory.path().string());
   Record record = read_record_file(path, index_kind);
-  require(json_field<std::string>(record.fields, "landmarks_checksum", source) ==
-              landmarks_fingerprint(memory, memory.num_chunks()),
+  require(json_field<std::string>(record.fields, "landmarks_checksum", source) == fingerprint,
           "{}: {} has changed since: {}", source, memory.path().string(), index_kind.remedy);
   if (num_probes == 0) num_probes = json_field<std::int64_t>(record.fields, "num_probes", source);
   OpenedMemoryIndex opened;

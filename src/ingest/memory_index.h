@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/json.h"
@@ -51,8 +52,9 @@ struct OpenedMemoryIndex {
   SearchQuality quality;  // of the largest measured number of probes that is not larger than its own
 };
 
-// num_probes: 0 takes the report's. Throws Error naming the file when it is missing, damaged, or made before the memory
-// changed.
-OpenedMemoryIndex open_memory_index(const StoredMemory& memory, std::int64_t num_probes);
+// fingerprint: of all the memory's landmarks (LandmarksFingerprint). num_probes: 0 takes the report's. Throws Error
+// naming the file when it is missing, damaged, or made before the memory changed.
+OpenedMemoryIndex open_memory_index(const StoredMemory& memory, const std::string& fingerprint,
+                                    std::int64_t num_probes);
 
 }  // namespace lookback

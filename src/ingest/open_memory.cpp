@@ -6,6 +6,7 @@
 #include "ingest/build_memory.h"
 #include "ingest/memory_index.h"
 #include "memory/chunk_cache.h"
+#include "models/fingerprint.h"
 
 namespace lookback {
 
@@ -37,7 +38,12 @@ OpenedMemories open_memories(const std::vector<std::string>& paths, const Memory
     memories.paths.push_back(std::filesystem::absolute(path).string());
     StoredMemory::LandmarkVisitor take_landmarks;
     std::shared_ptr<ExactIndex> exact;
-    if (!options.search_approximately) {
+    LandmarksFingerprint landmarks_read;
+    if (options.search_approximately) {
+      take_landmarks = [&landmarks_read](const at::Tensor& landmarks, std::int64_t first, std::int64_t count) {
+        landmarks_read.take(landmarks, first, count);
+      };
+    } else {
       exact = std::make_shared<ExactIndex>(device);
       take_landmarks = [&exact](const at::Tensor& landmarks, std::int64_t first, std::int64_t count) {
         exact->take(landmarks, first, count);
@@ -48,7 +54,8 @@ OpenedMemories open_memories(const std::vector<std::string>& paths, const Memory
     if (device.is_cuda()) tier = std::make_shared<CachedArchive>(tier, gpu);
     searched.push_back({tier, exact});
     if (exact != nullptr) continue;
-    const OpenedMemoryIndex approximate = open_memory_index(*memories.stored.back(), options.num_probes);
+    const OpenedMemoryIndex approximate =
+        open_memory_index(*memories.stored.back(), landmarks_read.value(), options.num_probes);
     searched.back().index = approximate.index;
     memories.qualities.push_back(approximate.quality);
   }

@@ -21,12 +21,17 @@ at::Tensor bytes_tensor(const std::string& text) {
 
 }  // namespace
 
+std::string tensor_head(std::string_view name, at::ScalarType type, at::IntArrayRef sizes) {
+  std::string head = std::string(name) + " " + c10::toString(type);
+  for (const std::int64_t size : sizes) head += " " + std::to_string(size);
+  return head;
+}
+
 std::string tensors_checksum(const NamedTensors& tensors) {
   XXH64_hash_t hash = 0;
   for (const auto& [name, tensor] : tensors) {
     const at::Tensor plain = tensor.cpu().contiguous();
-    std::string head = name + " " + c10::toString(plain.scalar_type());
-    for (const std::int64_t size : plain.sizes()) head += " " + std::to_string(size);
+    const std::string head = tensor_head(name, plain.scalar_type(), plain.sizes());
     hash = XXH64(head.data(), head.size(), hash);
     hash = XXH64(plain.const_data_ptr(), plain.nbytes(), hash);
   }

@@ -32,7 +32,9 @@ Record read_record_file(const std::filesystem::path& path, const RecordKind& kin
 // The tensor of that name, which leaves the record. Throws Error when there is none.
 at::Tensor take_tensor(Record& record, std::string_view name, const std::string& source);
 
-// Of names, types, shapes and elements, as 16 hex digits.
+// Of names, types, shapes and elements, as 16 hex digits: XXH64 of each tensor's head and then of its elements, each
+// begun with the hash of what came before.
 std::string tensors_checksum(const NamedTensors& tensors);
+std::string tensor_head(std::string_view name, at::ScalarType type, at::IntArrayRef sizes);
 
 }  // namespace lookback

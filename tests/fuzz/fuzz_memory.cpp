@@ -117,8 +117,9 @@ void fuzz_memory_index(std::string_view input) {
     writer.commit();
     return StoredMemory(memory_path);
   }();
+  static const std::string fingerprint = landmarks_fingerprint(memory, memory.num_chunks());
   const auto raw = folder.write("a.memory.index", input);
-  allow_errors([] { open_memory_index(memory, 0); });
+  allow_errors([] { open_memory_index(memory, fingerprint, 0); });
   allow_errors([&raw] {
     Record record{{}, read_safetensors(raw)};
     const at::Tensor bytes = take_tensor(record, "record", "the input");
@@ -127,9 +128,9 @@ void fuzz_memory_index(std::string_view input) {
         {static_cast<const char*>(bytes.const_data_ptr()), static_cast<std::size_t>(bytes.numel())}, "the input");
     record.fields = json_field<Json>(json, "fields", "the input");
     if (!record.fields.is_object()) return;
-    record.fields["landmarks_checksum"] = landmarks_fingerprint(memory, memory.num_chunks());
+    record.fields["landmarks_checksum"] = fingerprint;
     write_record_file(memory_index_path(memory_path), {"memory index", 1, "make it again"}, record);
-    const OpenedMemoryIndex opened = open_memory_index(memory, 0);
+    const OpenedMemoryIndex opened = open_memory_index(memory, fingerprint, 0);
     opened.index->best(memory.landmarks().narrow(0, 3, 2), 4);
   });
 }

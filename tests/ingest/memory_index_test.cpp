@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/files.h"
 #include "core/random.h"
@@ -45,6 +47,15 @@ class MemoryIndexTest : public testing::Test {
     config.out = path_;
     build_memory(config, *model_, model_fingerprint(*model_), *tokenizer_, {});
   }
+  static OpenedMemoryIndex open_index(const StoredMemory& memory, std::int64_t num_probes) {
+    return open_memory_index(memory, landmarks_fingerprint(memory, memory.num_chunks()), num_probes);
+  }
+  OpenedMemories open_to_search_approximately(std::int64_t num_probes) const {
+    MemoryOptions options;
+    options.search_approximately = true;
+    options.num_probes = num_probes;
+    return open_memories({path_.string()}, options, *model_, model_fingerprint(*model_), tokenizer_.get());
+  }
   MemoryIndexReport make_index(const MemoryIndexConfig& config = {}) {
     return build_memory_index(StoredMemory(path_), *model_, config, {});
   }
@@ -80,8 +91,8 @@ TEST_F(MemoryIndexTest, TheReportIsWhatTheSearchDoes) {
       EXPECT_GE(search.recall, 0.95);
     }
   }
-  EXPECT_EQ(open_memory_index(memory, 0).quality.num_probes, report.num_probes);
-  EXPECT_EQ(open_memory_index(memory, 3).quality.num_probes, 2) << "the last one measured below";
+  EXPECT_EQ(open_index(memory, 0).quality.num_probes, report.num_probes);
+  EXPECT_EQ(open_index(memory, 3).quality.num_probes, 2) << "the last one measured below";
 }
 
 TEST_F(MemoryIndexTest, SessionsSearchingAllListsRetrieveTheSame) {
@@ -89,19 +100,15 @@ TEST_F(MemoryIndexTest, SessionsSearchingAllListsRetrieveTheSame) {
   const auto memory = std::make_shared<StoredMemory>(path_);
   const at::Tensor ids = at::randint(97, 123, {1, 60}, at::kLong);
   std::vector<at::Tensor> hidden;
-  for (const auto& index : {std::shared_ptr<const LandmarkIndex>(open_memory_index(*memory, num_lists).index),
-                            std::shared_ptr<const LandmarkIndex>(open_memory_index(*memory, 1).index)}) {
+  for (const auto& index : {std::shared_ptr<const LandmarkIndex>(open_index(*memory, num_lists).index),
+                            std::shared_ptr<const LandmarkIndex>(open_index(*memory, 1).index)}) {
     hidden.push_back(SequenceBatch(*model_, 1, make_memory_set({{memory, index}})).append(ids));
   }
   const at::Tensor expected =
       SequenceBatch(*model_, 1, make_memory_set({search_exactly(memory, at::kCPU)})).append(ids);
-  MemoryOptions options;
-  options.search_approximately = true;
-  options.num_probes = num_lists;
-  const OpenedMemories opened =
-      open_memories({path_.string()}, options, *model_, model_fingerprint(*model_), tokenizer_.get());
+  const OpenedMemories opened = open_to_search_approximately(num_lists);
   ASSERT_EQ(opened.qualities.size(), 1U);
-  EXPECT_EQ(opened.qualities[0].num_probes, open_memory_index(*memory, num_lists).quality.num_probes);
+  EXPECT_EQ(opened.qualities[0].num_probes, open_index(*memory, num_lists).quality.num_probes);
   hidden.push_back(SequenceBatch(*model_, 1, opened.set).append(ids));
   EXPECT_TRUE(hidden[2].equal(hidden[0]));
   EXPECT_TRUE(hidden[0].allclose(expected, 1e-5, 1e-5));
@@ -109,16 +116,28 @@ TEST_F(MemoryIndexTest, SessionsSearchingAllListsRetrieveTheSame) {
 }
 
 TEST_F(MemoryIndexTest, AnIndexOfAnotherStateIsRefused) {
-  EXPECT_THAT([&] { open_memory_index(StoredMemory(path_), 0); },
+  EXPECT_THAT([&] { open_index(StoredMemory(path_), 0); },
               ThrowsMessage<Error>(HasSubstr("make it with `lookback memory index")));
   make_index();
   write_file_atomic(folder_ / "b.txt", "one more document");
   add("b.txt");
-  EXPECT_THAT([&] { open_memory_index(StoredMemory(path_), 0); },
+  EXPECT_THAT([&] { open_index(StoredMemory(path_), 0); },
               ThrowsMessage<Error>(testing::AllOf(HasSubstr("a.memory.index"), HasSubstr("has changed since"))));
+  EXPECT_THAT([&] { open_to_search_approximately(0); }, ThrowsMessage<Error>(HasSubstr("has changed since")));
   const MemoryIndexReport report = make_index();
-  EXPECT_THAT([&] { open_memory_index(StoredMemory(path_), report.num_lists + 1); },
+  EXPECT_THAT([&] { open_index(StoredMemory(path_), report.num_lists + 1); },
               ThrowsMessage<Error>(HasSubstr("a.memory.index: probes")));
+}
+
+TEST_F(MemoryIndexTest, LandmarksHaveTheSameFingerprintHoweverTheyAreRead) {
+  const StoredMemory memory(path_);
+  for (const std::int64_t at_a_time : {1, 100, 100'000}) {
+    LandmarksFingerprint read;
+    for (std::int64_t first = 0; first < memory.num_chunks(); first += at_a_time) {
+      read.take(memory.landmarks(), first, std::min(at_a_time, memory.num_chunks() - first));
+    }
+    EXPECT_EQ(read.value(), landmarks_fingerprint(memory, memory.num_chunks())) << at_a_time;
+  }
 }
 
 TEST_F(MemoryIndexTest, DamagedAndForeignFilesAreRefused) {
@@ -132,12 +151,12 @@ TEST_F(MemoryIndexTest, DamagedAndForeignFilesAreRefused) {
     if (whole[place] == ' ') continue;  // behind the header nothing is lost
     flipped[place] = static_cast<char>(flipped[place] ^ (1 << random.below(8)));
     write_file_atomic(file, flipped);
-    EXPECT_THROW(open_memory_index(StoredMemory(path_), 0), Error) << place;
+    EXPECT_THROW(open_index(StoredMemory(path_), 0), Error) << place;
     write_file_atomic(file, whole.substr(0, place));
-    EXPECT_THROW(open_memory_index(StoredMemory(path_), 0), Error) << place;
+    EXPECT_THROW(open_index(StoredMemory(path_), 0), Error) << place;
   }
   write_file_atomic(file, "no index");
-  EXPECT_THAT([&] { open_memory_index(StoredMemory(path_), 0); }, ThrowsMessage<Error>(HasSubstr("a.memory.index")));
+  EXPECT_THAT([&] { open_index(StoredMemory(path_), 0); }, ThrowsMessage<Error>(HasSubstr("a.memory.index")));
 }
 
 TEST_F(MemoryIndexTest, SmallMemoriesAndStopsLeaveNoFile) {
