@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
-#include "cli/parse_list.h"
 #include "core/json.h"
+#include "core/parse_list.h"
 #include "lookback/version.h"
 
 namespace lookback {

@@ -11,10 +11,10 @@
 #include "core/interrupt.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
+#include "core/units.h"
 #include "report/demo_report.h"
 #include "report/demo_report_json.h"
 #include "report/text_table.h"
-#include "report/units.h"
 
 namespace lookback {
 namespace {

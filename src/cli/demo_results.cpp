@@ -10,11 +10,11 @@
 #include "core/files.h"
 #include "core/json_lines.h"
 #include "core/progress.h"
+#include "core/units.h"
 #include "eval/wilson.h"
 #include "lookback/version.h"
 #include "models/drt/drt_config.h"
 #include "models/model_folder.h"
-#include "report/units.h"
 
 namespace lookback {
 namespace {

@@ -12,12 +12,13 @@
 #include "cli/eval_command.h"
 #include "cli/haystack.h"
 #include "cli/inference_flags.h"
-#include "cli/parse_list.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/interrupt.h"
+#include "core/parse_list.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
+#include "core/units.h"
 #include "eval/needle.h"
 #include "eval/stored_needle.h"
 #include "generate/inference_model.h"
@@ -25,7 +26,6 @@
 #include "report/heatmap.h"
 #include "report/html.h"
 #include "report/text_table.h"
-#include "report/units.h"
 
 namespace lookback {
 namespace {

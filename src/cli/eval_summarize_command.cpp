@@ -8,18 +8,18 @@
 
 #include "cli/eval_command.h"
 #include "cli/inference_flags.h"
-#include "cli/parse_list.h"
 #include "cli/training_length.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/interrupt.h"
+#include "core/parse_list.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
+#include "core/units.h"
 #include "eval/rouge.h"
 #include "eval/summaries.h"
 #include "generate/inference_model.h"
 #include "report/text_table.h"
-#include "report/units.h"
 
 namespace lookback {
 namespace {

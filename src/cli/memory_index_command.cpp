@@ -11,11 +11,11 @@
 #include "core/json.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
+#include "core/units.h"
 #include "generate/inference_model.h"
 #include "ingest/memory_index.h"
 #include "ingest/open_memory.h"
 #include "report/text_table.h"
-#include "report/units.h"
 
 namespace lookback {
 namespace {

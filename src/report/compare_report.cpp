@@ -10,9 +10,9 @@
 
 #include "core/error.h"
 #include "core/progress.h"
+#include "core/units.h"
 #include "report/html.h"
 #include "report/line_chart.h"
-#include "report/units.h"
 
 namespace lookback {
 namespace {

@@ -5,9 +5,9 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/units.h"
 #include "report/palette.h"
 #include "report/svg.h"
-#include "report/units.h"
 
 namespace lookback {
 namespace {

@@ -7,10 +7,10 @@
 
 #include "core/error.h"
 #include "core/progress.h"
+#include "core/units.h"
 #include "report/context_strip.h"
 #include "report/escape.h"
 #include "report/html.h"
-#include "report/units.h"
 
 namespace lookback {
 namespace {

@@ -7,12 +7,12 @@
 #include <regex>
 
 #include "core/error.h"
+#include "core/units.h"
 #include "report/context_strip.h"
 #include "report/escape.h"
 #include "report/heatmap.h"
 #include "report/line_chart.h"
 #include "report/palette.h"
-#include "report/units.h"
 
 namespace lookback {
 namespace {

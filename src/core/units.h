@@ -1,4 +1,4 @@
-// Figures as people read them in reports.
+// Figures as people read them in tables and reports.
 #pragma once
 
 #include <cstdint>

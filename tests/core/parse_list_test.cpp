@@ -1,9 +1,9 @@
-#include "cli/parse_list.h"
+#include "core/parse_list.h"
 
 #include <gtest/gtest.h>
 
 #include "core/error.h"
-#include "report/units.h"
+#include "core/units.h"
 
 namespace lookback {
 namespace {
