@@ -21,12 +21,12 @@
 #include "core/parse_list.h"
 #include "core/standard_streams.h"
 #include "core/units.h"
+#include "data/data_folders.h"
 #include "data/token_dataset.h"
 #include "eval/compare_run.h"
 #include "lookback/version.h"
 #include "report/compare_report.h"
 #include "report/text_table.h"
-#include "train/text_run.h"
 #include "train/toml.h"
 
 namespace lookback {

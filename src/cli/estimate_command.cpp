@@ -9,9 +9,9 @@
 #include "cli/run_config_flags.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
+#include "data/data_folders.h"
 #include "text/tokenizer.h"
 #include "train/estimate.h"
-#include "train/text_run.h"
 #include "train/training_threads.h"
 
 namespace lookback {

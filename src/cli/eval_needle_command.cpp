@@ -7,10 +7,10 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/eval_command.h"
-#include "cli/haystack.h"
 #include "cli/inference_flags.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -19,6 +19,8 @@
 #include "core/progress.h"
 #include "core/standard_streams.h"
 #include "core/units.h"
+#include "data/haystack.h"
+#include "eval/haystack_needles.h"
 #include "eval/needle.h"
 #include "eval/stored_needle.h"
 #include "generate/inference_model.h"
@@ -36,8 +38,7 @@ struct NeedleFlags {
   InferenceFlags inference;
   std::string task = "single", lengths = "4K,16K", depths = "0,25,50,75,100", haystack, svg, html;
   NeedleEvaluationConfig config;
-  std::int64_t chunk_size = 0;  // 0: the model's
-  std::string stored;           // not empty: questions of memories in this folder
+  std::string stored;  // not empty: questions of memories in this folder
   std::string elements = "float32";
   std::int64_t num_parts = 5;
   std::int64_t num_stored_needles = 50;
@@ -145,8 +146,9 @@ HtmlTable html_table(const std::string& caption, TableRows rows) {
 }
 
 // Tables, pictures and JSON, as flags ask.
-void show(const NeedleFlags& flags, const Measured& measured, std::int64_t top_k,
+void show(const NeedleFlags& flags, const Measured& measured, const InferenceModel& opened,
           const std::vector<StoredNeedleCost>& costs, Json json) {
+  const std::int64_t top_k = opened.model->config().top_k;
   const TableRows by_length = rows_by_length(measured, top_k);
   const TableRows by_depth = rows_by_depth(measured, top_k);
   const std::string heatmap = heatmap_svg(heatmap_of(measured, flags));
@@ -161,9 +163,7 @@ void show(const NeedleFlags& flags, const Measured& measured, std::int64_t top_k
     write_file_atomic(flags.html, page.finish(fmt::format("Lookback {}.", version)));
   }
   if (flags.json) {
-    json["model"] = flags.inference.model;
-    json["top_k"] = top_k;
-    print_output("{}\n", dump_line(json));
+    print_output("{}\n", dump_line(with_model(std::move(json), flags.inference.model, opened)));
     return;
   }
   print_output("Task {}, seed {}\n\n{}\n{}\n", flags.task, flags.config.seed, text_table(by_length, "  "),
@@ -197,7 +197,7 @@ void run_stored(NeedleFlags& flags, const InferenceModel& opened, const std::vec
     measured.depth_names.push_back(
         fmt::format("{}-{}%", 100 * part / config.num_parts, 100 * (part + 1) / config.num_parts));
   }
-  show(flags, measured, opened.model->config().top_k, evaluation.costs, to_json(evaluation, config));
+  show(flags, measured, opened, evaluation.costs, to_json(evaluation, config));
 }
 
 void run(NeedleFlags& flags) {
@@ -210,39 +210,25 @@ void run(NeedleFlags& flags) {
   config.depths = parse_percents(flags.depths, "--depths");
   const LanguageModel model = open_model(flags.inference);
   const InferenceModel& opened = model.opened();
-  config.dtype = opened.dtype;
-  config.task.chunk_size = flags.chunk_size > 0 ? flags.chunk_size : opened.model->config().chunk_size;
-  require(!opened.model->config().has_landmarks() || config.task.chunk_size == opened.model->config().chunk_size,
-          "--chunk-size {}: this model's chunks have {} tokens", flags.chunk_size, opened.model->config().chunk_size);
-  require(opened.tokenizer != nullptr, "{}: has no tokenizer, with which the needles would be written",
-          flags.inference.model);
+  fit_to_model(config, opened);
   const std::vector<std::int64_t> haystack =
       read_haystack(flags.haystack, flags.stored.empty() ? generated_haystack_bytes : generated_library_bytes,
                     flags.config.seed, *opened.tokenizer);
   if (!flags.stored.empty()) return run_stored(flags, opened, haystack, stop);
 
   ProgressLine progress(flags.quiet);
-  const NeedleEvaluation evaluation = evaluate_needles(
-      *opened.model, *opened.tokenizer, haystack, config,
-      [&](double done, double total) {
-        const double seconds = progress.elapsed_seconds();
-        if (progress.due()) {
-          progress.show(fmt::format("needle {}: {} of {} tokens, {} tokens/s, {} left", flags.task, format_count(done),
-                                    format_count(total), format_count(done / seconds), eta_text(done, total, seconds)));
-        }
-      },
-      stop);
-  progress.finish(evaluation.complete ? "" : "Interrupted: what follows covers the samples asked so far");
+  const NeedleEvaluation evaluation = evaluate_needles(opened, haystack, config, progress, stop);
 
   Measured measured{evaluation, config.lengths, config.depths, {}};
   for (const double depth : config.depths) measured.depth_names.push_back(depth_text(depth));
-  show(flags, measured, opened.model->config().top_k, {}, to_json(evaluation, config));
+  show(flags, measured, opened, {}, to_json(evaluation, config));
 }
 
 }  // namespace
 
 void add_eval_needle_command(CLI::App& eval) {
   const auto flags = std::make_shared<NeedleFlags>();
+  flags->config.task.chunk_size = 0;  // the model's
   CLI::App* command = eval.add_subcommand("needle", "Needle in a haystack: exact match by length and depth");
   add_inference_flags(*command, flags->inference);
   command->add_option("--task", flags->task, "single, multi, multi-hop or recipe (the demo's)")->capture_default_str();
@@ -262,7 +248,7 @@ void add_eval_needle_command(CLI::App& eval) {
       ->add_option("--gap", flags->config.task.num_empty_chunks, "recipe: chunks without needles before the question")
       ->capture_default_str();
   command
-      ->add_option("--chunk-size", flags->chunk_size,
+      ->add_option("--chunk-size", flags->config.task.chunk_size,
                    "For models without chunks: where questions end, to ask them what another model was asked")
       ->check(CLI::PositiveNumber);
   command

@@ -2,8 +2,6 @@
 #include <fmt/core.h>
 
 #include <cmath>
-#include <filesystem>
-#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -18,15 +16,11 @@
 #include "core/progress.h"
 #include "core/standard_streams.h"
 #include "core/units.h"
-#include "data/token_dataset.h"
-#include "eval/perplexity.h"
-#include "generate/inference_model.h"
+#include "eval/dataset_perplexity.h"
 #include "report/text_table.h"
 
 namespace lookback {
 namespace {
-
-constexpr std::int64_t no_limit = std::numeric_limits<std::int64_t>::max();
 
 struct PerplexityFlags {
   InferenceFlags inference;
@@ -36,65 +30,25 @@ struct PerplexityFlags {
   bool quiet = false;
 };
 
-// A document's tokens that take part, from its first on: as many as the flags allow.
-struct Selection {
-  std::vector<std::pair<std::int64_t, std::int64_t>> ranges;  // [begin, end) in the stream
-  std::int64_t num_scored = 0;
-};
-
-Selection select_documents(const TokenDataset& dataset, const PerplexityFlags& flags) {
-  std::int64_t tokens_left = flags.max_tokens.empty() ? no_limit : parse_size(flags.max_tokens, "--max-tokens");
-  const std::int64_t most_of_one =
-      flags.max_document_tokens.empty() ? no_limit : parse_size(flags.max_document_tokens, "--max-document-tokens");
-  Selection selection;
-  const std::int64_t num_documents = std::min(dataset.num_documents(), flags.max_documents);
-  for (std::int64_t i = 0; i < num_documents && tokens_left > 0; ++i) {
-    const DocumentRange document = dataset.document(i);
-    const std::int64_t count = std::min({document.end - document.begin, most_of_one, tokens_left});
-    tokens_left -= count;
-    selection.ranges.emplace_back(document.begin, document.begin + count);
-    selection.num_scored += std::max<std::int64_t>(0, count - 1);
+DocumentLimits limits_of(const PerplexityFlags& flags) {
+  DocumentLimits limits;
+  limits.max_documents = flags.max_documents;
+  if (!flags.max_tokens.empty()) limits.max_tokens = parse_size(flags.max_tokens, "--max-tokens");
+  if (!flags.max_document_tokens.empty()) {
+    limits.max_document_tokens = parse_size(flags.max_document_tokens, "--max-document-tokens");
   }
-  return selection;
+  return limits;
 }
 
-NextDocument reader(const TokenDataset& dataset, const Selection& selection) {
-  return [&dataset, &selection, next = std::size_t{0}](EvaluationDocument& document) mutable {
-    if (next == selection.ranges.size()) return false;
-    const auto [begin, end] = selection.ranges[next++];
-    document.ids.resize(static_cast<std::size_t>(end - begin));
-    dataset.read(begin, document.ids);
-    return true;
-  };
-}
-
-std::vector<std::int32_t> token_bytes_of(const Tokenizer& tokenizer) {
-  std::vector<std::int32_t> sizes;
-  for (std::int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
-    std::string text;
-    tokenizer.decode(id, text);
-    sizes.push_back(static_cast<std::int32_t>(text.size()));
+std::vector<PerplexityConfig> configs_of(const PerplexityFlags& flags) {
+  std::vector<PerplexityConfig> configs = parse_contexts(flags.contexts, "--context");
+  if (flags.stride.empty()) return configs;
+  for (PerplexityConfig& config : configs) {
+    config.stride = parse_size(flags.stride, "--stride");
+    require(config.context == 0 || config.stride <= config.context, "--stride {}: is larger than the context {}",
+            flags.stride, size_text(config.context));
   }
-  return sizes;
-}
-
-std::filesystem::path dataset_folder(const std::filesystem::path& folder) {
-  const bool split = !std::filesystem::exists(folder / manifest_name) && std::filesystem::exists(folder / "valid");
-  return split ? folder / "valid" : folder;
-}
-
-void check_same_tokenizer(const PerplexityFlags& flags, const InferenceModel& opened, const TokenDataset& dataset) {
-  if (opened.tokenizer == nullptr) {
-    require(dataset.manifest().vocab_size <= opened.model->config().vocab_size,
-            "{}: was prepared with {} token ids, but the model {} knows only {}", flags.data,
-            dataset.manifest().vocab_size, flags.inference.model, opened.model->config().vocab_size);
-    return;
-  }
-  require(opened.tokenizer->fingerprint() == dataset.manifest().tokenizer_fingerprint,
-          "{}: was prepared with another tokenizer (fingerprint {}) than that of the model {} ({}); prepare the text "
-          "again with --tokenizer {}",
-          flags.data, dataset.manifest().tokenizer_fingerprint, flags.inference.model, opened.tokenizer->fingerprint(),
-          flags.inference.model);
+  return configs;
 }
 
 std::string context_text(const PerplexityResult& result) {
@@ -128,59 +82,19 @@ void print_tables(const std::vector<PerplexityResult>& results) {
   print_output("{}\n", text_table(rows, "  "));
 }
 
-PerplexityConfig config_of(const PerplexityFlags& flags, const std::string& context) {
-  PerplexityConfig config;
-  config.context = context == "full" ? 0 : parse_size(context, "--context");
-  config.stride =
-      flags.stride.empty() ? std::max<std::int64_t>(1, config.context / 2) : parse_size(flags.stride, "--stride");
-  require(config.context == 0 || config.stride <= config.context, "--stride {}: is larger than the context {}",
-          flags.stride, context);
-  return config;
-}
-
 void run(const PerplexityFlags& flags) {
   const StopToken stop = catch_interrupts();
   if (!flags.csv.empty()) check_output_file(flags.csv);
-  std::vector<PerplexityConfig> configs;
-  for (const std::string& context : split_list(flags.contexts)) configs.push_back(config_of(flags, context));
-  const std::filesystem::path folder = dataset_folder(flags.data);
-  const TokenDataset dataset(folder);
-  const Selection selection = select_documents(dataset, flags);
+  std::vector<PerplexityConfig> configs = configs_of(flags);
+  const ScoredText text = open_scored_text(flags.data, limits_of(flags));
   const LanguageModel model = open_model(flags.inference);
-  const InferenceModel& opened = model.opened();
-  check_same_tokenizer(flags, opened, dataset);
-  const std::vector<std::int32_t> token_bytes =
-      token_bytes_of(*load_tokenizer((folder / dataset_tokenizer_name).string()));
-
   ProgressLine progress(flags.quiet);
-  std::vector<PerplexityResult> results;
-  for (PerplexityConfig& config : configs) {
-    config.dtype = opened.dtype;
-    config.token_bytes = token_bytes;
-    const double start = progress.elapsed_seconds();
-    results.push_back(evaluate_perplexity(
-        *opened.model, reader(dataset, selection), config,
-        [&](std::int64_t num_scored) {
-          const auto done = static_cast<double>(num_scored);
-          const double seconds = progress.elapsed_seconds() - start;
-          if (progress.due()) {
-            progress.show(fmt::format("context {}: {} of {} tokens, {} tokens/s, {} left",
-                                      config.context == 0 ? "full" : size_text(config.context), format_count(done),
-                                      format_count(static_cast<double>(selection.num_scored)),
-                                      format_count(done / seconds),
-                                      eta_text(done, static_cast<double>(selection.num_scored), seconds)));
-          }
-        },
-        stop));
-    if (!results.back().complete) break;
-  }
-  progress.finish(stop.stop_requested() ? "Interrupted: what follows covers the documents scored so far" : "");
+  const std::vector<PerplexityResult> results =
+      evaluate_perplexity(model.opened(), text, std::move(configs), progress, stop);
 
   if (!flags.csv.empty()) write_file_atomic(flags.csv, perplexity_csv(results));
   if (!flags.json) return print_tables(results);
-  Json json = {{"model", flags.inference.model}, {"data", folder.string()}, {"results", Json::array()}};
-  for (const PerplexityResult& result : results) json["results"].push_back(to_json(result));
-  print_output("{}\n", dump_line(json));
+  print_output("{}\n", dump_line(to_json(results, flags.inference.model, text)));
 }
 
 }  // namespace

@@ -8,7 +8,6 @@
 
 #include "cli/eval_command.h"
 #include "cli/inference_flags.h"
-#include "cli/training_length.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/interrupt.h"
@@ -20,6 +19,7 @@
 #include "eval/summaries.h"
 #include "generate/inference_model.h"
 #include "report/text_table.h"
+#include "train/training_length.h"
 
 namespace lookback {
 namespace {

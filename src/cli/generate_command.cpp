@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "api/answer_json.h"
 #include "cli/commands.h"
 #include "cli/generate_output.h"
 #include "cli/inference_flags.h"

@@ -1,16 +1,12 @@
-// What `generate` prints of its answers, for people and for programs.
+// What `generate` prints of its answers, for people.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "core/json.h"
 #include "lookback/generate.h"
 
 namespace lookback {
-
-Json to_json(const Answer& answer, bool with_text);
-Json to_json(const std::vector<RetrievedSources>& retrieved);
 
 // Where what was retrieved comes from, and what it says, for people.
 std::string sources_text(const std::vector<RetrievedSources>& retrieved);

@@ -9,30 +9,9 @@
 #include "core/json.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
+#include "train/metrics.h"
 
 namespace lookback {
-namespace {
-
-Json training_summary(const TrainResult& result, const TrainingFlags& flags) {
-  Json json = {{"run", flags.place.out},
-               {"steps", result.steps},
-               {"interrupted", result.interrupted},
-               {"loss", result.loss},
-               {"perplexity", std::exp(result.loss)},
-               {"best_loss", result.best_loss},
-               {"best_step", result.best_step},
-               {"tokens", result.tokens},
-               {"seconds", result.seconds},
-               {"tokens_per_second", result.tokens_per_second},
-               {"peak_fraction", result.peak_fraction}};
-  if (result.validation_loss) {
-    json["validation_loss"] = *result.validation_loss;
-    json["validation_perplexity"] = std::exp(*result.validation_loss);
-  }
-  return json;
-}
-
-}  // namespace
 
 void add_training_flags(CLI::App& command, TrainingFlags& flags) {
   command.add_option("--out", flags.place.out, "Run folder: configuration, metrics, checkpoints")->required();
@@ -50,7 +29,7 @@ void print_note(const std::string& line) { print_message("{}\n", line); }
 
 void report_training(const TrainResult& result, const TrainingFlags& flags) {
   if (flags.json) {
-    print_output("{}\n", dump_line(training_summary(result, flags)));
+    print_output("{}\n", dump_line(to_json(result, flags.place.out)));
   } else if (!flags.quiet) {
     print_output("step {}: loss {:.4f}, perplexity {:.4g}", result.steps, result.loss, std::exp(result.loss));
     if (result.validation_loss) {

@@ -22,8 +22,8 @@ namespace lookback {
 struct NeedleEvaluationConfig {
   NeedleTask task;                    // its length and depth are replaced by those below
   std::vector<std::int64_t> lengths;  // tokens
-  std::vector<double> depths;         // 0 to 1
-  std::int64_t num_samples = 20;      // a cell
+  std::vector<double> depths = {0, 0.25, 0.5, 0.75, 1};
+  std::int64_t num_samples = 20;  // a cell
   std::uint64_t seed = 0;
   at::ScalarType dtype = at::kFloat;
   std::int64_t segment_tokens = 4096;

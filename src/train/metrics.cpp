@@ -53,6 +53,25 @@ Json to_json(const StepMetrics& metrics) {
   return line;
 }
 
+Json to_json(const TrainResult& result, const std::string& run) {
+  Json json = {{"run", run},
+               {"steps", result.steps},
+               {"interrupted", result.interrupted},
+               {"loss", result.loss},
+               {"perplexity", std::exp(result.loss)},
+               {"best_loss", result.best_loss},
+               {"best_step", result.best_step},
+               {"tokens", result.tokens},
+               {"seconds", result.seconds},
+               {"tokens_per_second", result.tokens_per_second},
+               {"peak_fraction", result.peak_fraction}};
+  if (result.validation_loss) {
+    json["validation_loss"] = *result.validation_loss;
+    json["validation_perplexity"] = std::exp(*result.validation_loss);
+  }
+  return json;
+}
+
 MetricsLog::MetricsLog(const std::filesystem::path& path, std::int64_t last_step) : path_(path) {
   if (std::filesystem::exists(path)) {
     const std::string content = read_file(path);

@@ -1,8 +1,9 @@
-// metrics.jsonl: one JSON object a step.
+// Training in numbers, for machines: metrics.jsonl, an object a step, and what a whole call did.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "core/json.h"
 #include "train/train_recorder.h"
@@ -11,6 +12,9 @@ namespace lookback {
 
 // {"step": 12, "loss": 2.31, "perplexity": ..., "lr": ..., ...}; exact_match and validation_loss only where measured.
 Json to_json(const StepMetrics& metrics);
+
+// What a call of training did; run: the folder, as it was given. validation_loss only where measured.
+Json to_json(const TrainResult& result, const std::string& run);
 
 // Appends lines to a file. Each line is handed to the system whole, so that a killed process leaves whole lines.
 class MetricsLog : public TrainRecorder {

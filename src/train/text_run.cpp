@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "data/corpus_batches.h"
+#include "data/data_folders.h"
 #include "data/token_dataset.h"
 #include "text/tokenizer.h"
 #include "train/run_config.h"
@@ -56,13 +57,6 @@ OpenedData open_data(Json& merged, const Json& before, bool moved) {
 }
 
 }  // namespace
-
-DataFolders find_data_folders(const std::string& folder) {
-  require(fs::is_directory(folder), "--data {}: there is no such folder; make one with `lookback prepare`", folder);
-  const fs::path path(folder);
-  if (fs::exists(path / "manifest.json") || !fs::is_directory(path / "train")) return {folder, ""};
-  return {(path / "train").string(), fs::is_directory(path / "valid") ? (path / "valid").string() : ""};
-}
 
 TrainResult train_on_text(const RunPlace& place, const Json& given, const std::string& source,
                           const RunListener& listener, const StopToken& stop) {

@@ -9,13 +9,6 @@
 
 namespace lookback {
 
-// DIR, or DIR/train when that is where `lookback prepare --valid-fraction` put the training part; the second is
-// then DIR/valid, else empty. Throws Error when there is no such folder.
-struct DataFolders {
-  std::string train, valid;
-};
-DataFolders find_data_folders(const std::string& folder);
-
 // Begins the run of `place` or goes on with it. given: sections of a run's configuration, which may be incomplete, and
 // go over those of the run that goes on, with an object in each of [model], [train] and [data]; source: what messages
 // call them. Throws Error as parse_run_config and run_training do, and for data that is not there, not of one

@@ -1,4 +1,4 @@
-// The text in which needles are hidden, as commands are given it.
+// The text in which needles are hidden, by the name that a caller gives it.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-#include "cli/haystack.h"
+#include "data/haystack.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -6,9 +6,9 @@
 #include "core/byte_order_mark.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "data/data_folders.h"
 #include "data/needle_sequence.h"
 #include "data/token_dataset.h"
-#include "train/text_run.h"
 
 namespace lookback {
 namespace {

@@ -1,4 +1,4 @@
-#include "cli/training_length.h"
+#include "train/training_length.h"
 
 #include "core/json.h"
 #include "models/model_folder.h"
