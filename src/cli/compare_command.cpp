@@ -13,8 +13,9 @@
 #include "cli/commands.h"
 #include "cli/compare_results.h"
 #include "cli/exit_codes.h"
+#include "cli/kernel_warning.h"
 #include "cli/program_path.h"
-#include "cli/run_config_flags.h"
+#include "cli/training_flags.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/interrupt.h"
@@ -24,6 +25,7 @@
 #include "data/data_folders.h"
 #include "data/token_dataset.h"
 #include "eval/compare_run.h"
+#include "eval/compare_step.h"
 #include "lookback/version.h"
 #include "report/compare_report.h"
 #include "report/text_table.h"
@@ -35,7 +37,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct CompareFlags {
-  std::string config, data, valid, out, devices;
+  std::string config, data, valid, out, devices, step;
   int threads = 0;
   bool plan_only = false;
   bool report_only = false;
@@ -86,7 +88,21 @@ void write_reports(const CompareReport& report, const fs::path& out) {
   write_file_atomic(out / "report.html", compare_report_html(report));
 }
 
+// What run_compare starts as a process of its own.
+void run_step(const std::string& file) {
+  const StopToken stop = catch_interrupts();
+  const CompareStep step = parse_compare_step(read_json_file(file), file);
+  CompareStepListener listener;
+  listener.on_warning = print_warning;
+  if (!step.quiet) listener.on_note = print_note;
+  print_output("{}\n", dump_line(do_compare_step(step, listener, stop)));
+}
+
 void run_compare_command(const CompareFlags& flags) {
+  if (!flags.step.empty()) return run_step(flags.step);
+  if (flags.config.empty() || flags.data.empty() || flags.out.empty()) {
+    throw CLI::RequiredError("--config, --data and --out (or --step)");
+  }
   const StopToken stop = catch_interrupts();
   const DataFolders folders = find_data_folders(flags.data);
   const std::string valid = flags.valid.empty() ? folders.valid : find_data_folders(flags.valid).train;
@@ -104,7 +120,7 @@ void run_compare_command(const CompareFlags& flags) {
       .data = folders.train,
       .valid = valid,
       .prompt_ids = prompt_of(valid, plan.prompt_tokens),
-      .program = program_path(),
+      .step_command = {program_path(), "compare", "--step"},
       .threads = flags.threads,
       .devices = flags.devices.empty() ? std::vector<std::string>{} : split_list(flags.devices)};
   CompareListener listener;
@@ -154,15 +170,15 @@ void add_compare_command(CLI::App& app) {
   const auto flags = std::make_shared<CompareFlags>();
   CLI::App* command = app.add_subcommand(
       "compare", "Train several models on the same tokens, measure them on the same text, one table");
-  command->add_option("--config", flags->config, "What to compare (TOML): [compare], [model], [train], [[models]]")
-      ->required()
-      ->type_name("F.toml");
-  command->add_option("--data", flags->data, "Prepared data: a folder of `lookback prepare`")
-      ->required()
-      ->type_name("DIR");
+  CLI::Option* config =
+      command->add_option("--config", flags->config, "What to compare (TOML): [compare], [model], [train], [[models]]");
+  config->type_name("F.toml");
+  CLI::Option* data = command->add_option("--data", flags->data, "Prepared data: a folder of `lookback prepare`");
+  data->type_name("DIR");
   command->add_option("--valid", flags->valid, "Prepared text to measure on (default: DIR's validation part)")
       ->type_name("DIR");
-  command->add_option("--out", flags->out, "Folder of all runs, results and reports")->required()->type_name("OUT");
+  CLI::Option* out = command->add_option("--out", flags->out, "Folder of all runs, results and reports");
+  out->type_name("OUT");
   command->add_option("--threads", flags->threads, "CPU threads of evaluation (default: one a core)")
       ->check(CLI::PositiveNumber);
   command->add_option("--devices", flags->devices,
@@ -170,11 +186,17 @@ void add_compare_command(CLI::App& app) {
   command->add_flag("--plan", flags->plan_only, "Only say which models these are, with their numbers of parameters");
   command->add_flag("--report", flags->report_only, "Only write the reports of what is done, also while it runs");
   command->add_flag("--json", flags->json, "One line of JSON at the end: what OUT/report.json holds");
+  command
+      ->add_option("--step", flags->step,
+                   "By itself: do this one step again, of OUT/steps/; what comes out is printed as JSON")
+      ->type_name("F.json")
+      ->excludes(config, data, out);
   command->footer(
       "Examples:\n"
       "  lookback compare --config configs/compare-small.toml --data prepared --out compare\n"
       "  lookback compare --config configs/compare-small.toml --data prepared --out compare --plan\n"
       "  lookback compare --config configs/compare-small.toml --data prepared --out compare --report\n"
+      "  lookback compare --step OUT/steps/drt-seed0.perplexity.json\n"
       "OUT gets report.html, report.md, report.csv and report.json; each model's run folder is OUT/runs/NAME-seedN.\n"
       "Ctrl-C saves; the same command goes on where it stopped. docs/comparison.md says what is measured.");
   command->callback([flags] { run_compare_command(*flags); });

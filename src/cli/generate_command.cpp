@@ -18,6 +18,7 @@
 #include "core/json_lines.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
+#include "generate/reading_line.h"
 #include "generate/sampling.h"
 #include "generate/token_ids.h"
 #include "lookback/session.h"
@@ -95,16 +96,6 @@ Session open_session(const GenerateFlags& flags, const LanguageModel& model) {
   if (flags.session.empty() || !std::filesystem::exists(flags.session)) return Session(model, memories());
   if (flags.memory.files.empty()) return Session::open(flags.session, model, flags.memory.options);
   return Session::open(flags.session, model, memories());  // given anew: they have moved
-}
-
-void show_reading(ProgressLine& progress, double read, double total) {
-  const double seconds = progress.elapsed_seconds();
-  if (read == total) {
-    progress.finish();
-  } else if (progress.due()) {
-    progress.show(fmt::format("reading the prompt: {} of {} tokens, {}, {} left", format_count(read),
-                              format_count(total), rate_text(read, seconds), eta_text(read, total, seconds)));
-  }
 }
 
 void run_one(const GenerateFlags& flags, const LanguageModel& model, const StopToken& stop) {

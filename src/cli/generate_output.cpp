@@ -38,10 +38,6 @@ std::string hypotheses_text(const Answer& answer) {
   return text;
 }
 
-std::string rate_text(double count, double seconds) {
-  return count > 0 && seconds > 0 ? format_count(count / seconds) + " tokens/s" : "-";
-}
-
 std::string summary(const Answer& answer) {
   return fmt::format("[prompt {} tokens, {}; new {} tokens, {}; chunk memory {}; ended by {}]",
                      format_count(static_cast<double>(answer.prompt_tokens)),

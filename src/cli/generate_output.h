@@ -13,8 +13,6 @@ std::string sources_text(const std::vector<RetrievedSources>& retrieved);
 // The texts that beam search ended with, for people; nothing without any.
 std::string hypotheses_text(const Answer& answer);
 
-// "12.3K tokens/s"; "-" where nothing was done.
-std::string rate_text(double count, double seconds);
 // One line.
 std::string summary(const Answer& answer);
 

@@ -61,6 +61,10 @@ std::string format_duration(double seconds) {
   return fmt::format("{}h {:02}m", whole / 3600, whole % 3600 / 60);
 }
 
+std::string rate_text(double num_tokens, double seconds) {
+  return num_tokens > 0 && seconds > 0 ? format_count(num_tokens / seconds) + " tokens/s" : "-";
+}
+
 ProgressLine::ProgressLine(bool quiet)
     : quiet_(quiet), on_terminal_(::isatty(STDERR_FILENO) == 1), start_(Clock::now()), last_shown_(start_) {}
 

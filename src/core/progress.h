@@ -11,6 +11,8 @@ namespace lookback {
 std::string format_count(double count);       // 950, 12.3K, 4.06M, 1.2G
 std::string format_bytes(double bytes);       // 512 B, 1.5 KiB, 3.4 GiB
 std::string format_duration(double seconds);  // 0.8s, 12s, 3m 05s, 2h 05m
+// "12.3K tokens/s"; "-" where nothing was done.
+std::string rate_text(double num_tokens, double seconds);
 
 class ProgressLine {
  public:

@@ -12,6 +12,7 @@
 #include "core/json_lines.h"
 #include "core/stored_text.h"
 #include "core/worker_threads.h"
+#include "eval/compare_step.h"
 #include "train/toml.h"
 
 namespace lookback {
@@ -25,70 +26,39 @@ std::string run_name(const CompareModel& model, std::int64_t seed) {
   return fmt::format("{}-seed{}", model.name, seed);
 }
 
+std::string file_name(const std::string& run, const std::string& step) { return fmt::format("{}.{}.json", run, step); }
+
 fs::path result_path(const fs::path& out, const std::string& run, const std::string& step) {
-  return out / "results" / fmt::format("{}.{}.json", run, step);
+  return out / "results" / file_name(run, step);
 }
 
 fs::path prompt_path(const CompareSetting& setting) {
   return setting.out / fmt::format("prompt-{}.json", setting.prompt_ids.size());
 }
 
-struct Step {
-  std::string name;
-  std::vector<std::string> settings;   // a result of others is measured again
-  std::vector<std::string> arguments;  // of this program, besides
-};
-
 std::size_t steps_a_run(const ComparePlan& plan) { return plan.needles ? 5 : 3; }
 
-// Training further on needles, and asking for them.
-std::vector<Step> needle_steps(const NeedlePlan& plan, const fs::path& out, const std::string& run) {
-  const fs::path finetuned = out / "finetuned" / run;
-  std::vector<std::string> from = {"--model", (out / "runs" / run).string(), "--out", finetuned.string()};
-  if (fs::exists(finetuned / "config.toml")) from.emplace_back("--resume");
-  return {
-      {"finetune",
-       {"finetune", "--task", plan.task, "--steps", std::to_string(plan.steps), "--lr", fmt::format("{}", plan.lr),
-        "--batch-size", std::to_string(plan.batch_size), "--length", plan.train_lengths},
-       from},
-      {"needles",
-       {"eval", "needle", "--task", plan.task, "--lengths", plan.lengths, "--samples", std::to_string(plan.samples)},
-       {"--model", finetuned.string(), "--json"}}};
-}
-
-std::vector<Step> steps_of(const ComparePlan& plan, const CompareSetting& setting, const CompareModel& model,
-                           std::int64_t seed, const std::string& device) {
-  const fs::path run = setting.out / "runs" / run_name(model, seed);
-  std::vector<std::string> train = {"--out", run.string()};
-  if (fs::exists(run / "config.toml")) {
-    train.emplace_back("--resume");
-  } else {
-    const std::string config = (setting.out / "configs" / (model.name + ".toml")).string();
-    train.insert(train.end(), {"--config", config, "--data", setting.data, "--valid", setting.valid, "--seed",
-                               std::to_string(seed)});
-  }
-  const std::vector<std::string> of_run = {"--model", run.string(), "--json"};
-  std::vector<Step> steps = {{"train", {"train"}, train},
-                             {"perplexity",
-                              {"eval", "perplexity", "--data", setting.valid, "--context",
-                               model.contexts.empty() ? plan.contexts : model.contexts, "--max-tokens", plan.max_tokens,
-                               "--max-document-tokens", plan.max_document_tokens},
-                              of_run},
-                             {"speed",
-                              {"generate", "--prompt-ids", prompt_path(setting).string(), "--max-new-tokens",
-                               std::to_string(plan.new_tokens), "--greedy", "--ignore-end-of-text"},
-                              of_run}};
+std::vector<CompareStep> steps_of(const ComparePlan& plan, const CompareSetting& setting, const CompareModel& model,
+                                  std::int64_t seed, const std::string& device) {
+  const std::string name = run_name(model, seed);
+  const fs::path run = setting.out / "runs" / name;
+  const fs::path finetuned = setting.out / "finetuned" / name;
+  std::vector<CompareStep> steps(3);
+  steps[0].work = TrainStep{setting.out / "configs" / (model.name + ".toml"), setting.data, setting.valid, seed, run};
+  steps[1].work = PerplexityStep{run, setting.valid, model.contexts.empty() ? plan.contexts : model.contexts,
+                                 plan.max_tokens, plan.max_document_tokens};
+  steps[2].work = SpeedStep{run, prompt_path(setting), plan.new_tokens};
   if (plan.needles) {
-    for (Step& step : needle_steps(*plan.needles, setting.out, run_name(model, seed))) steps.push_back(std::move(step));
+    const NeedlePlan& needles = *plan.needles;
+    steps.emplace_back().work = FinetuneStep{run,           finetuned,  needles.task,      needles.train_lengths,
+                                             needles.steps, needles.lr, needles.batch_size};
+    steps.emplace_back().work = NeedlesStep{finetuned, needles.task, needles.lengths, needles.samples};
   }
-  for (Step& step : steps) {
-    std::vector<std::string>& arguments = step.arguments;
-    if (step.name != "train" && step.name != "finetune" && setting.threads > 0) {
-      arguments.insert(arguments.end(), {"--threads", std::to_string(setting.threads)});
-    }
-    if (!device.empty()) arguments.insert(arguments.end(), {"--device", device});
+  for (CompareStep& step : steps) {
+    step.device = device;
+    step.threads = setting.threads;
     // The live lines of several would be written over each other.
-    if (setting.devices.size() > 1) arguments.emplace_back("--quiet");
+    step.quiet = setting.devices.size() > 1;
   }
   return steps;
 }
@@ -96,7 +66,7 @@ std::vector<Step> steps_of(const ComparePlan& plan, const CompareSetting& settin
 // A model may leave the plan and come back: what it was trained with stays in its file.
 void check_same_training(const CompareModel& model, const fs::path& config, const fs::path& out) {
   require(!fs::exists(config) || read_file(config) == dump_toml(model.run),
-          "{}: holds a model {} that was trained otherwise: give it another name, or choose another --out",
+          "{}: holds a model {} that was trained otherwise: give it another name, or choose another output folder",
           out.string(), model.name);
 }
 
@@ -107,10 +77,12 @@ void write_plan(const ComparePlan& plan, const CompareSetting& setting) {
     const std::string data = bytes_of_stored_text(json_field<std::string>(earlier, "data", path.string()));
     const std::string valid = bytes_of_stored_text(json_field<std::string>(earlier, "valid", path.string()));
     require(data == setting.data && valid == setting.valid,
-            "{}: holds a comparison on other data ({}, {}): choose another --out", setting.out.string(), data, valid);
+            "{}: holds a comparison on other data ({}, {}): choose another output folder", setting.out.string(), data,
+            valid);
   }
   fs::create_directories(setting.out / "configs");
   fs::create_directories(setting.out / "runs");
+  fs::create_directories(setting.out / "steps");
   fs::create_directories(setting.out / "results");
   const auto config_of = [&](const CompareModel& model) { return setting.out / "configs" / (model.name + ".toml"); };
   for (const CompareModel& model : plan.models) check_same_training(model, config_of(model), setting.out);
@@ -120,29 +92,28 @@ void write_plan(const ComparePlan& plan, const CompareSetting& setting) {
       path, {{"data", stored_text(setting.data)}, {"valid", stored_text(setting.valid)}, {"plan", to_json(plan)}});
 }
 
-bool is_done(const Step& step, const fs::path& result) {
-  if (!fs::exists(result)) return false;
-  // As it was written: a path in it may be no UTF-8.
-  const Json wanted = parse_json(dump_line(step.settings), result.string());
-  return json_field<Json>(read_json_file(result), "settings", result.string()) == wanted;
+bool is_done(const CompareStep& step, const fs::path& result) {
+  return fs::exists(result) &&
+         has_settings(step, json_field<Json>(read_json_file(result), "settings", result.string()));
 }
 
 // Whether the step came to its end.
-bool do_step(const Step& step, const fs::path& result, const CompareSetting& setting, const CompareListener& listener) {
-  std::vector<std::string> command = {setting.program};
-  command.insert(command.end(), step.settings.begin(), step.settings.end());
-  command.insert(command.end(), step.arguments.begin(), step.arguments.end());
+bool run_step(const CompareStep& step, const std::string& run, const CompareSetting& setting,
+              const CompareListener& listener) {
+  const fs::path file = setting.out / "steps" / file_name(run, step_name(step));
+  write_json_file(file, to_json(step));
+  std::vector<std::string> command = setting.step_command;
+  command.push_back(file.string());
   const ProcessResult process = listener.run(command);
   if (process.exit_code == interrupted_exit_code) return false;
   const std::string line = fmt::format("{}", fmt::join(command, " "));
   require(process.exit_code == 0, "this command failed (exit code {}); the same comparison goes on with it:\n  {}",
           process.exit_code, line);
-  const bool is_json = step.name != "train" && step.name != "finetune";
-  write_json_file(result, {{"command", line},
-                           {"settings", step.settings},
-                           {"seconds", process.seconds},
-                           {"peak_resident_bytes", process.peak_resident_bytes},
-                           {"output", is_json ? parse_json(process.output, line) : Json(process.output)}});
+  write_json_file(result_path(setting.out, run, step_name(step)), {{"command", line},
+                                                                   {"settings", settings_of(step)},
+                                                                   {"seconds", process.seconds},
+                                                                   {"peak_resident_bytes", process.peak_resident_bytes},
+                                                                   {"output", parse_json(process.output, line)}});
   return true;
 }
 
@@ -183,14 +154,13 @@ class CompareSteps {
     const Run& run = runs_[index];
     const std::string name = run_name(*run.model, run.seed);
     std::size_t number = index * steps_a_run(plan_);
-    for (const Step& step : steps_of(plan_, setting_, *run.model, run.seed, device)) {
+    for (const CompareStep& step : steps_of(plan_, setting_, *run.model, run.seed, device)) {
       ++number;
-      const fs::path result = result_path(setting_.out, name, step.name);
-      if (is_done(step, result)) continue;
+      if (is_done(step, result_path(setting_.out, name, step_name(step)))) continue;
       if (!begin_step(
-              fmt::format("{}: {} (step {} of {})", name, step.name, number, runs_.size() * steps_a_run(plan_))))
+              fmt::format("{}: {} (step {} of {})", name, step_name(step), number, runs_.size() * steps_a_run(plan_))))
         break;
-      if (!do_step(step, result, setting_, listener_)) stopped_ = true;
+      if (!run_step(step, name, setting_, listener_)) stopped_ = true;
     }
     const std::lock_guard lock(mutex_);
     free_devices_.push_back(device);

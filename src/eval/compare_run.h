@@ -1,11 +1,12 @@
-// A comparison on disk: what is done of it, and what comes next. Each step is a call of this program, so each has a
-// process, a peak memory and a command line of its own, and can be done again by hand.
+// A comparison on disk: what is done of it, and what comes next. Each step has a process of its own, so that it has a
+// peak memory of its own and takes no other with it when it crashes, and can be done again by hand.
 //
 //   OUT/compare.json                     the data and the plan
 //   OUT/configs/NAME.toml                each model's run configuration
 //   OUT/prompt-N.json                    the text of N tokens that is read for the speeds
-//   OUT/runs/NAME-seedN/                 run folders of `lookback train`
-//   OUT/finetuned/NAME-seedN/            run folders of `lookback finetune`, where the plan asks for needles
+//   OUT/runs/NAME-seedN/                 run folders of training
+//   OUT/finetuned/NAME-seedN/            run folders of training further, where the plan asks for needles
+//   OUT/steps/NAME-seedN.STEP.json       a step that was begun (compare_step.h)
 //   OUT/results/NAME-seedN.STEP.json     what a finished step gave
 #pragma once
 
@@ -27,8 +28,8 @@ struct CompareSetting {
   std::string data;   // prepared text to train on
   std::string valid;  // and to measure on
   std::vector<std::int64_t> prompt_ids;
-  std::string program;  // this one
-  int threads = 0;      // of evaluation; 0: one a core
+  std::vector<std::string> step_command;  // that does the step in the file which is added to it
+  int threads = 0;                        // of evaluation; 0: one a core
   // One run at a time on each, such as {"cuda:0", "cuda:1"}; what is named twice gets two. Empty: one run at a time,
   // where its configuration says.
   std::vector<std::string> devices = {};

@@ -314,12 +314,43 @@ TEST_F(ProgramTest, ComparesModelsAndGoesOn) {
     EXPECT_EQ(one.at("perplexity").at("output").at("results").at(0).at("num_tokens"), 19);
     EXPECT_EQ(one.at("speed").at("output").at("new_tokens"), 4);
     EXPECT_EQ(one.at("needles").at("output").at("by_length").at(0).at("num_samples"), 5);
+    EXPECT_EQ(one.at("train").at("output").at("steps"), 2);
+    // What the commands say of the same model.
+    const std::string run = "compare/runs/" + one.at("model").get<std::string>() + "-seed0";
+    Json perplexity = json_of("eval perplexity --model " + run +
+                              " --data data/valid --context 32,full --max-tokens 1K --threads 1 --json");
+    Json compared = one.at("perplexity").at("output");
+    for (Json* results : {&perplexity, &compared}) {
+      for (Json& context : results->at("results")) context.erase("seconds");
+    }
+    EXPECT_EQ(compared, perplexity);
+    const Json generated = json_of("generate --model " + run +
+                                   " --prompt-ids compare/prompt-21.json --max-new-tokens 4 --greedy "
+                                   "--ignore-end-of-text --threads 1 --json");
+    for (const char* key : {"ids", "text", "stop_reason", "prompt_tokens", "memory_bytes", "window_bytes"}) {
+      EXPECT_EQ(one.at("speed").at("output").at(key), generated.at(key)) << key;
+    }
+    const std::string finetuned = "compare/finetuned/" + one.at("model").get<std::string>() + "-seed0";
+    EXPECT_EQ(one.at("needles").at("output"), json_of("eval needle --model " + finetuned +
+                                                      " --task single --lengths 512 --samples 1 --threads 1 --json"));
+    const Json again = json_of("finetune --model " + run +
+                               " --task single --steps 1 --lr 5e-4 --batch-size 1 --length 512 --out again-" +
+                               one.at("model").get<std::string>() + " --json");
+    EXPECT_EQ(again.at("loss"), one.at("finetune").at("output").at("loss"));
   }
   EXPECT_EQ(json_of(command + " --json").at("results"), result.at("results"));
   for (const char* report : {"report.html", "report.md", "report.csv", "report.json"}) {
     EXPECT_TRUE(fs::exists(folder / "compare" / report)) << report;
   }
   EXPECT_THAT(lookback(command).out, HasSubstr("training tokens/s"));
+  // A step by hand; what is done of training stays as it is.
+  EXPECT_EQ(json_of("compare --step compare/steps/drt-seed0.needles.json"),
+            result.at("results").at(0).at("needles").at("output"));
+  EXPECT_EQ(json_of("compare --step compare/steps/drt-seed0.train.json").at("steps"), 2);
+  EXPECT_EQ(lookback("compare --step compare/steps/drt-seed0.train.json --out compare").code, exit_misuse);
+  const Outcome broken = lookback("compare --step compare/compare.json");
+  EXPECT_EQ(broken.code, exit_failed);
+  EXPECT_THAT(broken.err, HasSubstr("compare.json"));
 }
 
 TEST_F(ProgramTest, ARunGoesOnForMoreStepsWhenItsDataHasMoved) {
@@ -493,6 +524,7 @@ TEST_F(ProgramTest, MistakesAreNamedInOneLine) {
   expect("train --config run.toml --data data --out run2 --steps -3", exit_failed, "steps");
   expect("train --config run.toml --data data --out run2 --device cuda", exit_failed, "CUDA");
   expect("eval perplexity --model run --data nowhere --context 64", exit_failed, "nowhere");
+  expect("compare --config run.toml", exit_misuse, "--data");
   expect("finetune --out run3", exit_failed, "--model");
   expect("finetune --model run --task summarise --out run3", exit_failed, "summarise");
   expect("finetune --model run --task summarize --out run3", exit_failed, "--data");
