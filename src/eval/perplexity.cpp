@@ -50,8 +50,7 @@ class DocumentScorer {
 
   // Empty when it was asked to stop.
   std::vector<float> score(const std::vector<std::int64_t>& ids) {
-    host_ids_ = ids;
-    ids_ = at::tensor(ids, at::kLong).to(model_.parameters().device());
+    ids_ = at::tensor(ids, at::kLong);
     nll_ = std::vector<float>(ids.size(), 0.0F);
     const std::vector<Window> windows = windows_of(static_cast<std::int64_t>(ids.size()), config_);
     std::size_t first = 0;
@@ -110,8 +109,8 @@ class DocumentScorer {
     for (std::int64_t read = 0; read < window.length; read += config_.segment_tokens) {
       const std::int64_t count = std::min(config_.segment_tokens, window.length - read);
       const std::int64_t begin = window.begin + read;
-      const Piece piece{sequence.get(),
-                        host_ids_.subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count)), 0};
+      const std::int64_t* const ids = ids_.const_data_ptr<std::int64_t>() + begin;
+      const Piece piece{sequence.get(), {ids, static_cast<std::size_t>(count)}, 0};
       keep(model_.step({&piece, 1}), begin, window.first_target);
       if (!proceed()) return false;
     }
@@ -122,9 +121,8 @@ class DocumentScorer {
   const PerplexityConfig& config_;
   const PerplexityProgress& on_progress_;
   StopToken stop_;
-  std::span<const std::int64_t> host_ids_;  // [L]
-  at::Tensor ids_;                          // the same on the model's device
-  std::vector<float> nll_;                  // [L]
+  at::Tensor ids_;          // [L]
+  std::vector<float> nll_;  // [L]
   std::int64_t num_scored_ = 0;
 };
 

@@ -25,7 +25,7 @@ at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const S
   require(input_ids.dim() == 2 && input_ids.scalar_type() == at::kLong, "input_ids: expected int64 [N, L]");
   require(input_ids.size(0) >= 1 && input_ids.size(1) >= 1, "the text is empty: there is nothing to score");
   require(config.segment_tokens >= 1, "segment-tokens {}: must be at least 1", config.segment_tokens);
-  // A model on a GPU does not check what it is given.
+  // All of them before the first is read.
   const at::Tensor host_ids = input_ids.to(at::kCPU).contiguous();
   check_in_vocabulary({host_ids.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(host_ids.numel())},
                       model.config().vocab_size, "input_ids");
@@ -34,26 +34,23 @@ at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const S
   const std::int64_t length = input_ids.size(1);
   at::Tensor logprobs = at::full({input_ids.size(0), length}, std::numeric_limits<float>::quiet_NaN(), at::kFloat);
 
-  // The last token predicts nothing that is scored, but it is read all the same: it may be out of range.
-  const at::Device device = model.parameters().device();
   const auto score_hidden = [&](const at::Tensor& hidden, std::int64_t first) {
     const std::int64_t count = std::min(hidden.size(1), length - 1 - first);
     if (count < 1) return;
-    const at::Tensor next_ids = input_ids.narrow(1, first + 1, count);
+    const at::Tensor next_ids = host_ids.narrow(1, first + 1, count);
     logprobs.narrow(1, first + 1, count)
-        .copy_(log_likelihood(model, hidden.narrow(1, 0, count).flatten(0, 1), next_ids.to(device).flatten())
+        .copy_(log_likelihood(model, hidden.narrow(1, 0, count).flatten(0, 1), next_ids.flatten())
                    .view(next_ids.sizes()));
   };
 
   if (!config.incremental && memories == nullptr && input_ids.numel() <= config.whole_tokens) {
     ForwardOptions forward;
     forward.dtype = dtype;
-    score_hidden(model.hidden_states(input_ids.to(device), forward), 0);
+    score_hidden(model.hidden_states(host_ids, forward), 0);
     report_progress(config, length);
   } else {
-    const at::Tensor ids = input_ids.to(at::kCPU).contiguous();
     std::vector<std::unique_ptr<Sequence>> sequences;
-    for (std::int64_t n = 0; n < ids.size(0); ++n) {
+    for (std::int64_t n = 0; n < host_ids.size(0); ++n) {
       sequences.push_back(model.new_sequence(dtype));
       sequences.back()->attach(memories);
     }
@@ -61,12 +58,12 @@ at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const S
     for (std::int64_t first = 0; first < length; first += step) {
       const std::int64_t count = std::min(step, length - first);
       std::vector<Piece> pieces;
-      for (std::int64_t n = 0; n < ids.size(0); ++n) {
-        const std::int64_t* const row = ids.const_data_ptr<std::int64_t>() + n * length;
+      for (std::int64_t n = 0; n < host_ids.size(0); ++n) {
+        const std::int64_t* const row = host_ids.const_data_ptr<std::int64_t>() + n * length;
         pieces.push_back(
             {sequences[static_cast<std::size_t>(n)].get(), {row + first, static_cast<std::size_t>(count)}, 0});
       }
-      score_hidden(model.step(pieces).unflatten(0, {ids.size(0), count}), first);
+      score_hidden(model.step(pieces).unflatten(0, {host_ids.size(0), count}), first);
       report_progress(config, first + count);
     }
   }

@@ -279,8 +279,7 @@ class MemoryBuilder {
     if (segment.num_chunks == 0) return;
     const at::Tensor ids =
         at::from_blob(segment.ids.data(), {1, static_cast<std::int64_t>(segment.ids.size())}, at::kLong);
-    const EncodedChunks encoded =
-        model_.read_chunks(ids.to(model_.parameters().device()), segment.halo_chunks, config_.dtype);
+    const EncodedChunks encoded = model_.read_chunks(ids, segment.halo_chunks, config_.dtype);
     const at::Tensor text = ids[0].view({-1, chunk_size_}).narrow(0, segment.halo_chunks, segment.num_chunks);
     for (std::int64_t first = 0; first < segment.num_chunks; first += chunks_a_block) {
       const std::int64_t count = std::min(chunks_a_block, segment.num_chunks - first);

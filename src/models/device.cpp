@@ -32,4 +32,10 @@ at::ScalarType parse_dtype(const std::string& text) {
   fail("--dtype {}: expected float32 or bfloat16", text);
 }
 
+at::Tensor copy_to_device(const at::Tensor& on_host, at::Device device) {
+  if (device.is_cpu()) return on_host;
+  // Out of other memory than a pinned one, the copy would be waited for.
+  return on_host.pin_memory().to(device, on_host.scalar_type(), /*non_blocking=*/true);
+}
+
 }  // namespace lookback

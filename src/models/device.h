@@ -1,4 +1,4 @@
-// --device and --dtype as values.
+// --device and --dtype as values, and the way of numbers to a device.
 #pragma once
 
 #include <ATen/ATen.h>
@@ -12,5 +12,8 @@ at::Device parse_device(const std::string& text);
 
 // "float32" or "bfloat16".
 at::ScalarType parse_dtype(const std::string& text);
+
+// A tensor of the host on the device: itself on the CPU, else a copy that is queued and not waited for.
+at::Tensor copy_to_device(const at::Tensor& on_host, at::Device device);
 
 }  // namespace lookback

@@ -3,7 +3,7 @@
 namespace lookback {
 
 at::Tensor insert_landmarks(const at::Tensor& input_ids, const ModelConfig& config) {
-  const at::Tensor chunks = input_ids.clamp_min(0).unflatten(1, {-1, config.chunk_size});
+  const at::Tensor chunks = input_ids.unflatten(1, {-1, config.chunk_size});
   return at::constant_pad_nd(chunks, {0, 1}, config.landmark_id).flatten(1, 2);
 }
 

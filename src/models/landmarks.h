@@ -7,7 +7,7 @@
 
 namespace lookback {
 
-// input_ids [N, C * S] -> [N, C * P], P = S + 1; negative ids become 0.
+// input_ids [N, C * S] -> [N, C * P], P = S + 1.
 at::Tensor insert_landmarks(const at::Tensor& input_ids, const ModelConfig& config);
 
 // Positions of a text that has num_tokens tokens: a landmark stands behind each full chunk of it.

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "models/attention_window.h"
+#include "models/device.h"
 #include "models/landmarks.h"
 #include "models/packed_rows.h"
 #include "models/stack_sequence.h"
@@ -20,12 +21,12 @@ at::Tensor LayerStack::hidden_states(const at::Tensor& input_ids, const ForwardO
   check_input_ids(input_ids);
   if (options.retrievals != nullptr) options.retrievals->clear();
   const std::int64_t length = input_ids.size(1);
-  at::Tensor ids = input_ids.clamp_min(0);
+  at::Tensor ids = input_ids;
   if (config_.has_landmarks()) {
     const std::int64_t missing = (config_.chunk_size - length % config_.chunk_size) % config_.chunk_size;
     ids = insert_landmarks(at::constant_pad_nd(ids, {0, missing}, 0), config_);
   }
-  at::Tensor x = at::embedding(embedding_, ids).to(options.dtype);
+  at::Tensor x = embed(ids).to(options.dtype);
   const AttentionWindow window = attention_window(config_, {{0, x.size(1)}}, x.options());
   for (const auto& layer : layers_) {
     const TensorFunction apply = [&layer, window, training = options.training](const std::vector<at::Tensor>& inputs) {
@@ -66,7 +67,7 @@ at::Tensor LayerStack::run_layers(std::span<const Piece> pieces, const std::vect
   std::int64_t num_rows = 0;
   for (std::size_t i = 0; i < pieces.size(); ++i) {
     const std::int64_t first_token = pieces[i].sequence->num_tokens() + first_tokens[i];
-    const at::Tensor tokens = ids_tensor(pieces[i].ids).to(embedding_.device());
+    const at::Tensor tokens = ids_tensor(pieces[i].ids);
     ids.push_back(config_.has_landmarks() ? continue_with_landmarks(tokens, first_token, config_) : tokens);
     sequences.push_back(static_cast<StackSequence*>(pieces[i].sequence));
     rows.push_back({num_rows, ids.back().size(0), num_positions(first_token), nullptr});
@@ -74,13 +75,15 @@ at::Tensor LayerStack::run_layers(std::span<const Piece> pieces, const std::vect
     num_rows += ids.back().size(0);
   }
   const at::Tensor all_ids = join_rows(ids);
-  at::Tensor x = at::embedding(embedding_, all_ids).to(sequences.front()->options().dtype());  // [positions, d]
+  at::Tensor x = embed(all_ids).to(sequences.front()->options().dtype());  // [positions, d]
   const AttentionWindow window = attention_window(config_, positions, x.options());
   for (std::size_t i = 0; i < num_layers; ++i) {
     for (std::size_t n = 0; n < rows.size(); ++n) rows[n].state = sequences[n]->layers[i].get();
     x = layers_[i]->step(x, window, rows);
   }
-  return config_.has_landmarks() ? x.index_select(0, all_ids.ne(config_.landmark_id).nonzero().squeeze(1)) : x;
+  if (!config_.has_landmarks()) return x;
+  const at::Tensor text_rows = all_ids.ne(config_.landmark_id).nonzero().squeeze(1);
+  return x.index_select(0, copy_to_device(text_rows, x.device()));
 }
 
 at::Tensor LayerStack::advance(std::span<const Piece> pieces) const {

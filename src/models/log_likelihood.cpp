@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "models/device.h"
 
 namespace lookback {
 namespace {
@@ -19,7 +20,8 @@ at::Tensor log_likelihood(const Model& model, const at::Tensor& hidden, const at
   for (std::int64_t first = 0; first < hidden.size(0); first += block_rows) {
     const std::int64_t count = std::min(block_rows, hidden.size(0) - first);
     const at::Tensor logits = model.logits(hidden.narrow(0, first, count));
-    const at::Tensor chosen = logits.gather(1, next_ids.narrow(0, first, count).unsqueeze(1)).squeeze(1);
+    const at::Tensor ids = copy_to_device(next_ids.narrow(0, first, count), logits.device());
+    const at::Tensor chosen = logits.gather(1, ids.unsqueeze(1)).squeeze(1);
     blocks.push_back((chosen - logits.logsumexp(1)).to(at::kCPU));
   }
   const at::Tensor result = at::cat(blocks);

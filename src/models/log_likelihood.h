@@ -7,8 +7,8 @@
 
 namespace lookback {
 
-// Final hidden states [R, d] and the tokens that follow them [R], both on the model's device -> the natural logarithms
-// of these tokens' probabilities [R], float32 on the CPU. Never holds more than a block of logits. Throws Error for a
+// Final hidden states [R, d] and, on the host, the tokens that follow them [R] -> the natural logarithms of these
+// tokens' probabilities [R], float32 on the CPU. Never holds more than a block of logits. Throws Error for a
 // model whose logits are NaN or infinite.
 at::Tensor log_likelihood(const Model& model, const at::Tensor& hidden, const at::Tensor& next_ids);
 

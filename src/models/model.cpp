@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "models/device.h"
 #include "models/kind.h"
 #include "nn/layers.h"
 
@@ -15,6 +16,10 @@ Model::Model(ModelConfig config, at::Device device, std::uint64_t seed)
   check_model_config(config_, "model configuration");
   embedding_ = parameters_.add("model.embed_tokens.weight", {config_.vocab_size, config_.hidden_size},
                                {Initializer::Kind::normal, config_.embedding_initializer_range});
+}
+
+at::Tensor Model::embed(const at::Tensor& ids) const {
+  return at::embedding(embedding_, copy_to_device(ids, embedding_.device()));
 }
 
 at::Tensor Model::logits(const at::Tensor& hidden) const { return project(hidden, embedding_).to(at::kFloat); }
@@ -29,10 +34,8 @@ void Model::check_input_ids(const at::Tensor& input_ids) const {
   require(input_ids.dim() == 2 && input_ids.scalar_type() == at::kLong && input_ids.size(1) >= 1,
           "input_ids: expected int64 [N, L] with L >= 1, found {} [{}]", c10::toString(input_ids.scalar_type()),
           fmt::join(input_ids.sizes(), ", "));
-  require(input_ids.device() == parameters_.device(), "input_ids: on {}, the model is on {}", input_ids.device().str(),
-          parameters_.device().str());
-  // A GPU would have to be waited for; there the embedding's kernel checks them.
-  if (!input_ids.is_cpu()) return;
+  require(input_ids.is_cpu(), "input_ids: expected on the host, found on {}: copy them with .cpu()",
+          input_ids.device().str());
   const at::Tensor contiguous = input_ids.contiguous();
   check_in_vocabulary({contiguous.const_data_ptr<std::int64_t>(), static_cast<std::size_t>(contiguous.numel())},
                       config_.vocab_size, "input_ids");

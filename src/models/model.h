@@ -41,9 +41,8 @@ class Model {
   ParameterSet& parameters() { return parameters_; }
   const ParameterSet& parameters() const { return parameters_; }
 
-  // input_ids [N, L] int64 (negative: padding), L >= 1 -> final hidden states at the text positions [N, L, d].
-  // Throws Error when ids are on another device or, on the CPU, out of range; on a GPU, where asking would be to wait
-  // for it, the embedding's kernel ends the program.
+  // input_ids [N, L] int64 on the host, L >= 1 -> final hidden states at the text positions
+  // [N, L, d]. Throws Error for ids that are not in the vocabulary.
   virtual at::Tensor hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) const = 0;
 
   // An empty text. dtype: of activations and of what is remembered.
@@ -59,8 +58,8 @@ class Model {
   // Throws Error for models that remember no chunks.
   virtual std::int64_t reading_halo_chunks() const;
 
-  // What is remembered of input_ids [N, C * S] without its first halo_chunks chunks: lower layers and encoder only.
-  // Exact when the text begins here (halo_chunks = 0) or halo_chunks >= reading_halo_chunks().
+  // What is remembered of input_ids [N, C * S] on the host without its first halo_chunks chunks: lower layers and
+  // encoder only. Exact when the text begins here (halo_chunks = 0) or halo_chunks >= reading_halo_chunks().
   virtual EncodedChunks read_chunks(const at::Tensor& input_ids, std::int64_t halo_chunks, at::ScalarType dtype) const;
 
   // hidden [..., d] -> float32 logits [..., vocab_size] by the tied embedding.
@@ -72,9 +71,11 @@ class Model {
  protected:
   Model(ModelConfig config, at::Device device, std::uint64_t seed);
 
-  // Throws Error unless input_ids is int64 [N, L], L >= 1, on the model's device, on the CPU with ids in the
-  // vocabulary.
+  // Throws Error unless input_ids is int64 [N, L], L >= 1, on the host, with ids in the vocabulary.
   void check_input_ids(const at::Tensor& input_ids) const;
+
+  // ids [...] on the host -> their embeddings [..., d].
+  at::Tensor embed(const at::Tensor& ids) const;
 
   // step() of pieces that have been checked; the sequences do not count their new tokens yet.
   virtual at::Tensor advance(std::span<const Piece> pieces) const = 0;

@@ -6,12 +6,13 @@
 #include <limits>
 
 #include "core/error.h"
+#include "models/device.h"
 #include "ops/linear_cross_entropy.h"
 
 namespace lookback {
 namespace {
 
-// Here, where they are on the host: a device would have to be waited for.
+// Before the first of them changes a gradient.
 void check_batch(const TokenBatch& batch, std::int64_t vocab_size) {
   const auto size = static_cast<std::size_t>(batch.num_sequences * batch.length);
   require(batch.num_sequences >= 1 && batch.length >= 1 && batch.input_ids.size() == size &&
@@ -27,11 +28,9 @@ void check_batch(const TokenBatch& batch, std::int64_t vocab_size) {
 
 template <typename T>
 at::Tensor to_tensor(const std::vector<T>& values, at::ScalarType type, at::Device device) {
-  // Only from pinned memory does a GPU copy without being waited for.
-  const at::TensorOptions options = at::TensorOptions(type).pinned_memory(device.is_cuda());
-  const at::Tensor copy = at::empty({static_cast<std::int64_t>(values.size())}, options);
+  const at::Tensor copy = at::empty({static_cast<std::int64_t>(values.size())}, type);
   std::ranges::copy(values, copy.mutable_data_ptr<T>());
-  return copy.to(device, type, /*non_blocking=*/true);
+  return copy_to_device(copy, device);
 }
 
 std::int64_t count_labels(const TokenBatch& batch) {
@@ -40,7 +39,7 @@ std::int64_t count_labels(const TokenBatch& batch) {
 }
 
 at::Tensor final_hidden(const Model& model, const TokenBatch& batch, const ForwardOptions& options) {
-  const at::Tensor ids = to_tensor(batch.input_ids, at::kLong, model.parameters().device());
+  const at::Tensor ids = to_tensor(batch.input_ids, at::kLong, at::kCPU);
   return model.hidden_states(ids.view({batch.num_sequences, batch.length}), options).flatten(0, 1);
 }
 

@@ -1,5 +1,6 @@
 // Properties of every model's whole forward that no golden number shows.
 #include <fmt/core.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/error.h"
@@ -119,6 +120,14 @@ TEST_P(Forward, IdsOutOfTheVocabularyAreNamed) {
       EXPECT_EQ(error.what(), fmt::format("input_ids: id {} is not in the model's vocabulary of 40", id));
     }
   }
+}
+
+// Where a model needs them there, a device is not waited for.
+TEST_P(Forward, IdsAreTakenFromTheHostAlone) {
+  const auto model = make_model(GetParam(), at::kCPU, 3);
+  const at::Tensor elsewhere = at::zeros({1, 16}, at::TensorOptions(at::kLong).device(at::kMeta));
+  EXPECT_THAT([&] { model->hidden_states(elsewhere, {}); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("expected on the host, found on meta")));
 }
 
 std::vector<ModelConfig> small_ablations() {

@@ -32,7 +32,7 @@ class ChunkRetriever {
   virtual bool finds_by_tokens() const { return false; }
 
   // What chunks are found by [N, C, F], F = landmark_size(config). encoded: the encoder's output at their landmarks
-  // [N, C, d], with its element type; ids: their tokens [N, C, S], undefined unless finds_by_tokens().
+  // [N, C, d], with its element type; ids: their tokens [N, C, S] on the host, undefined unless finds_by_tokens().
   virtual at::Tensor landmarks(const at::Tensor& encoded, const at::Tensor& ids) const = 0;
 
   // [N, C, F]: the inner product with a chunk's landmark, by the root of F, is its score.

@@ -116,7 +116,7 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
   const std::int64_t positions = positions_per_chunk();
   const std::int64_t num_chunks = (length + config_.chunk_size - 1) / config_.chunk_size;
   const at::Tensor padded = at::constant_pad_nd(input_ids, {0, num_chunks * config_.chunk_size - length}, 0);
-  at::Tensor x = at::embedding(embedding_, insert_landmarks(padded, config_)).to(options.dtype);  // [N, C * P, d]
+  at::Tensor x = embed(insert_landmarks(padded, config_)).to(options.dtype);  // [N, C * P, d]
 
   const AttentionWindow window = attention_window(config_, {{0, x.size(1)}}, x.options());
   for (const LlamaLayer& layer : lower_layers_) {
@@ -176,7 +176,7 @@ EncodedChunks Drt::read_chunks(const at::Tensor& input_ids, std::int64_t halo_ch
   require(input_ids.size(1) % config_.chunk_size == 0 && halo_chunks >= 0 && num_chunks >= 1,
           "input_ids: expected whole chunks of {} tokens, more than the {} before, found {} tokens", config_.chunk_size,
           halo_chunks, input_ids.size(1));
-  at::Tensor x = at::embedding(embedding_, insert_landmarks(input_ids, config_)).to(dtype);
+  at::Tensor x = embed(insert_landmarks(input_ids, config_)).to(dtype);
   const std::int64_t positions = num_chunks * positions_per_chunk();
   for (std::size_t i = 0; i < lower_layers_.size(); ++i) {
     const AttentionWindow window = attention_window(config_, {{0, x.size(1)}}, x.options());

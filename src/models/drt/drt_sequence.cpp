@@ -29,7 +29,7 @@ DrtSequence::DrtSequence(const Drt& model, const at::TensorOptions& options)
       lower_caches(model.lower_layers_.size()),
       unfinished(at::empty({0, model.config_.hidden_size}, options)),
       model_(model) {
-  if (model.retriever_->finds_by_tokens()) unfinished_ids = at::empty({0}, options.dtype(at::kLong));
+  if (model.retriever_->finds_by_tokens()) unfinished_ids = at::empty({0}, at::kLong);
   for (std::size_t g = 0; g < model.upper_groups_.size(); ++g) groups.push_back(new_group(g));
 }
 
@@ -115,7 +115,7 @@ void DrtSequence::restore_state(StateReader& reader) {
   const at::Tensor archive_sizes = take_archive_sizes(reader);
   const std::int64_t num_unfinished = num_tokens() % config.chunk_size;
   unfinished = reader.take("unfinished", {num_unfinished, config.hidden_size});
-  if (unfinished_ids.defined()) unfinished_ids = reader.take_integers("unfinished_ids", {num_unfinished});
+  if (unfinished_ids.defined()) unfinished_ids = reader.take_integers("unfinished_ids", {num_unfinished}).cpu();
   for (std::size_t i = 0; i < lower_caches.size(); ++i) {
     lower_caches[i] =
         reader.take_window("lower." + std::to_string(i), config.window_size, config.num_kv_heads, config.head_dim());

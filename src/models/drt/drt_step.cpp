@@ -51,8 +51,6 @@ DrtStep::Span DrtStep::span_of(const Piece& piece, std::int64_t first_row) const
           .first_row = first_row};
 }
 
-at::Tensor DrtStep::ids_of(const Piece& piece) const { return ids_tensor(piece.ids).to(options_.device()); }
-
 bool DrtStep::is_seen(const Piece& piece) const {
   return std::ssize(piece.ids) > piece.first_wanted + 1 - upper_reach_tokens(model_.config_);
 }
@@ -77,9 +75,9 @@ AttentionWindow DrtStep::window_of_spans() const {
 at::Tensor DrtStep::run_lower_layers() const {
   std::vector<at::Tensor> ids;
   for (const Span& span : spans_) {
-    ids.push_back(continue_with_landmarks(ids_of(*span.piece), span.sequence->num_tokens(), model_.config_));
+    ids.push_back(continue_with_landmarks(ids_tensor(span.piece->ids), span.sequence->num_tokens(), model_.config_));
   }
-  at::Tensor x = at::embedding(model_.embedding_, join_rows(ids)).to(options_.dtype());  // [R, d]
+  at::Tensor x = model_.embed(join_rows(ids)).to(options_.dtype());  // [R, d]
   const AttentionWindow window = window_of_spans();
   for (std::size_t i = 0; i < model_.lower_layers_.size(); ++i) {
     std::vector<WindowedRows> rows;

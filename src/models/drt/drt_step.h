@@ -38,8 +38,6 @@ class DrtStep {
   };
 
   Span span_of(const Piece& piece, std::int64_t first_row) const;
-  // The piece's ids [T] on the model's device.
-  at::Tensor ids_of(const Piece& piece) const;
   // Whether an upper hidden state of the piece can reach one that is wanted.
   bool is_seen(const Piece& piece) const;
 

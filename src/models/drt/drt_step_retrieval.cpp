@@ -20,7 +20,7 @@ void prefetch(const ArchiveSet& archives, const at::Tensor& indices) {
 }  // namespace
 
 at::Tensor DrtStep::take_full_ids(const Span& span) const {
-  const at::Tensor tokens = at::cat({span.sequence->unfinished_ids, ids_of(*span.piece)});
+  const at::Tensor tokens = at::cat({span.sequence->unfinished_ids, ids_tensor(span.piece->ids)});
   const std::int64_t num_full = span.num_full_chunks * model_.config_.chunk_size;
   span.sequence->unfinished_ids = tokens.narrow(0, num_full, tokens.size(0) - num_full).clone();
   return tokens.narrow(0, 0, num_full);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "models/device.h"
 #include "models/layer_sizes.h"
 
 namespace lookback {
@@ -55,7 +56,7 @@ at::Tensor of_length_one(const at::Tensor& rows) { return rows / rows.norm(2, -1
 }  // namespace
 
 FixedRetriever::FixedRetriever(const ModelConfig& config, at::Device device, at::Tensor embeddings)
-    : config_(config), own_(config.own<DrtConfig>()), embeddings_(std::move(embeddings)) {
+    : config_(config), own_(config.own<DrtConfig>()), device_(device), embeddings_(std::move(embeddings)) {
   if (own_.retriever == "encoder") encoder_ = make_encoder(config, device);
 }
 
@@ -114,7 +115,7 @@ at::Tensor FixedRetriever::keys(const at::Tensor& ids) const {
 }
 
 at::Tensor FixedRetriever::term_keys(const at::Tensor& ids) const {
-  const at::Tensor text = ids.to(at::kCPU).contiguous();
+  const at::Tensor text = ids.contiguous();
   const std::int64_t chunk_size = ids.size(2);
   const std::int64_t num_chunks = ids.size(0) * ids.size(1);
   const std::int64_t size = landmark_size(config_);
@@ -127,18 +128,18 @@ at::Tensor FixedRetriever::term_keys(const at::Tensor& ids) const {
       found[c * size + static_cast<std::int64_t>(hash % static_cast<std::uint64_t>(size))] += 1;
     });
   }
-  return (counts * (bm25_saturation + 1) / (counts + bm25_saturation)).to(ids.device());
+  return copy_to_device(counts * (bm25_saturation + 1) / (counts + bm25_saturation), device_);
 }
 
 at::Tensor FixedRetriever::encoder_keys(const at::Tensor& ids) const {
-  at::Tensor x = at::embedding(encoder_->embedding, ids.clamp_min(0)).flatten(0, 1);  // [N * C, S, d]
+  at::Tensor x = at::embedding(encoder_->embedding, copy_to_device(ids, device_)).flatten(0, 1);  // [N * C, S, d]
   const RotaryTable table = make_rotary_table(ids.size(2), config_.head_dim(), config_.rope_theta, x.options());
   for (const LlamaLayer& layer : encoder_->layers) x = bidirectional_layer(layer, x, table);
   return of_length_one(rms_norm(encoder_->norm, x).mean(1)).view({ids.size(0), ids.size(1), -1});
 }
 
 at::Tensor FixedRetriever::embedding_keys(const at::Tensor& ids) const {
-  return of_length_one(at::embedding(embeddings_, ids.clamp_min(0)).to(at::kFloat).mean(2));
+  return of_length_one(at::embedding(embeddings_, copy_to_device(ids, device_)).to(at::kFloat).mean(2));
 }
 
 at::Tensor FixedRetriever::queries(const std::vector<at::Tensor>& before, const at::Tensor& keys) const {

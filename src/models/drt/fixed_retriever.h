@@ -34,7 +34,8 @@ class FixedRetriever : public ChunkRetriever {
   void check_stores_memories() const override;
   void check_searches_memories() const override;
 
-  // Token ids of whole chunks [N, C, S] -> what they are found by [N, C, F], float32.
+  // Token ids of whole chunks [N, C, S] on the host -> what they are found by [N, C, F], float32, on the device. On the
+  // host, since a word's hash goes on from byte to byte: terms are counted there.
   at::Tensor keys(const at::Tensor& ids) const;
 
   // Keys of chunks that follow each other [..., C, F] -> their queries, the same shape: a query's inner product with an
@@ -60,6 +61,7 @@ class FixedRetriever : public ChunkRetriever {
 
   ModelConfig config_;
   DrtConfig own_;
+  at::Device device_;
   std::optional<Encoder> encoder_;
   at::Tensor embeddings_;
 };
