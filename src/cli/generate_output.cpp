@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "core/counted.h"
 #include "core/json.h"
 #include "core/progress.h"
 
@@ -31,17 +32,18 @@ std::string hypotheses_text(const Answer& answer) {
   std::string text;
   for (std::size_t i = 0; i < answer.hypotheses.size(); ++i) {
     const Hypothesis& one = answer.hypotheses[i];
-    text +=
-        fmt::format("[beam {}: score {:.4f}, log-probability {:.4f}, {} tokens, ended by {}] {}\n", i + 1, one.score,
-                    one.log_probability, one.ids.size(), stop_reason_name(one.stop_reason), quoted(one.text));
+    text += fmt::format("[beam {}: score {:.4f}, log-probability {:.4f}, {}, ended by {}] {}\n", i + 1, one.score,
+                        one.log_probability, counted(one.ids.size(), "token"), stop_reason_name(one.stop_reason),
+                        quoted(one.text));
   }
   return text;
 }
 
 std::string summary(const Answer& answer) {
-  return fmt::format("[prompt {} tokens, {}; new {} tokens, {}; chunk memory {}; ended by {}]",
-                     format_count(static_cast<double>(answer.prompt_tokens)),
-                     rate_text(static_cast<double>(answer.prompt_tokens), answer.prefill_seconds), answer.ids.size(),
+  return fmt::format("[prompt {}, {}; new {}, {}; chunk memory {}; ended by {}]",
+                     counted(format_count(static_cast<double>(answer.prompt_tokens)), "token"),
+                     rate_text(static_cast<double>(answer.prompt_tokens), answer.prefill_seconds),
+                     counted(answer.ids.size(), "token"),
                      rate_text(static_cast<double>(answer.num_decode_steps), answer.decode_seconds),
                      format_bytes(static_cast<double>(answer.memory_bytes)), stop_reason_name(answer.stop_reason));
 }

@@ -5,6 +5,7 @@
 #include "cli/inference_flags.h"
 #include "cli/left_out_lines.h"
 #include "cli/program_path.h"
+#include "core/counted.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/json.h"
@@ -39,11 +40,11 @@ std::string progress_text(const BuildMemoryProgress& progress, double seconds) {
   const auto total = static_cast<double>(std::max<std::int64_t>(progress.disk_bytes_total, 1));
   // A reading that goes on passes over what is known in no time.
   const auto known = static_cast<double>(progress.disk_bytes_known);
-  return fmt::format("memory {:.0f}% | ETA {} | {} tokens | {} tok/s | {} documents", 100 * done / total,
+  return fmt::format("memory {:.0f}% | ETA {} | {} | {} tok/s | {}", 100 * done / total,
                      eta_text(done - known, total - known, seconds),
-                     format_count(static_cast<double>(progress.num_tokens)),
+                     counted(format_count(static_cast<double>(progress.num_tokens)), "token"),
                      format_count(static_cast<double>(progress.num_tokens) / std::max(seconds, 1e-9)),
-                     format_count(static_cast<double>(progress.num_documents)));
+                     counted(format_count(static_cast<double>(progress.num_documents)), "document"));
 }
 
 Json to_json(const BuildMemoryResult& result, const std::string& out) {
@@ -86,12 +87,13 @@ int run_build(BuildFlags& flags) {
   }
   if (flags.json) return 0;
   if (result.num_documents > 0) {
-    print_output("{}: {} documents added, {} tokens in {} ({} tokens/s)\n", flags.out, result.num_documents,
-                 format_count(static_cast<double>(result.num_tokens)), format_duration(result.seconds),
+    print_output("{}: {} added, {} in {} ({} tokens/s)\n", flags.out, counted(result.num_documents, "document"),
+                 counted(format_count(static_cast<double>(result.num_tokens)), "token"),
+                 format_duration(result.seconds),
                  format_count(static_cast<double>(result.num_tokens) / std::max(result.seconds, 1e-9)));
   }
-  if (result.num_known > 0) print_output("{}: {} documents were there already\n", flags.out, result.num_known);
-  if (result.num_skipped > 0) print_output("{} documents were left out as broken or empty\n", result.num_skipped);
+  if (result.num_known > 0) print_output("{}: {} there already\n", flags.out, counted(result.num_known, "document"));
+  if (result.num_skipped > 0) print_output("{} left out as broken or empty\n", counted(result.num_skipped, "document"));
   print_output("ask it:\n  {} generate --model {} --memory {} --prompt \"...\"\n", program_path(),
                flags.inference.model, flags.out);
   return 0;
@@ -117,8 +119,9 @@ void run_info(const FileFlags& flags) {
                                     {"documents", documents}}));
     return;
   }
-  print_output("{}: {} documents, {} tokens in {} chunks, {} ({:.0f} bytes a token), {}\n", flags.path,
-               memory.documents().size(), format_count(static_cast<double>(num_tokens)), memory.num_chunks(),
+  print_output("{}: {}, {} in {}, {} ({:.0f} bytes a token), {}\n", flags.path,
+               counted(memory.documents().size(), "document"),
+               counted(format_count(static_cast<double>(num_tokens)), "token"), counted(memory.num_chunks(), "chunk"),
                format_bytes(static_cast<double>(file_bytes)),
                static_cast<double>(file_bytes) / static_cast<double>(std::max<std::int64_t>(num_tokens, 1)),
                memory_elements_name(memory.format().elements));
@@ -131,8 +134,8 @@ void run_info(const FileFlags& flags) {
 void run_verify(const FileFlags& flags) {
   const StoredMemory memory(flags.path);
   memory.verify();
-  print_output("{}: {} chunks of {} documents are as they were written\n", flags.path, memory.num_chunks(),
-               memory.documents().size());
+  print_output("{}: {} of {}, all as they were written\n", flags.path, counted(memory.num_chunks(), "chunk"),
+               counted(memory.documents().size(), "document"));
 }
 
 void run_remove(const FileFlags& flags) {
@@ -146,7 +149,8 @@ void run_remove(const FileFlags& flags) {
     writer.remove_document(found->id);
   }
   writer.commit();
-  print_output("{}: {} documents removed, {} left\n", flags.path, flags.documents.size(), writer.documents().size());
+  print_output("{}: {} removed, {} left\n", flags.path, counted(flags.documents.size(), "document"),
+               writer.documents().size());
 }
 
 struct MergeFlags {
@@ -174,7 +178,8 @@ int run_merge(const MergeFlags& flags) {
     print_message("Interrupted; what was copied is kept in {}. The same command goes on from there.\n", flags.out);
     return exit_interrupted;
   }
-  print_output("{}: {} documents copied, {} were there already\n", flags.out, result.num_documents, result.num_known);
+  print_output("{}: {} copied, {} there already\n", flags.out, counted(result.num_documents, "document"),
+               result.num_known);
   return 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "cli/inference_flags.h"
 #include "cli/memory_command.h"
+#include "core/counted.h"
 #include "core/interrupt.h"
 #include "core/json.h"
 #include "core/progress.h"
@@ -37,10 +38,10 @@ void print_table(const MemoryIndexReport& report, const std::string& path) {
                     time_text(search.seconds)});
   }
   rows.push_back({"exact", "100%", "100%", time_text(report.exact_seconds)});
-  print_output("{}: {} chunks in {} lists, {}; {} queries of the model on the memory's own text\n\n{}\n", path,
-               group_digits(report.num_chunks), group_digits(report.num_lists), format_duration(report.cluster_seconds),
-               group_digits(report.num_queries), text_table(rows, "  "));
-  print_output("`--search approximate` looks into {} lists; --probes N into others\n", report.num_probes);
+  print_output("{}: {} in {}, {}; {} queries of the model on the memory's own text\n\n{}\n", path,
+               counted(group_digits(report.num_chunks), "chunk"), counted(group_digits(report.num_lists), "list"),
+               format_duration(report.cluster_seconds), group_digits(report.num_queries), text_table(rows, "  "));
+  print_output("`--search approximate` looks into {}; --probes N into others\n", counted(report.num_probes, "list"));
 }
 
 void run_index(IndexFlags& flags) {

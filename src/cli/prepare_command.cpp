@@ -9,6 +9,7 @@
 #include "cli/exit_codes.h"
 #include "cli/left_out_lines.h"
 #include "cli/tokenizer_choices_flags.h"
+#include "core/counted.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/json.h"
@@ -34,11 +35,12 @@ std::string progress_text(const PrepareProgress& progress, double seconds) {
   const auto done = static_cast<double>(progress.disk_bytes - progress.disk_bytes_before);
   const auto total = static_cast<double>(progress.disk_bytes_total - progress.disk_bytes_before);
   const double all = static_cast<double>(std::max<std::int64_t>(progress.disk_bytes_total, 1));
-  return fmt::format(
-      "prepare {:.0f}% | {} documents | {} tokens | {:.1f} MB/s of text | ETA {}",
-      100.0 * static_cast<double>(progress.disk_bytes) / all, format_count(static_cast<double>(progress.num_documents)),
-      format_count(static_cast<double>(progress.num_tokens)),
-      static_cast<double>(progress.text_bytes) / 1e6 / std::max(seconds, 1e-9), eta_text(done, total, seconds));
+  return fmt::format("prepare {:.0f}% | {} | {} | {:.1f} MB/s of text | ETA {}",
+                     100.0 * static_cast<double>(progress.disk_bytes) / all,
+                     counted(format_count(static_cast<double>(progress.num_documents)), "document"),
+                     counted(format_count(static_cast<double>(progress.num_tokens)), "token"),
+                     static_cast<double>(progress.text_bytes) / 1e6 / std::max(seconds, 1e-9),
+                     eta_text(done, total, seconds));
 }
 
 Json result_json(const PrepareResult& result) {
@@ -62,19 +64,20 @@ void print_summary(const PrepareFlags& flags, const PrepareResult& result) {
   if (result.already_done) print_output("{}: already done; --force does it again\n", flags.out);
   for (const PreparedDataset& dataset : result.datasets) {
     const DatasetCounts& counts = dataset.counts;
-    print_output("{}: {} documents, {} tokens, {} bytes of text ({:.2f} bytes a token)\n", dataset.folder.string(),
-                 counts.num_documents, counts.num_tokens, counts.text_bytes,
+    print_output("{}: {}, {}, {} of text ({:.2f} bytes a token)\n", dataset.folder.string(),
+                 counted(counts.num_documents, "document"), counted(counts.num_tokens, "token"),
+                 counted(counts.text_bytes, "byte"),
                  static_cast<double>(counts.text_bytes) / static_cast<double>(counts.num_tokens));
   }
   if (result.num_unknown_files > 0) {
-    print_output("{} files in the folders were passed over (neither text nor JSON lines by their names)\n",
-                 result.num_unknown_files);
+    print_output("{} in the folders passed over (neither text nor JSON lines by name)\n",
+                 counted(result.num_unknown_files, "file"));
   }
   if (result.num_not_read > 0) {
-    print_output("{} files or folders in the folders could not be read\n", result.num_not_read);
+    print_output("{} in the folders could not be read\n", counted(result.num_not_read, "path"));
   }
   if (result.num_skipped > 0) {
-    print_output("{} documents were left out as broken or empty; {} names them\n", result.num_skipped,
+    print_output("{} left out as broken or empty; see {}\n", counted(result.num_skipped, "document"),
                  (flags.config.out / skipped_log_name).string());
   }
 }

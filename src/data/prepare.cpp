@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/available_cores.h"
+#include "core/counted.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/stored_text.h"
@@ -92,8 +93,9 @@ class Preparation {
   void finish() {
     std::int64_t num_documents = 0;
     for (const auto& writer : writers_) num_documents += writer->counts().num_documents;
-    require(num_documents > 0, "no documents: the {} input files hold no text ({} documents were broken or empty{})",
-            inputs_.files.size(), num_skipped(), num_skipped() > 0 ? "; see " + log_path() : "");
+    require(num_documents > 0, "no documents: no text in {} ({} broken or empty{})",
+            counted(inputs_.files.size(), "input file"), counted(num_skipped(), "document"),
+            num_skipped() > 0 ? "; see " + log_path() : "");
     if (writers_.size() == 2) balance();
     for (const auto& writer : writers_) publish(*writer);
     journal_.finished = true;
@@ -345,8 +347,8 @@ PrepareResult prepare(const PrepareConfig& config, const Tokenizer& tokenizer, c
   result.already_done = journal.finished;
   for (const SourceCounts& source : journal.sources) result.num_skipped += source.num_skipped;
   require(!config.strict || result.num_skipped == 0,
-          "--strict: an earlier run without it left {} documents out of {} ({} names them); --force starts again",
-          result.num_skipped, config.out.string(), (config.out / skipped_log_name).string());
+          "--strict: an earlier run without it left {} out of {} (see {}); --force starts again",
+          counted(result.num_skipped, "document"), config.out.string(), (config.out / skipped_log_name).string());
   if (!journal.finished) {
     Preparation preparation(config, tokenizer, listener, inputs, std::move(journal));
     result.interrupted = !preparation.run();

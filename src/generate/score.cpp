@@ -39,8 +39,8 @@ at::Tensor score_tokens(const Model& model, const at::Tensor& input_ids, const S
     if (count < 1) return;
     const at::Tensor next_ids = host_ids.narrow(1, first + 1, count);
     logprobs.narrow(1, first + 1, count)
-        .copy_(log_likelihood(model, hidden.narrow(1, 0, count).flatten(0, 1), next_ids.flatten())
-                   .view(next_ids.sizes()));
+        .copy_(
+            log_likelihood(model, hidden.narrow(1, 0, count).flatten(0, 1), next_ids.flatten()).view(next_ids.sizes()));
   };
 
   if (!config.incremental && memories == nullptr && input_ids.numel() <= config.whole_tokens) {

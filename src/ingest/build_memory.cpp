@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/clock.h"
+#include "core/counted.h"
 #include "core/error.h"
 #include "core/worker_threads.h"
 #include "data/manifest.h"
@@ -104,8 +105,8 @@ class MemoryBuilder {
     result_.num_documents = progress_.num_documents;
     result_.seconds = seconds_since(start);
     require(result_.interrupted || result_.num_documents + result_.num_known > 0,
-            "no documents: the {} input files hold no text ({} documents were broken or empty)", inputs_.files.size(),
-            result_.num_skipped);
+            "no documents: no text in {} ({} broken or empty)", counted(inputs_.files.size(), "input file"),
+            counted(result_.num_skipped, "document"));
     return result_;
   }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/counted.h"
 #include "core/error.h"
 #include "train/batch_loss.h"
 
@@ -10,7 +11,7 @@ namespace lookback {
 std::vector<TokenBatch> validation_batches(const TokenStream& text, std::int64_t context_length,
                                            std::int64_t num_windows, std::int64_t batch_size) {
   const std::int64_t num_predictions = text.num_tokens - 1;
-  require(num_predictions >= 1, "the validation text has {} tokens; at least 2 are needed", text.num_tokens);
+  require(num_predictions >= 1, "the validation text has {}; at least 2 are needed", counted(text.num_tokens, "token"));
   const std::int64_t length = std::min(context_length, num_predictions);
   const std::int64_t count = std::min(num_windows, num_predictions / length);
   std::vector<TokenBatch> batches;

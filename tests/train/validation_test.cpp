@@ -39,7 +39,7 @@ TEST(ValidationBatches, ShortTexts) {
   EXPECT_THAT(batches[0].input_ids, testing::ElementsAre(0, 1, 2, 3));
   EXPECT_THAT(batches[0].labels, testing::ElementsAre(1, 2, 3, 4));
   EXPECT_EQ(validation_batches(counting_text(35), 10, 8, 8)[0].num_sequences, 3) << "windows do not overlap";
-  EXPECT_THAT(error_of([] { validation_batches(counting_text(1), 10, 4, 3); }), testing::HasSubstr("1 tokens"));
+  EXPECT_THAT(error_of([] { validation_batches(counting_text(1), 10, 4, 3); }), testing::HasSubstr("has 1 token;"));
 }
 
 TEST(Validate, IsTheMeanOverAllLabelsWhateverTheBatches) {

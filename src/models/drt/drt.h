@@ -51,8 +51,8 @@ class Drt : public Model {
 
   std::int64_t positions_per_chunk() const { return config_.chunk_size + 1; }  // P = S + 1
 
-  // Lower hidden states of whole chunks [N, C, P, d] and, for retrievers that find by tokens, their ids [N, C, S] on the host ->
-  // keys, values and landmarks.
+  // Lower hidden states of whole chunks [N, C, P, d] and, for retrievers that find by tokens, their ids [N, C, S] on
+  // the host -> keys, values and landmarks.
   EncodedChunks encode_chunks(const at::Tensor& hidden, const at::Tensor& ids, bool gradient_checkpointing) const;
 
   // What a layer with chunk attention gives: attended = x + self-attention, y = attended + chunk attention.
