@@ -1,6 +1,7 @@
 // All of the library, but what takes LibTorch (lookback/torch.h).
 #pragma once
 
+#include "lookback/build_memory.h"
 #include "lookback/error.h"
 #include "lookback/generate.h"
 #include "lookback/language_model.h"

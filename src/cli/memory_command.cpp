@@ -11,8 +11,7 @@
 #include "core/json.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
-#include "generate/inference_model.h"
-#include "ingest/build_memory.h"
+#include "lookback/build_memory.h"
 #include "memory/memory_writer.h"
 #include "memory/merge_memories.h"
 #include "memory/stored_memory.h"
@@ -24,7 +23,6 @@ struct BuildFlags {
   InferenceFlags inference;
   std::vector<std::string> inputs;
   std::string out;
-  std::string elements = "float32";
   BuildMemoryConfig config;
   bool json = false, quiet = false;
 };
@@ -60,25 +58,19 @@ Json to_json(const BuildMemoryResult& result, const std::string& out) {
 
 int run_build(BuildFlags& flags) {
   const StopToken stop = catch_interrupts();
-  flags.config.num_threads = thread_count(flags.inference);
   const LanguageModel model = open_model(flags.inference);
-  const InferenceModel& opened = model.opened();
-  require(opened.tokenizer != nullptr, "{}: this model folder has no tokenizer, which reading texts needs",
-          flags.inference.model);
+  flags.config.num_threads = flags.inference.options.threads;
   flags.config.inputs.assign(flags.inputs.begin(), flags.inputs.end());
   flags.config.out = flags.out;
-  flags.config.elements = parse_memory_elements(flags.elements);
-  flags.config.dtype = opened.dtype;
   ProgressLine line(flags.quiet || flags.json);
   LeftOutLines left_out(line, "further ones are only counted");
   BuildMemoryListener listener;
   listener.stop = stop;
-  listener.progress = [&](const BuildMemoryProgress& progress) {
+  listener.on_progress = [&](const BuildMemoryProgress& progress) {
     if (line.due()) line.show(progress_text(progress, line.elapsed_seconds()));
   };
-  listener.skipped = [&](const std::string& reason) { left_out.show(reason); };
-  const BuildMemoryResult result =
-      build_memory(flags.config, *opened.model, opened.fingerprint, *opened.tokenizer, listener);
+  listener.on_skipped = [&](const std::string& reason) { left_out.show(reason); };
+  const BuildMemoryResult result = build_memory(model, flags.config, listener);
   line.finish();
   if (flags.json) print_output("{}\n", dump_line(to_json(result, flags.out)));
   if (result.interrupted) {
@@ -222,7 +214,7 @@ void add_add(CLI::App& memory) {
   add_reading_flags(*command, *flags);
   command->footer("Examples:\n  lookback memory add library.memory --model runs/books new-book.txt");
   command->callback([flags] {
-    flags->elements = memory_elements_name(StoredMemory(flags->out).format().elements);
+    flags->config.elements = memory_elements_name(StoredMemory(flags->out).format().elements);
     const int code = run_build(*flags);
     if (code != 0) throw CLI::RuntimeError(code);
   });
@@ -234,7 +226,7 @@ void add_build(CLI::App& memory) {
   add_reading_flags(*command, *flags);
   command->add_option("--out", flags->out, "The memory's file")->required()->type_name("NAME.memory");
   command
-      ->add_option("--elements", flags->elements,
+      ->add_option("--elements", flags->config.elements,
                    "Of stored keys and values: float32, bfloat16 or int8 (a scale for each position and head)")
       ->capture_default_str();
   command->footer(

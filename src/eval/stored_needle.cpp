@@ -113,12 +113,11 @@ class StoredNeedleRun {
     BuildMemoryConfig build;
     build.inputs = {config_.folder / (name + ".txt")};
     build.out = config_.folder / fmt::format("{}-{}.memory", name, memory_elements_name(config_.elements));
-    build.elements = config_.elements;
+    build.elements = memory_elements_name(config_.elements);
     build.num_threads = config_.num_threads;
-    build.dtype = opened_.dtype;
     write_text(build.inputs.front(), as_text(library.ids));
     BuildMemoryListener listener;
-    listener.progress = [&](const BuildMemoryProgress& progress) {
+    listener.on_progress = [&](const BuildMemoryProgress& progress) {
       if (!on_progress_) return;
       on_progress_(fmt::format("reading {}: {} of {} tokens", build.inputs.front().string(),
                                format_count(static_cast<double>(progress.num_tokens)),
@@ -126,7 +125,7 @@ class StoredNeedleRun {
     };
     listener.stop = stop_;
     const BuildMemoryResult result =
-        build_memory(build, *opened_.model, opened_.fingerprint, *opened_.tokenizer, listener);
+        build_memory(build, *opened_.model, opened_.dtype, opened_.fingerprint, *opened_.tokenizer, listener);
     evaluation_.needles.complete = !result.interrupted;
     if (result.interrupted) return nullptr;
     auto memory = open_memory(build.out, *opened_.model, opened_.fingerprint, opened_.tokenizer.get());

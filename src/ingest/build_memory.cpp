@@ -58,21 +58,22 @@ struct OpenDocument {
 
 class MemoryBuilder {
  public:
-  MemoryBuilder(const BuildMemoryConfig& config, const Model& model, const std::string& fingerprint,
-                const Tokenizer& tokenizer, const BuildMemoryListener& listener)
+  MemoryBuilder(const BuildMemoryConfig& config, const Model& model, at::ScalarType dtype,
+                const std::string& fingerprint, const Tokenizer& tokenizer, const BuildMemoryListener& listener)
       : config_(config),
         model_(model),
+        dtype_(dtype),
         tokenizer_(tokenizer),
         listener_(listener),
         inputs_(find_input_files(config.inputs)),
         chunk_size_(model.config().chunk_size),
         halo_chunks_(model.reading_halo_chunks()),
         segment_chunks_((config.segment_tokens + chunk_size_ - 1) / chunk_size_),
-        format_(memory_format(model.config(), fingerprint, &tokenizer, config.elements)),
+        format_(memory_format(model.config(), fingerprint, &tokenizer, parse_memory_elements(config.elements))),
         writer_(config.out, format_),
         known_(writer_.documents()) {
-    require(config.segment_tokens >= 1, "segment-tokens {}: must be at least 1", config.segment_tokens);
-    require(config.num_threads >= 1, "threads {}: must be at least 1", config.num_threads);
+    require(config.segment_tokens >= 1, "segment_tokens {}: must be at least 1", config.segment_tokens);
+    require(config.num_threads >= 1, "num_threads {}: must be at least 1", config.num_threads);
     for (const InputFile& file : inputs_.files) progress_.disk_bytes_total += file.size_bytes;
     for (std::int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
       std::string text;
@@ -85,7 +86,7 @@ class MemoryBuilder {
     const Clock::time_point start = Clock::now();
     for (const std::string& reason : inputs_.not_read) {
       require(!config_.strict, "{} (--strict)", reason);
-      if (listener_.skipped) listener_.skipped(reason);
+      if (listener_.on_skipped) listener_.on_skipped(reason);
     }
     TokenizePipeline pipeline(inputs_.files, {}, tokenizer_, config_.field, config_.num_threads);
     while (!result_.interrupted) {
@@ -142,7 +143,7 @@ class MemoryBuilder {
     const std::string text = fmt::format("{}:{}: {}", file_of(block).path.string(), problem.line, problem.message);
     require(!config_.strict, "{} (--strict)", text);
     ++result_.num_skipped;
-    if (listener_.skipped) listener_.skipped(text);
+    if (listener_.on_skipped) listener_.on_skipped(text);
     if (block.block.format != InputFormat::text) return;
     skipping_ = true;
     if (!open_) return;
@@ -280,7 +281,7 @@ class MemoryBuilder {
     if (segment.num_chunks == 0) return;
     const at::Tensor ids =
         at::from_blob(segment.ids.data(), {1, static_cast<std::int64_t>(segment.ids.size())}, at::kLong);
-    const EncodedChunks encoded = model_.read_chunks(ids, segment.halo_chunks, config_.dtype);
+    const EncodedChunks encoded = model_.read_chunks(ids, segment.halo_chunks, dtype_);
     const at::Tensor text = ids[0].view({-1, chunk_size_}).narrow(0, segment.halo_chunks, segment.num_chunks);
     for (std::int64_t first = 0; first < segment.num_chunks; first += chunks_a_block) {
       const std::int64_t count = std::min(chunks_a_block, segment.num_chunks - first);
@@ -311,13 +312,14 @@ class MemoryBuilder {
       writer_.commit();
       last_commit_ = Clock::now();
     }
-    if (listener_.progress && !segments.empty()) listener_.progress(progress_);
+    if (listener_.on_progress && !segments.empty()) listener_.on_progress(progress_);
   }
 
   static constexpr std::int64_t chunks_a_block = 32;
 
   const BuildMemoryConfig& config_;
   const Model& model_;
+  at::ScalarType dtype_;
   const Tokenizer& tokenizer_;
   const BuildMemoryListener& listener_;
   InputFiles inputs_;
@@ -357,9 +359,10 @@ MemoryFormat memory_format(const ModelConfig& config, const std::string& fingerp
   return format;
 }
 
-BuildMemoryResult build_memory(const BuildMemoryConfig& config, const Model& model, const std::string& fingerprint,
-                               const Tokenizer& tokenizer, const BuildMemoryListener& listener) {
-  return MemoryBuilder(config, model, fingerprint, tokenizer, listener).run();
+BuildMemoryResult build_memory(const BuildMemoryConfig& config, const Model& model, at::ScalarType dtype,
+                               const std::string& fingerprint, const Tokenizer& tokenizer,
+                               const BuildMemoryListener& listener) {
+  return MemoryBuilder(config, model, dtype, fingerprint, tokenizer, listener).run();
 }
 
 }  // namespace lookback

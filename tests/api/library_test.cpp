@@ -2,9 +2,11 @@
 // is installed is tests/api/installed_library_test.py's matter.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 #include <span>
 #include <string>
@@ -12,9 +14,12 @@
 
 #include "generate/generator.h"
 #include "generate/inference_model.h"
+#include "ingest/byte_model.h"
 #include "lookback/lookback.h"
 #include "lookback/torch.h"
+#include "models/model_folder.h"
 #include "nn/safetensors.h"
+#include "text/tokenizer.h"
 
 namespace lookback {
 namespace {
@@ -131,6 +136,91 @@ TEST(Session, StopsWhileItReads) {
   Session session{LanguageModel(golden)};
   EXPECT_THROW(session.ask(golden_ids(300), config, listener), Interrupted);
   EXPECT_EQ(session.num_read(), 63);
+}
+
+// A folder with a small model that reads bytes, in chunks of 8 tokens, and texts of 125 and 3 such chunks.
+class BuildMemoryTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    fs::create_directories(folder_ / "texts");
+    fs::create_directories(folder_ / "model");
+    save_model(*make_model(byte_model_config(), at::kCPU, 5), folder_ / "model");
+    load_tokenizer("bytes")->save(folder_ / "model");
+    for (int i = 0; i < 1000; ++i) long_.push_back(static_cast<char>('a' + i * i % 23));
+    std::ofstream(folder_ / "texts/long.txt") << long_;
+    std::ofstream(folder_ / "texts/short.txt") << "A text of 24 characters.";
+    config_.inputs = {folder_ / "texts"};
+    config_.out = folder_ / "texts.memory";
+    config_.segment_tokens = 64;
+    config_.num_threads = 2;
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  const fs::path folder_ = fs::path(testing::TempDir()) / ("build_memory_" + std::to_string(::getpid()));
+  std::string long_;
+  BuildMemoryConfig config_;
+};
+
+TEST_F(BuildMemoryTest, WhatWasReadIsRetrieved) {
+  const LanguageModel model(folder_ / "model");
+  const BuildMemoryResult result = build_memory(model, config_);
+  EXPECT_FALSE(result.interrupted);
+  EXPECT_EQ(result.num_documents, 2);
+  EXPECT_EQ(result.num_tokens, 1024);
+  const Memories memories(model, {config_.out});
+  EXPECT_EQ(memories.num_chunks(), 128);
+  GenerateConfig config = greedy(5);
+  config.explain = true;
+  std::size_t num_from_memory = 0;
+  for (const RetrievedSources& retrieved : Session(model, memories).ask("Which characters?", config).retrieved) {
+    for (const Source& source : retrieved.sources) {
+      if (source.document != (folder_ / "texts/long.txt").string()) continue;
+      EXPECT_EQ(source.text, long_.substr(source.text_begin, 8));
+      EXPECT_EQ(source.text_begin, 8 * static_cast<std::uint64_t>(source.chunk));
+      ++num_from_memory;
+    }
+  }
+  EXPECT_GT(num_from_memory, 0U);
+}
+
+TEST_F(BuildMemoryTest, GoesOnWhereItWasStopped) {
+  const LanguageModel model(folder_ / "model");
+  StopSource stop;
+  BuildMemoryListener listener;
+  listener.stop = stop.token();
+  listener.on_progress = [&](const BuildMemoryProgress& progress) {
+    EXPECT_EQ(progress.disk_bytes_total, 1024);
+    stop.request_stop();
+  };
+  const BuildMemoryResult stopped = build_memory(model, config_, listener);
+  EXPECT_TRUE(stopped.interrupted);
+  EXPECT_LT(stopped.num_tokens, 1024);
+  const BuildMemoryResult rest = build_memory(model, config_);
+  EXPECT_FALSE(rest.interrupted);
+  EXPECT_EQ(stopped.num_tokens + rest.num_tokens, 1024);
+  EXPECT_EQ(Memories(model, {config_.out}).num_chunks(), 128);
+  const BuildMemoryResult again = build_memory(model, config_);
+  EXPECT_EQ(again.num_known, 2);
+  EXPECT_EQ(again.num_tokens, 0);
+}
+
+TEST_F(BuildMemoryTest, SettingsAreChecked) {
+  const LanguageModel model(folder_ / "model");
+  std::vector<std::string> skipped;
+  BuildMemoryListener listener;
+  listener.on_skipped = [&](const std::string& reason) { skipped.push_back(reason); };
+  std::ofstream(folder_ / "texts/broken.jsonl") << "{\"text\": 1}\n";
+  EXPECT_EQ(build_memory(model, config_, listener).num_skipped, 1);
+  ASSERT_EQ(skipped.size(), 1U);
+  EXPECT_THAT(skipped[0], HasSubstr("broken.jsonl:1: "));
+  config_.strict = true;
+  EXPECT_THAT(error_of([&] { build_memory(model, config_); }), HasSubstr("broken.jsonl:1: "));
+  config_.num_threads = -1;
+  EXPECT_THAT(error_of([&] { build_memory(model, config_); }), HasSubstr("num_threads -1"));
+  config_.num_threads = 0;
+  config_.elements = "float8";
+  EXPECT_THAT(error_of([&] { build_memory(model, config_); }), HasSubstr("float8"));
+  EXPECT_THAT(error_of([&] { build_memory(LanguageModel(golden), config_); }), HasSubstr("drt-one-hop"));
 }
 
 TEST(AskAll, IsAskOfEach) {

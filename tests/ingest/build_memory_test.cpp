@@ -54,10 +54,11 @@ class BuildMemoryTest : public testing::Test {
     config.inputs = {folder_ / "texts"};
     config.out = folder_ / out;
     config.segment_tokens = 100;
+    config.num_threads = 1;
     return config;
   }
   BuildMemoryResult build(const BuildMemoryConfig& config, const BuildMemoryListener& listener = {}) {
-    return build_memory(config, *model_, fingerprint_, *tokenizer_, listener);
+    return build_memory(config, *model_, at::kFloat, fingerprint_, *tokenizer_, listener);
   }
   std::shared_ptr<const StoredMemory> open(const std::string& name) {
     return open_memory(folder_ / name, *model_, fingerprint_, tokenizer_.get());
@@ -169,7 +170,7 @@ TEST_F(BuildMemoryTest, LeavesTheNumberOfThreadsOfOthersAlone) {
   at::set_num_threads(3);
   int meanwhile = 0;
   BuildMemoryListener listener;
-  listener.progress = [&](const BuildMemoryProgress&) {
+  listener.on_progress = [&](const BuildMemoryProgress&) {
     std::thread([&] { meanwhile = at::get_num_threads(); }).join();
     EXPECT_EQ(at::get_num_threads(), 3);
   };
@@ -188,7 +189,7 @@ TEST_F(BuildMemoryTest, GoesOnBitByBitWhereItWasStopped) {
     int num_steps = 0;
     StopSource stop;
     BuildMemoryListener listener;
-    listener.progress = [&](const BuildMemoryProgress&) {
+    listener.on_progress = [&](const BuildMemoryProgress&) {
       if (++num_steps == 3) stop.request_stop();
     };
     listener.stop = stop.token();
@@ -208,7 +209,7 @@ TEST_F(BuildMemoryTest, AddsWhatIsNewAndKnowsWhatIsThere) {
                     "{\"text\": \"the first\"}\nbroken\n\n{\"text\": \"the second one\"}\n");
   std::vector<std::string> skipped;
   BuildMemoryListener listener;
-  listener.skipped = [&](const std::string& reason) { skipped.push_back(reason); };
+  listener.on_skipped = [&](const std::string& reason) { skipped.push_back(reason); };
   const BuildMemoryResult result = build(config("library"), listener);
   EXPECT_EQ(result.num_known, 3);
   EXPECT_EQ(result.num_documents, 2);
@@ -354,10 +355,10 @@ TEST_F(BuildMemoryTest, AnotherModelOrTokenizerIsRefused) {
   const auto other = make_model(byte_model_config(), at::kCPU, 6);
   EXPECT_THAT([&] { open_memory(folder_ / "library", *other, model_fingerprint(*other), tokenizer_.get()); },
               ThrowsMessage<Error>(HasSubstr("the weights of another model")));
-  EXPECT_THAT([&] { build_memory(config("library"), *other, model_fingerprint(*other), *tokenizer_, {}); },
+  EXPECT_THAT([&] { build_memory(config("library"), *other, at::kFloat, model_fingerprint(*other), *tokenizer_, {}); },
               ThrowsMessage<Error>(HasSubstr("was made with model_fingerprint")));
   const auto no_memory = make_model(small_sliding_window_config(), at::kCPU, 1);
-  EXPECT_THAT([&] { build_memory(config("none"), *no_memory, "", *tokenizer_, {}); },
+  EXPECT_THAT([&] { build_memory(config("none"), *no_memory, at::kFloat, "", *tokenizer_, {}); },
               ThrowsMessage<Error>(HasSubstr("a sliding-window model keeps no memory")));
 }
 
@@ -367,7 +368,7 @@ TEST_F(BuildMemoryTest, SessionsRetrieveFromItAsTheWholeForwardDoes) {
   write_file_atomic(folder_ / "more.txt", some_text(333, 9));
   BuildMemoryConfig more = config("second");
   more.inputs = {folder_ / "more.txt"};
-  more.elements = MemoryElements::int8;
+  more.elements = "int8";
   build(more);
   // So few bytes that chunks make way for others.
   MemoryOptions few;

@@ -45,7 +45,8 @@ class MemoryIndexTest : public testing::Test {
     BuildMemoryConfig config;
     config.inputs = {folder_ / name};
     config.out = path_;
-    build_memory(config, *model_, model_fingerprint(*model_), *tokenizer_, {});
+    config.num_threads = 1;
+    build_memory(config, *model_, at::kFloat, model_fingerprint(*model_), *tokenizer_, {});
   }
   static OpenedMemoryIndex open_index(const StoredMemory& memory, std::int64_t num_probes) {
     return open_memory_index(memory, landmarks_fingerprint(memory, memory.num_chunks()), num_probes);
