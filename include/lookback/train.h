@@ -60,7 +60,7 @@ struct TrainingRun {
 
 // Trains until the configuration's last step. The same configuration, data and number of threads give the same weights,
 // bit by bit, however often the run was stopped. Sets the number of threads of tensor operations in the whole process.
-// Throws Error for what is wrong in the configuration or the data, for a run that --resume would alter, when the loss
+// Throws Error for what is wrong in the configuration or the data, for a run that resuming would alter, when the loss
 // is no longer finite (naming the last good checkpoint), and when files cannot be read or written.
 LOOKBACK_API TrainResult train(const TrainingRun& run);
 

@@ -56,9 +56,8 @@ bool DocumentReader::open() {
 
 void DocumentReader::close() {
   const InputFile& file = (*files_)[static_cast<std::size_t>(position_.input)];
-  require(source_->disk_position() == file.size_bytes,
-          "{}: changed while it was read ({} bytes, now {}); start again with --force", file.path.string(),
-          file.size_bytes, source_->disk_position());
+  require(source_->disk_position() == file.size_bytes, "{}: changed while it was read ({} bytes, now {}); start again",
+          file.path.string(), file.size_bytes, source_->disk_position());
   disk_bytes_before_ += file.size_bytes;
   source_.reset();
   position_ = {position_.input + 1, 0, 0};

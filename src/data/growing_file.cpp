@@ -35,7 +35,7 @@ GrowingFile::GrowingFile(const std::filesystem::path& path, std::int64_t size_by
   if (!known || status.st_size < size_bytes || !cut(descriptor_, size_bytes)) {
     ::close(descriptor_);
     require(!known || status.st_size >= size_bytes,
-            "{}: {} bytes, at least {} were written: the unfinished work is damaged; start again with --force",
+            "{}: {} bytes, at least {} were written: the unfinished work is damaged; start again (force)",
             path.string(), static_cast<std::int64_t>(status.st_size), size_bytes);
     fail_to_write(path);
   }

@@ -47,7 +47,7 @@ OutFolder::OutFolder(const fs::path& path) : path_(path) {
   }
   if (!refusal.empty()) {
     ::close(descriptor_);
-    fail("--out {}: {}", path.string(), refusal);
+    fail("{}: {}", path.string(), refusal);
   }
 }
 

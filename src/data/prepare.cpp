@@ -179,7 +179,7 @@ class Preparation {
     const auto input = static_cast<std::size_t>(block.input);
     const std::string text =
         fmt::format("{}:{}: {}", inputs_.files[input].path.string(), problem.line, problem.message);
-    require(!config_.strict, "{} (--strict)", text);
+    require(!config_.strict, "{} (strict)", text);
     ++journal_.sources[input].num_skipped;
     const std::string line = text + "\n";
     skipped_log_.append(std::as_bytes(std::span(line.data(), line.size())));
@@ -224,8 +224,8 @@ class Preparation {
     if (writer(empty).counts().num_documents > 0) return;
     DatasetWriter& giver = writer(1 - empty);
     require(giver.counts().num_documents >= 2,
-            "--valid-fraction {}: there is only one document, and training and "
-            "validation need one each; leave the option out, or split the text into several files",
+            "valid-fraction {}: there is only one document, and training and "
+            "validation need one each; leave none for validation, or split the text into several files",
             config_.valid_fraction);
     DatasetWriter& taker = writer(empty);
     const DocumentRange last = giver.last_document();
@@ -283,15 +283,14 @@ class Preparation {
 
 void check_config(const PrepareConfig& config, const InputFiles& inputs) {
   require(config.valid_fraction >= 0.0 && config.valid_fraction < 1.0,
-          "--valid-fraction {}: expected 0 or more, "
+          "valid-fraction {}: expected 0 or more, "
           "below 1",
           config.valid_fraction);
-  require(config.num_threads >= 0 && config.num_threads <= 1024, "--threads {}: expected 1 to 1024",
-          config.num_threads);
+  require(config.num_threads >= 0 && config.num_threads <= 1024, "threads {}: expected 1 to 1024", config.num_threads);
   require(config.tokens_per_shard >= 1 && config.journal_every_bytes >= 1, "shard and journal sizes start at 1");
   require(config.valid_fraction == 0.0 || inputs.files.size() > 1 || inputs.files[0].format == InputFormat::jsonl,
-          "--valid-fraction {}: {} is a single document, and training and validation need one each; leave the "
-          "option out, or split the text into several files",
+          "valid-fraction {}: {} is a single document, and training and validation need one each; leave "
+          "none for validation, or split the text into several files",
           config.valid_fraction, inputs.files[0].path.string());
 }
 
@@ -310,13 +309,11 @@ PrepareJournal start_journal(const PrepareConfig& config, const OutFolder& folde
       folder.clear();
       return start_journal(config, folder, inputs, std::move(identity), resumed);
     }
-    require(difference.empty(),
-            "--out {}: holds {} of another command ({}); give another folder, or --force to "
-            "throw that away",
+    require(difference.empty(), "{}: holds {} of another command ({}); give another folder, or throw that away (force)",
             config.out.string(), journal->finished ? "the finished result" : "the unfinished work", difference);
     require(
         journal->datasets.size() == dataset_folders(config).size() && journal->sources.size() == inputs.files.size(),
-        "{}: is damaged; start again with --force", (config.out / journal_name).string());
+        "{}: is damaged; start again (force)", (config.out / journal_name).string());
     resumed = true;
     return std::move(*journal);
   }
@@ -339,7 +336,7 @@ PrepareResult prepare(const PrepareConfig& config, const Tokenizer& tokenizer, c
   result.num_unknown_files = inputs.num_unknown;
   result.num_not_read = static_cast<std::int64_t>(inputs.not_read.size());
   for (const std::string& reason : inputs.not_read) {
-    require(!config.strict, "{} (--strict)", reason);
+    require(!config.strict, "{} (strict)", reason);
     if (listener.skipped) listener.skipped(reason);
   }
   PrepareJournal journal =
@@ -347,7 +344,7 @@ PrepareResult prepare(const PrepareConfig& config, const Tokenizer& tokenizer, c
   result.already_done = journal.finished;
   for (const SourceCounts& source : journal.sources) result.num_skipped += source.num_skipped;
   require(!config.strict || result.num_skipped == 0,
-          "--strict: an earlier run without it left {} out of {} (see {}); --force starts again",
+          "strict: an earlier run that was not left {} out of {} ({} names them); start again (force)",
           counted(result.num_skipped, "document"), config.out.string(), (config.out / skipped_log_name).string());
   if (!journal.finished) {
     Preparation preparation(config, tokenizer, listener, inputs, std::move(journal));

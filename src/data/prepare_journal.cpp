@@ -43,7 +43,7 @@ PrepareJournal from_json(const Json& value, const std::string& source) {
   require(format == format_name, "{}: format \"{}\", expected \"{}\"", source, format, format_name);
   require(version <= format_version,
           "{}: format version {} is newer than this program reads ({}); use a newer "
-          "lookback, or start again with --force",
+          "lookback, or start again (force)",
           source, version, format_version);
   PrepareJournal journal;
   journal.finished = json_field<bool>(value, "finished", source);

@@ -85,7 +85,7 @@ class MemoryBuilder {
   BuildMemoryResult run() {
     const Clock::time_point start = Clock::now();
     for (const std::string& reason : inputs_.not_read) {
-      require(!config_.strict, "{} (--strict)", reason);
+      require(!config_.strict, "{} (strict)", reason);
       if (listener_.on_skipped) listener_.on_skipped(reason);
     }
     TokenizePipeline pipeline(inputs_.files, {}, tokenizer_, config_.field, config_.num_threads);
@@ -141,7 +141,7 @@ class MemoryBuilder {
 
   void skip(const TokenizedBlock& block, const DocumentProblem& problem) {
     const std::string text = fmt::format("{}:{}: {}", file_of(block).path.string(), problem.line, problem.message);
-    require(!config_.strict, "{} (--strict)", text);
+    require(!config_.strict, "{} (strict)", text);
     ++result_.num_skipped;
     if (listener_.on_skipped) listener_.on_skipped(text);
     if (block.block.format != InputFormat::text) return;

@@ -1,4 +1,4 @@
-// --device and --dtype as values, and the way of numbers to a device.
+// Devices and element types by their names, and the way of numbers to a device.
 #pragma once
 
 #include <ATen/ATen.h>

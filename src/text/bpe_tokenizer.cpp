@@ -156,7 +156,7 @@ std::optional<std::int32_t> BpeTokenizer::default_end_of_text() const {
 std::int32_t BpeTokenizer::find_end_of_text(const std::string& chosen, const std::string& source) const {
   if (chosen.empty()) {
     const std::optional<std::int32_t> found = default_end_of_text();
-    require(found.has_value(), "{}: no added token ends a text ({}); say by --end-of-text TOKEN which one does", source,
+    require(found.has_value(), "{}: no added token ends a text ({}); say which one does (end-of-text)", source,
             fmt::join(end_of_text_names, ", "));
     return *found;
   }

@@ -66,8 +66,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path
     end_of_text_id_ = chosen;
   }
   require(end_of_text_id_ >= 0,
-          "{}: the model has no end-of-sentence piece (</s>); say by --end-of-text PIECE which one ends a text",
-          path.string());
+          "{}: the model has no end-of-sentence piece (</s>); say which one ends a text (end-of-text)", path.string());
   fingerprint_ = tokenizer_fingerprint(file_content_, effective);
   const std::vector<std::string> pieces = processor_->library.EncodeAsPieces("a");
   puts_blank_before_text_ = !pieces.empty() && std::string_view(pieces[0]).starts_with(blank);

@@ -30,7 +30,7 @@ fs::path tokenizer_file(const fs::path& folder) {
 }
 
 std::unique_ptr<Tokenizer> load_bytes(const TokenizerChoices& choices) {
-  require(choices.end_of_text.empty(), "--end-of-text {}: the tokenizer \"bytes\" ends texts with its own token",
+  require(choices.end_of_text.empty(), "end-of-text {}: the tokenizer \"bytes\" ends texts with its own token",
           choices.end_of_text);
   return std::make_unique<BytesTokenizer>();
 }

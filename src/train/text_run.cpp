@@ -25,12 +25,12 @@ struct OpenedData {
   std::unique_ptr<Tokenizer> tokenizer;
 };
 
-// before: the configuration of the run that goes on, empty for a new one. moved: --data says anew where the data lies.
+// before: the configuration of the run that goes on, empty for a new one. moved: it is said anew where the data lies.
 OpenedData open_data(Json& merged, const Json& before, bool moved) {
   const std::string given = json_field_or<std::string>(merged["data"], "train", "", "[data]");
-  require(!given.empty(), "no data: give --data DIR (a folder of `lookback prepare`)");
-  require(before.empty() || fs::exists(given), "{}: the run's data is not there; if it has moved, give --data DIR",
-          given);
+  require(!given.empty(), "no data to train on: give a folder of `lookback prepare`");
+  require(before.empty() || fs::exists(given),
+          "{}: the run's data is not there; if it has moved, give its new folder as data", given);
   DataFolders folders = find_data_folders(given);
   std::string valid = json_field_or<std::string>(merged["data"], "valid", "", "[data]");
   if (!before.empty()) {
@@ -38,9 +38,7 @@ OpenedData open_data(Json& merged, const Json& before, bool moved) {
     const auto data_before = json_field_or<std::string>(before["data"], "train", "", "[data]");
     if (moved) valid = moved_validation(valid, data_before, fs::absolute(folders.train).lexically_normal().string());
     require(valid.empty() || fs::exists(valid),
-            "{}: the run's validation data is not there; if it has moved, give "
-            "--valid DIR",
-            valid);
+            "{}: the run's validation data is not there; if it has moved, give its new folder as valid", valid);
   }
   OpenedData data;
   data.train = std::make_shared<TokenDataset>(folders.train);
@@ -61,7 +59,8 @@ OpenedData open_data(Json& merged, const Json& before, bool moved) {
 TrainResult train_on_text(const RunPlace& place, const Json& given, const std::string& source,
                           const RunListener& listener, const StopToken& stop) {
   const Json before = read_run_before(place);
-  require(place.resume || !given["model"].empty(), "give --config FILE, or --resume to go on with a run in --out");
+  require(place.resume || !given["model"].empty(),
+          "{}: a new run needs a configuration; one that is there can be resumed", place.out);
   Json merged = overlay(before, given);
   require(!merged.contains("finetune"), "{}: has a section [finetune], which is of `lookback finetune`", source);
   if (place.resume) keep_schedule(before, merged);

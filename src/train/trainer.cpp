@@ -34,8 +34,7 @@ class RunFiles {
     if (io_.run_folder.empty()) return;
     folder_ = std::make_unique<RunFolder>(io_.run_folder);
     require(io_.resume || !folder_->has_checkpoints(),
-            "{}: already holds a training run; go on with it (--resume) or choose another folder",
-            io_.run_folder.string());
+            "{}: already holds a training run; resume it or choose another folder", io_.run_folder.string());
     TrainProgress& progress = parts_.progress;
     const auto last = read_last_checkpoint();
     if (last) {
@@ -72,7 +71,7 @@ class RunFiles {
     const std::string good = last_saved_.empty() ? "none was saved" : last_saved_.string();
     fail(
         "training diverged: the {} of step {} is {}; last good checkpoint: {}. A lower lr, a longer warmup or stronger "
-        "clipping may help, in a new run (--init starts from a checkpoint's weights)",
+        "clipping may help, in a new run, which may start from a checkpoint's weights (init)",
         what, step, value, good);
   }
 
@@ -86,8 +85,8 @@ class RunFiles {
     } catch (const Error& error) {
       const auto whole = newest_whole_checkpoint();
       fail("{}\n  {}", error.what(),
-           whole ? fmt::format("the newest checkpoint that is whole is that of step {}: go on from it with --resume "
-                               "--from-step {} (later ones are set aside)",
+           whole ? fmt::format("the newest checkpoint that is whole is that of step {}: resume from there "
+                               "(from-step {}; later ones are set aside)",
                                *whole, *whole)
                  : "no checkpoint of this run is whole: begin a new one");
     }

@@ -34,7 +34,7 @@ void begin_weights(const RunConfig& config, Model& model) {
   if (!config.retriever_embeddings.empty()) load_retriever_embeddings(config.retriever_embeddings, model);
   require(!config.init.empty() || !config.retriever_embeddings.empty() ||
               !model.parameters().contains(retriever_embeddings_name),
-          "retriever = \"embeddings\": which? Give --retriever-embeddings F.safetensors");
+          "retriever = \"embeddings\": which? Give retriever_embeddings, a safetensors file");
 }
 
 class StepCallback : public TrainRecorder {
@@ -64,15 +64,15 @@ std::vector<std::string> notes(const RunConfig& config, double machine_peak_flop
 
 Json read_run_before(const RunPlace& place) {
   const bool exists = fs::exists(place.config_path());
-  require(!place.resume || exists, "--resume: {} is not there; nothing was started in {}", place.config_path(),
+  require(!place.resume || exists, "cannot resume: {} is not there; nothing was started in {}", place.config_path(),
           place.out);
-  require(place.resume || !exists,
-          "{}: already holds a training run; go on with it (--resume) or choose another folder", place.out);
-  require(place.resume || !place.from_step, "--from-step {}: is for --resume", place.from_step.value_or(0));
+  require(place.resume || !exists, "{}: already holds a training run; resume it or choose another folder", place.out);
+  require(place.resume || !place.from_step, "from-step {}: is for a run that is resumed", place.from_step.value_or(0));
   if (!place.resume) return Json::object();
   Json before = read_toml_file(place.config_path());
   const std::string made_by = before.contains("finetune") ? "finetune" : "train";
-  require(made_by == place.command, "--resume: {} holds a run of `lookback {}`; go on with that", place.out, made_by);
+  require(made_by == place.command, "cannot resume: {} holds a run of `lookback {}`; go on with that", place.out,
+          made_by);
   return before;
 }
 
@@ -105,9 +105,9 @@ void check_same_course(const Json& before, const RunConfig& config, const RunPla
   if (!place.resume) return;
   const auto changed = altering_differences(before, to_json(config));
   require(changed.empty(),
-          "--resume: these settings differ from the run's and would alter its course: {}; start a new "
-          "run instead ({} {} takes its weights)",
-          fmt::join(changed, ", "), place.command == "train" ? "--init" : "--model", place.out);
+          "cannot resume {}: these settings differ from the run's and would alter its course: {}; start a new run "
+          "instead, which may start from its weights",
+          place.out, fmt::join(changed, ", "));
 }
 
 TrainResult run_training(const RunPlace& place, const RunConfig& config, TrainingData data, const RunListener& listener,

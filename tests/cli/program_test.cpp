@@ -359,7 +359,7 @@ TEST_F(ProgramTest, ARunGoesOnForMoreStepsWhenItsDataHasMoved) {
   fs::rename(folder / "moving", folder / "moved");
   const Outcome lost = lookback("train --out going --resume");
   EXPECT_EQ(lost.code, exit_failed);
-  EXPECT_THAT(lost.err, HasSubstr("give --data"));
+  EXPECT_THAT(lost.err, HasSubstr("as data"));
   const Json longer = json_of("train --out going --resume --data moved --steps 5 --json");
   EXPECT_EQ(longer.at("steps"), 5);
   EXPECT_TRUE(longer.contains("validation_loss"));
@@ -372,7 +372,7 @@ TEST_F(ProgramTest, ARunGoesOnForMoreStepsWhenItsDataHasMoved) {
   write_file_atomic(folder / "going/last/optimizer.safetensors", "");
   const Outcome broken = lookback("train --out going --resume");
   EXPECT_EQ(broken.code, exit_failed);
-  EXPECT_THAT(broken.err, HasSubstr("--from-step 4"));
+  EXPECT_THAT(broken.err, HasSubstr("from-step 4"));
   EXPECT_EQ(json_of("train --out going --resume --from-step 4 --json").at("loss"), longer.at("loss"));
 }
 

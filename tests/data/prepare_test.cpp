@@ -228,9 +228,9 @@ TEST(Prepare, BrokenDocumentsAreNamedAndLeftOut) {
 
   PrepareConfig strict = small_config({in}, folder.path() / "strict");
   strict.strict = true;
-  EXPECT_THAT(prepare_error(strict), AllOf(HasSubstr("a.jsonl:2:"), HasSubstr("--strict")));
+  EXPECT_THAT(prepare_error(strict), AllOf(HasSubstr("a.jsonl:2:"), HasSubstr("strict")));
   strict.out = folder.path() / "out";  // finished, without it
-  EXPECT_THAT(prepare_error(strict), AllOf(HasSubstr("--strict"), HasSubstr("9 documents")));
+  EXPECT_THAT(prepare_error(strict), AllOf(HasSubstr("strict"), HasSubstr("9 documents")));
 }
 
 TEST(Prepare, AByteOrderMarkIsNoText) {
@@ -327,12 +327,12 @@ TEST(Prepare, AFinishedOrUnfinishedFolderIsKept) {
   EXPECT_THROW(TokenDataset(config.out), std::exception);
   PrepareConfig other = config;
   other.inputs.pop_back();
-  EXPECT_THAT(prepare_error(other), AllOf(HasSubstr("unfinished"), HasSubstr("--force")));
+  EXPECT_THAT(prepare_error(other), AllOf(HasSubstr("unfinished"), HasSubstr("(force)")));
   EXPECT_FALSE(prepare_bytes(config).already_done);
   const std::string content = content_of(config.out);
   EXPECT_TRUE(prepare_bytes(config).already_done);
   EXPECT_EQ(content_of(config.out), content);
-  EXPECT_THAT(prepare_error(other), AllOf(HasSubstr("finished"), HasSubstr("--force")));
+  EXPECT_THAT(prepare_error(other), AllOf(HasSubstr("finished"), HasSubstr("(force)")));
   other.valid_fraction = 0.0;
   other.force = true;
   prepare_bytes(other);

@@ -347,7 +347,7 @@ TEST_F(BuildMemoryTest, ATextThatBreaksLaterLeavesNothing) {
   memory->verify();
   some.strict = true;
   some.out = folder_ / "strict";
-  EXPECT_THAT([&] { build(some); }, ThrowsMessage<Error>(HasSubstr("(--strict)")));
+  EXPECT_THAT([&] { build(some); }, ThrowsMessage<Error>(HasSubstr("(strict)")));
 }
 
 TEST_F(BuildMemoryTest, AnotherModelOrTokenizerIsRefused) {

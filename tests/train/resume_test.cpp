@@ -58,7 +58,7 @@ TEST(Resume, GoesOnFromACheckpointBeforeABrokenOne) {
   config.steps = 40;
   const std::string message = error_of([&] { SmallRun().go(folder.path(), config, true); });
   EXPECT_THAT(message, HasSubstr("step-00000020/model.safetensors"));
-  EXPECT_THAT(message, HasSubstr("--from-step 18"));
+  EXPECT_THAT(message, HasSubstr("from-step 18"));
   SmallRun run;
   TrainIo io;
   io.run_folder = folder.path();

@@ -54,7 +54,7 @@ TEST(Train, WritesMetricsCheckpointsAndPointers) {
     EXPECT_EQ(load_model(entry.path(), at::kCPU)->parameters().num_elements(), run.model->parameters().num_elements());
   }
   EXPECT_LE(num_checkpoints, 3) << "the last two and the best";
-  EXPECT_THAT(error_of([&] { SmallRun().go(folder.path(), short_run(), false); }), HasSubstr("--resume"));
+  EXPECT_THAT(error_of([&] { SmallRun().go(folder.path(), short_run(), false); }), HasSubstr("resume it"));
 }
 
 TEST(Train, LearnsWhatCanBeLearned) {
