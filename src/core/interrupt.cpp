@@ -15,8 +15,7 @@ std::atomic<bool> signal_came{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "the handler may only touch lock-free atomics");
 
 void on_signal(int) {
-  constexpr int exit_code_interrupted = 130;
-  if (signal_came.exchange(true)) ::_exit(exit_code_interrupted);
+  if (signal_came.exchange(true)) ::_exit(exit_interrupted);
   stop_requested.store(true);
 }
 

@@ -5,8 +5,11 @@
 
 namespace lookback {
 
-// From now on SIGINT and SIGTERM only request a stop; a second signal ends the process at once (exit code 130). Returns
-// interrupt_token().
+// The exit code of a process that was asked to stop and did.
+inline constexpr int exit_interrupted = 130;
+
+// From now on SIGINT and SIGTERM only request a stop; a second signal ends the process at once (exit_interrupted).
+// Returns interrupt_token().
 StopToken catch_interrupts();
 
 // Asks for the same without a signal: what is worked on can no longer be told to anyone (standard_streams.h).

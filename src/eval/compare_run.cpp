@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/files.h"
+#include "core/interrupt.h"
 #include "core/json_lines.h"
 #include "core/stored_text.h"
 #include "core/worker_threads.h"
@@ -19,8 +20,6 @@ namespace lookback {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int interrupted_exit_code = 130;
 
 std::string run_name(const CompareModel& model, std::int64_t seed) {
   return fmt::format("{}-seed{}", model.name, seed);
@@ -105,7 +104,7 @@ bool run_step(const CompareStep& step, const std::string& run, const CompareSett
   std::vector<std::string> command = setting.step_command;
   command.push_back(file.string());
   const ProcessResult process = listener.run(command);
-  if (process.exit_code == interrupted_exit_code) return false;
+  if (process.exit_code == exit_interrupted) return false;
   const std::string line = fmt::format("{}", fmt::join(command, " "));
   require(process.exit_code == 0, "this command failed (exit code {}); the same comparison goes on with it:\n  {}",
           process.exit_code, line);

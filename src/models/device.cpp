@@ -26,11 +26,13 @@ at::Device parse_device(const std::string& text) {
   return {at::kCUDA, static_cast<c10::DeviceIndex>(index)};
 }
 
-at::ScalarType parse_dtype(const std::string& text) {
+at::ScalarType parse_dtype(const std::string& text, const std::string& what) {
   if (text == "float32") return at::kFloat;
   if (text == "bfloat16") return at::kBFloat16;
-  fail("dtype {}: expected float32 or bfloat16", text);
+  fail("{} {}: expected float32 or bfloat16", what, text);
 }
+
+const char* dtype_name(at::ScalarType dtype) { return dtype == at::kBFloat16 ? "bfloat16" : "float32"; }
 
 at::Tensor copy_to_device(const at::Tensor& on_host, at::Device device) {
   if (device.is_cpu()) return on_host;

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "data/needle_task.h"
+#include "models/device.h"
 #include "models/kind.h"
 #include "train/known_keys.h"
 
@@ -57,14 +58,6 @@ void visit_finetune_keys(Config& config, Visitor&& visit) {
   visit("text_weight", finetune.text_weight);
   visit("num_needles", finetune.num_needles);
   visit("num_empty_chunks", finetune.num_empty_chunks);
-}
-
-const char* dtype_name(at::ScalarType dtype) { return dtype == at::kBFloat16 ? "bfloat16" : "float32"; }
-
-at::ScalarType dtype_of(const std::string& name, const std::string& source) {
-  if (name == "float32") return at::kFloat;
-  if (name == "bfloat16") return at::kBFloat16;
-  fail("{}: dtype: expected \"float32\" or \"bfloat16\", found \"{}\"", source, name);
 }
 
 // Reads keys of one section; a value of another type is an error that names it.
@@ -136,7 +129,7 @@ void parse_train(const Json& section, const std::string& source, RunConfig& conf
   }
   std::string dtype = dtype_name(train.dtype);
   Reader{section, source}("dtype", dtype);
-  train.dtype = dtype_of(dtype, source);
+  train.dtype = parse_dtype(dtype, source + ": dtype");
   check_train_config(train, source);
   require(config.batch_size >= 1, "{}: batch_size must be at least 1, found {}", source, config.batch_size);
   require(config.context_length >= 1, "{}: context_length must be at least 1, found {}", source, config.context_length);
