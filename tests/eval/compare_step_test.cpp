@@ -32,7 +32,7 @@ const std::vector<std::pair<const char*, CompareStep>> steps = {
 TEST(CompareStep, IsWhatItsFileSays) {
   for (const auto& [text, step] : steps) {
     const Json json = parse_json(text, "steps");
-    EXPECT_EQ(step_name(step), json.at("step"));
+    EXPECT_EQ(step_name(step), json.at("step").get<std::string>());
     // Without regard to the order of keys.
     EXPECT_EQ(nlohmann::json::parse(to_json(step).dump()), nlohmann::json::parse(text));
     EXPECT_EQ(to_json(parse_compare_step(json, "steps")), to_json(step)) << text;
