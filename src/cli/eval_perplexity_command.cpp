@@ -26,6 +26,9 @@ struct PerplexityFlags {
   InferenceFlags inference;
   std::string data, contexts = "4K", stride, max_tokens, max_document_tokens, csv;
   std::int64_t max_documents = no_limit;
+  bool repeats = false;
+  RepeatConfig repeat_config;
+  std::string near_tokens;
   bool json = false;
   bool quiet = false;
 };
@@ -82,18 +85,57 @@ void print_tables(const std::vector<PerplexityResult>& results) {
   print_output("{}\n", text_table(rows, "  "));
 }
 
+void print_repeats(const std::vector<PerplexityResult>& results) {
+  if (!results.front().repeats) return;
+  const RepeatConfig& config = results.front().repeats->config;
+  const auto loss = [](const TokenLosses& losses) {
+    if (losses.num_tokens == 0) return std::string("-");
+    const Interval& interval = losses.interval;
+    return fmt::format("{:.4f}", losses.mean_nll()) +
+           (std::isnan(interval.low) ? "" : fmt::format(" ({:.4f} to {:.4f})", interval.low, interval.high));
+  };
+  std::vector<std::vector<std::string>> rows = {{"context", "repeats", "tokens", "loss (95% interval)"}};
+  for (const PerplexityResult& result : results) {
+    const RepeatLosses& repeats = *result.repeats;
+    const auto add = [&](const std::string& name, const TokenLosses& losses) {
+      rows.push_back({context_text(result), name, group_digits(losses.num_tokens), loss(losses)});
+    };
+    add("far", repeats.far);
+    for (const DistanceLosses& bucket : repeats.far_by_distance) {
+      if (bucket.losses.num_tokens == 0) continue;
+      add(fmt::format("far, {} to {} back", group_digits(bucket.begin), group_digits(bucket.end - 1)), bucket.losses);
+    }
+    add("near", repeats.near);
+    add("none", repeats.rest);
+  }
+  print_output(
+      "Loss (nats a token) where a token repeats, behind the same {} tokens, what stood more than {} tokens back "
+      "(far), "
+      "nearer (near), or not at all\n\n{}\n",
+      config.min_match, group_digits(config.near_tokens), text_table(rows, "  "));
+}
+
 void run(const PerplexityFlags& flags) {
   const StopToken stop = catch_interrupts();
   if (!flags.csv.empty()) check_output_file(flags.csv);
   std::vector<PerplexityConfig> configs = configs_of(flags);
   const ScoredText text = open_scored_text(flags.data, limits_of(flags));
   const LanguageModel model = open_model(flags.inference);
+  if (flags.repeats) {
+    RepeatConfig repeats = flags.repeat_config;
+    repeats.near_tokens = flags.near_tokens.empty() ? model.opened().model->config().window_size
+                                                    : parse_size(flags.near_tokens, "--near");
+    for (PerplexityConfig& config : configs) config.repeats = repeats;
+  }
   ProgressLine progress(flags.quiet);
   const std::vector<PerplexityResult> results =
       evaluate_perplexity(model.opened(), text, std::move(configs), progress, stop);
 
   if (!flags.csv.empty()) write_file_atomic(flags.csv, perplexity_csv(results));
-  if (!flags.json) return print_tables(results);
+  if (!flags.json) {
+    print_tables(results);
+    return print_repeats(results);
+  }
   print_output("{}\n", dump_line(to_json(results, flags.inference.model, text)));
 }
 
@@ -117,6 +159,22 @@ void add_eval_perplexity_command(CLI::App& eval) {
   command->add_option("--max-tokens", flags->max_tokens, "Only the first N tokens, such as 1M");
   command->add_option("--max-document-tokens", flags->max_document_tokens,
                       "Only the first N tokens of each document, such as 64K");
+  CLI::Option* const repeats = command->add_flag(
+      "--repeats", flags->repeats,
+      "Also the loss of tokens that repeat what stood far back, near, or not at all, by distance, with 95% intervals "
+      "over documents");
+  command
+      ->add_option("--min-match", flags->repeat_config.min_match,
+                   "A token repeats when it stood before behind the same N tokens")
+      ->needs(repeats)
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command
+      ->add_option("--near", flags->near_tokens,
+                   "Repeats of what stood at most N tokens back are near ones (default: the model's window; give the "
+                   "same number for models that are compared)")
+      ->needs(repeats)
+      ->type_name("N");
   command->add_option("--csv", flags->csv, "Also write loss by position to this file")->type_name("F.csv");
   command->add_flag("--json", flags->json, "One line of JSON");
   command->add_flag("--quiet", flags->quiet, "No progress on standard error");
@@ -124,6 +182,7 @@ void add_eval_perplexity_command(CLI::App& eval) {
       "Examples:\n"
       "  lookback eval perplexity --model runs/books --data data/books --context 4K --stride 2K\n"
       "  lookback eval perplexity --model runs/books --data data/books --context 1K,4K,full --max-tokens 1M --json\n"
+      "  lookback eval perplexity --model runs/code --data data/code --context 16K --repeats --near 256\n"
       "Every token but a document's first is scored once, at every context. docs/evaluation.md has the definition.");
   command->callback([flags] { run(*flags); });
 }

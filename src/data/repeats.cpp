@@ -14,7 +14,7 @@ std::vector<std::int64_t> repeat_distances(std::span<const std::int64_t> ids, st
   std::uint64_t power = 1;                    // base ^ min_match
   for (std::int64_t i = 0; i < min_match; ++i) power *= base;
   std::vector<std::int64_t> distances(ids.size(), 0);
-  std::unordered_map<std::uint64_t, std::int64_t> last;       // by hash: where such a run last ended
+  std::unordered_map<std::uint64_t, std::int64_t> last;      // by hash: where such a run last ended
   std::vector<std::int64_t> with_same_hash(ids.size(), -1);  // the one before it, seldom another run
   std::uint64_t hash = 0;
   for (std::int64_t i = 0; i < std::ssize(ids); ++i) {

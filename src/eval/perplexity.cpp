@@ -41,6 +41,16 @@ std::vector<Window> windows_of(std::int64_t num_ids, const PerplexityConfig& con
   return windows;
 }
 
+// For each token, the first position that its prediction could see.
+std::vector<std::int64_t> first_seen_of(std::int64_t num_ids, const PerplexityConfig& config) {
+  std::vector<std::int64_t> first_seen(static_cast<std::size_t>(num_ids));
+  for (const Window& window : windows_of(num_ids, config)) {
+    std::fill(first_seen.begin() + window.first_target, first_seen.begin() + window.begin + window.length + 1,
+              window.begin);
+  }
+  return first_seen;
+}
+
 // A document's negative log-likelihoods, by position; 0 for the first token.
 class DocumentScorer {
  public:
@@ -175,6 +185,8 @@ PerplexityResult evaluate_perplexity(const Model& model, const NextDocument& nex
   result.stride = config.context == 0 ? 0 : config.stride;
   DocumentScorer scorer(model, config, on_progress, stop);
   std::vector<DocumentSum> sums;
+  std::optional<RepeatLossCounter> repeats;
+  if (config.repeats) repeats.emplace(*config.repeats);
   EvaluationDocument document;
   while (next(document)) {
     const auto length = static_cast<std::int64_t>(document.ids.size());
@@ -199,6 +211,7 @@ PerplexityResult evaluate_perplexity(const Model& model, const NextDocument& nex
               config.token_bytes.size());
       result.num_bytes += config.token_bytes[id];
     }
+    if (repeats) repeats->add_document(document.ids, nll, first_seen_of(length, config));
     sum.num_tokens = static_cast<double>(length - 1);
     sums.push_back(sum);
     result.nll_sum += sum.nll;
@@ -209,6 +222,7 @@ PerplexityResult evaluate_perplexity(const Model& model, const NextDocument& nex
   if (result.num_tokens > 0) {
     result.standard_error = ratio_standard_error(sums, result.mean_nll(), static_cast<double>(result.num_tokens));
   }
+  if (repeats) result.repeats = repeats->result();
   result.seconds = seconds_since(start);
   return result;
 }
@@ -221,18 +235,20 @@ Json to_json(const PerplexityResult& result) {
                          {"num_tokens", bucket.num_tokens},
                          {"mean_nll", number_or_null(bucket.mean_nll())}});
   }
-  return {{"context", result.context == 0 ? Json("full") : Json(result.context)},
-          {"stride", result.context == 0 ? Json(nullptr) : Json(result.stride)},
-          {"num_documents", result.num_documents},
-          {"num_tokens", result.num_tokens},
-          {"num_bytes", result.num_bytes},
-          {"mean_nll", number_or_null(result.mean_nll())},
-          {"standard_error", number_or_null(result.standard_error)},
-          {"perplexity", number_or_null(result.perplexity())},
-          {"bits_per_byte", number_or_null(result.bits_per_byte())},
-          {"positions", positions},
-          {"complete", result.complete},
-          {"seconds", result.seconds}};
+  Json json = {{"context", result.context == 0 ? Json("full") : Json(result.context)},
+               {"stride", result.context == 0 ? Json(nullptr) : Json(result.stride)},
+               {"num_documents", result.num_documents},
+               {"num_tokens", result.num_tokens},
+               {"num_bytes", result.num_bytes},
+               {"mean_nll", number_or_null(result.mean_nll())},
+               {"standard_error", number_or_null(result.standard_error)},
+               {"perplexity", number_or_null(result.perplexity())},
+               {"bits_per_byte", number_or_null(result.bits_per_byte())},
+               {"positions", positions},
+               {"complete", result.complete},
+               {"seconds", result.seconds}};
+  if (result.repeats) json["repeats"] = to_json(*result.repeats);
+  return json;
 }
 
 std::string perplexity_csv(const std::vector<PerplexityResult>& results) {

@@ -5,10 +5,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "core/json.h"
+#include "eval/repeat_losses.h"
 #include "lookback/stop.h"
 #include "models/model.h"
 
@@ -29,6 +31,7 @@ struct PerplexityConfig {
   std::int64_t segment_tokens = 4096;
   // Bytes of text that each id stands for; empty: unknown, then bits per byte is NaN.
   std::vector<std::int32_t> token_bytes;
+  std::optional<RepeatConfig> repeats;  // also split the loss by what repeats
 };
 
 // Scored tokens at positions [begin, end) of their documents.
@@ -50,6 +53,7 @@ struct PerplexityResult {
   double nll_sum = 0;                     // nats
   double standard_error = 0;              // of mean_nll(), over documents; NaN with fewer than two
   std::vector<PositionBucket> positions;  // [0, 1K), [1K, 2K), [2K, 4K), ...
+  std::optional<RepeatLosses> repeats;    // where asked for
   bool complete = true;                   // false: interrupted after num_documents whole documents
   double seconds = 0;
 

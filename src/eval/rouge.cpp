@@ -1,18 +1,16 @@
 #include "eval/rouge.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <utility>
 
 #include "core/error.h"
-#include "core/random.h"
+#include "eval/bootstrap.h"
 #include "text/porter_stemmer.h"
 
 namespace lookback {
 namespace {
 
-constexpr std::size_t num_bootstrap_samples = 1000;
 // Shorter tokens are not stemmed.
 constexpr std::size_t shortest_stemmed = 4;
 
@@ -94,14 +92,6 @@ std::int64_t longest_common_subsequence(const StemIds& a, const StemIds& b) {
   return lengths.back();
 }
 
-// Between the two values nearest to it, in proportion. `sorted` is not empty.
-double quantile(const std::vector<double>& sorted, double fraction) {
-  const double place = fraction * static_cast<double>(sorted.size() - 1);
-  const auto below = static_cast<std::size_t>(place);
-  const std::size_t above = std::min(below + 1, sorted.size() - 1);
-  return std::lerp(sorted[below], sorted[above], place - static_cast<double>(below));
-}
-
 }  // namespace
 
 std::vector<std::string> rouge_tokens(std::string_view text) {
@@ -129,20 +119,18 @@ RougeSummary summarize_rouge(const std::vector<RougeScores>& pairs, std::uint64_
   require(!pairs.empty(), "there are no pairs of texts to score");
   const auto count = static_cast<double>(pairs.size());
   RougeSummary summary;
-  std::array<std::vector<double>, 3> means;
-  Random random(seed);
-  for (std::size_t sample = 0; sample < num_bootstrap_samples; ++sample) {
-    RougeScores sum{};
-    for (std::size_t i = 0; i < pairs.size(); ++i) {
-      const RougeScores& drawn = pairs[random.below(pairs.size())];
-      for (std::size_t k = 0; k < sum.size(); ++k) sum[k] += drawn[k];
+  const auto means = [&](std::span<const std::size_t> drawn) {
+    std::vector<double> sum(summary.mean.size());
+    for (const std::size_t pair : drawn) {
+      for (std::size_t k = 0; k < sum.size(); ++k) sum[k] += pairs[pair][k];
     }
-    for (std::size_t k = 0; k < sum.size(); ++k) means[k].push_back(sum[k] / count);
-  }
-  for (std::size_t k = 0; k < means.size(); ++k) {
+    for (double& one : sum) one /= count;
+    return sum;
+  };
+  const std::vector<Interval> intervals = bootstrap_intervals(pairs.size(), seed, means);
+  std::ranges::copy(intervals, summary.interval.begin());
+  for (std::size_t k = 0; k < summary.mean.size(); ++k) {
     for (const RougeScores& scores : pairs) summary.mean[k] += scores[k] / count;
-    std::ranges::sort(means[k]);
-    summary.interval[k] = {quantile(means[k], 0.025), quantile(means[k], 0.975)};
   }
   return summary;
 }

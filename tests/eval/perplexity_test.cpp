@@ -108,6 +108,35 @@ TEST_P(PerplexityTest, EqualsTheDefinitionForEveryStride) {
   }
 }
 
+// Repeats are those that the window of each prediction holds, and the split changes no loss.
+TEST_P(PerplexityTest, RepeatsAreOfWhatAWindowSees) {
+  documents_ = documents_of({150});
+  std::vector<std::int64_t>& ids = documents_[0].ids;
+  for (std::size_t i = 0; i < 100; ++i) ids[50 + i] = ids[i];  // 50 back
+  config_.context = 24;
+  config_.stride = 7;
+  const double nll_sum = evaluate().nll_sum;
+  config_.repeats = RepeatConfig{3, 10};
+  const auto repeats_of = [&](std::int64_t context, std::int64_t stride) {
+    config_.context = context;
+    config_.stride = stride;
+    return *evaluate().repeats;
+  };
+  const RepeatLosses narrow = repeats_of(24, 7);
+  EXPECT_EQ(narrow.far.num_tokens, 0);
+  EXPECT_EQ(narrow.rest.num_tokens, 149);
+  EXPECT_NEAR(narrow.rest.nll_sum, nll_sum, 1e-6);
+  // From token 53 on; a window of 60 that moves by 20 sees the source of those that come last in it.
+  EXPECT_EQ(repeats_of(0, 0).far.num_tokens, 150 - 53);
+  std::int64_t seen = 0;
+  for (std::int64_t target = 53; target < 150; ++target) {
+    const std::int64_t window = target <= 60 ? 0 : (target - 60 + 19) / 20;
+    seen += target - 50 - 3 >= window * 20 ? 1 : 0;
+  }
+  EXPECT_EQ(repeats_of(60, 20).far.num_tokens, seen);
+  EXPECT_GT(seen, 10);
+}
+
 TEST_P(PerplexityTest, FullContextIsOneLongWindow) {
   config_.context = 0;
   config_.segment_tokens = 13;

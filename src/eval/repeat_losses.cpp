@@ -1,0 +1,112 @@
+#include "eval/repeat_losses.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+#include "core/error.h"
+#include "data/repeats.h"
+#include "eval/bootstrap.h"
+
+namespace lookback {
+namespace {
+
+// Places in a document's sums; behind them far repeats by distance.
+enum Place : std::size_t { far, near, rest, first_distance };
+
+// The first distance of the far repeats' bucket i: near_tokens + 1, the power of two behind it, twice that, ...
+std::int64_t bucket_begin(std::size_t bucket, std::int64_t near_tokens) {
+  if (bucket == 0) return near_tokens + 1;
+  return std::int64_t{1} << (std::bit_width(static_cast<std::uint64_t>(near_tokens + 1)) + static_cast<int>(bucket) -
+                             1);
+}
+
+std::size_t bucket_of(std::int64_t distance, std::int64_t near_tokens) {
+  return static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(distance)) -
+                                  std::bit_width(static_cast<std::uint64_t>(near_tokens + 1)));
+}
+
+Json losses_json(const TokenLosses& losses) {
+  return {{"num_tokens", losses.num_tokens},
+          {"mean_nll", number_or_null(losses.mean_nll())},
+          {"interval_95", {number_or_null(losses.interval.low), number_or_null(losses.interval.high)}}};
+}
+
+}  // namespace
+
+RepeatLossCounter::RepeatLossCounter(const RepeatConfig& config) : config_(config) {
+  require(config.min_match >= 1, "min-match {}: must be at least 1", config.min_match);
+  require(config.near_tokens >= 0, "near-tokens {}: must not be negative", config.near_tokens);
+}
+
+std::size_t RepeatLossCounter::class_of(std::int64_t distance, std::int64_t position, std::int64_t first_seen) const {
+  if (distance == 0 || position - distance - config_.min_match < first_seen) return rest;
+  if (distance <= config_.near_tokens) return near;
+  return first_distance + bucket_of(distance, config_.near_tokens);
+}
+
+void RepeatLossCounter::add_document(std::span<const std::int64_t> ids, std::span<const float> nll,
+                                     std::span<const std::int64_t> first_seen) {
+  const std::vector<std::int64_t> distances = repeat_distances(ids, config_.min_match);
+  DocumentSums& sums = documents_.emplace_back(first_distance);
+  for (std::size_t i = 1; i < ids.size(); ++i) {
+    const std::size_t place = class_of(distances[i], static_cast<std::int64_t>(i), first_seen[i]);
+    if (sums.size() <= place) sums.resize(place + 1);
+    ++sums[place].num_tokens;
+    sums[place].nll += nll[i];
+    if (place < first_distance) continue;
+    ++sums[far].num_tokens;
+    sums[far].nll += nll[i];
+  }
+}
+
+RepeatLosses RepeatLossCounter::result() const {
+  std::size_t num_places = first_distance;
+  for (const DocumentSums& document : documents_) num_places = std::max(num_places, document.size());
+  const auto sums_of = [&](std::span<const std::size_t> drawn) {
+    DocumentSums sums(num_places);
+    for (const std::size_t document : drawn) {
+      for (std::size_t place = 0; place < documents_[document].size(); ++place) {
+        sums[place].num_tokens += documents_[document][place].num_tokens;
+        sums[place].nll += documents_[document][place].nll;
+      }
+    }
+    return sums;
+  };
+  const auto means_of = [&](std::span<const std::size_t> drawn) {
+    std::vector<double> means;
+    for (const Sum& sum : sums_of(drawn)) means.push_back(sum.nll / static_cast<double>(sum.num_tokens));
+    return means;
+  };
+  constexpr std::uint64_t seed = 0;
+  constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+  std::vector<Interval> intervals(num_places, Interval{nan, nan});
+  if (documents_.size() >= 2) intervals = bootstrap_intervals(documents_.size(), seed, means_of);
+  std::vector<std::size_t> all(documents_.size());
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
+  const DocumentSums sums = sums_of(all);
+  const auto at = [&](std::size_t place) {
+    return TokenLosses{sums[place].num_tokens, sums[place].nll, intervals[place]};
+  };
+  RepeatLosses result{config_, at(far), at(near), at(rest), {}};
+  for (std::size_t place = first_distance; place < num_places; ++place) {
+    const std::size_t bucket = place - first_distance;
+    result.far_by_distance.push_back(
+        {bucket_begin(bucket, config_.near_tokens), bucket_begin(bucket + 1, config_.near_tokens), at(place)});
+  }
+  return result;
+}
+
+Json to_json(const RepeatLosses& repeats) {
+  Json by_distance = Json::array();
+  for (const DistanceLosses& bucket : repeats.far_by_distance) {
+    Json one = {{"begin", bucket.begin}, {"end", bucket.end}};
+    one.update(losses_json(bucket.losses));
+    by_distance.push_back(std::move(one));
+  }
+  return {{"min_match", repeats.config.min_match}, {"near_tokens", repeats.config.near_tokens},
+          {"far", losses_json(repeats.far)},       {"near", losses_json(repeats.near)},
+          {"rest", losses_json(repeats.rest)},     {"far_by_distance", by_distance}};
+}
+
+}  // namespace lookback

@@ -1,0 +1,74 @@
+// Loss where copying would do: the scored tokens of a text split into those that repeat what stood far back, those that
+// repeat what stood near, and the rest. What a memory is good for shows in the first; the rest tells whether models
+// differ otherwise.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/json.h"
+#include "eval/wilson.h"
+
+namespace lookback {
+
+struct RepeatConfig {
+  // A token repeats when it stood before in its document behind the same min_match tokens.
+  std::int64_t min_match = 12;
+  // Its nearest source lies at most so many tokens back: near; else far. The same for all models that are compared.
+  std::int64_t near_tokens = 0;
+};
+
+struct TokenLosses {
+  std::int64_t num_tokens = 0;
+  double nll_sum = 0;  // nats
+  Interval interval;   // 95%, of mean_nll(), by drawing documents (bootstrap.h); NaN with fewer than two documents
+
+  double mean_nll() const { return nll_sum / static_cast<double>(num_tokens); }  // NaN without tokens
+};
+
+// Repeats whose source lies at least `begin` and fewer than `end` tokens back.
+struct DistanceLosses {
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  TokenLosses losses;
+};
+
+struct RepeatLosses {
+  RepeatConfig config;
+  TokenLosses far, near, rest;
+  std::vector<DistanceLosses> far_by_distance;  // near_tokens + 1 up to the next power of two, then doubling
+};
+
+// Adds up documents one after another.
+class RepeatLossCounter {
+ public:
+  // Throws Error for numbers out of range.
+  explicit RepeatLossCounter(const RepeatConfig& config);
+
+  // ids, their negative log-likelihoods and for each the first position of the document that its prediction could see;
+  // the first token is not scored. A source counts where all of its run could be seen.
+  void add_document(std::span<const std::int64_t> ids, std::span<const float> nll,
+                    std::span<const std::int64_t> first_seen);
+
+  // With the intervals, whose draws are the same in every call.
+  RepeatLosses result() const;
+
+ private:
+  struct Sum {
+    std::int64_t num_tokens = 0;
+    double nll = 0;
+  };
+  // Of a document: far, near, rest, and far ones by distance.
+  using DocumentSums = std::vector<Sum>;
+
+  std::size_t class_of(std::int64_t distance, std::int64_t position, std::int64_t first_seen) const;
+
+  RepeatConfig config_;
+  std::vector<DocumentSums> documents_;
+};
+
+// For machines; what is NaN is null.
+Json to_json(const RepeatLosses& repeats);
+
+}  // namespace lookback
