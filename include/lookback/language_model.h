@@ -21,6 +21,9 @@ struct ModelOptions {
   std::string dtype = "float32";  // or bfloat16: of weights, activations and chunk memory
   // Of tensor operations, in the whole process: the model that was opened last decides. 0: one a core.
   int threads = 0;
+  // Of models that retrieve: the chunks that they are fed. trained: those that they choose; random, latest (the nearest
+  // earlier ones), bm25 or none tell, with the same weights, what retrieval is worth.
+  std::string retrieval = "trained";
 };
 
 // A handle: copies are the same model, which lives as long as any of them, or a session of it. Immutable; any number of

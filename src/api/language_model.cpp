@@ -19,7 +19,7 @@ LanguageModel::LanguageModel(const std::filesystem::path& folder, const ModelOpt
   require(options.threads >= 0, "threads {}: must not be negative", options.threads);
   at::set_num_threads(options.threads > 0 ? options.threads : default_threads());
   opened_ = std::make_shared<const InferenceModel>(
-      load_inference_model(folder, parse_device(options.device), parse_dtype(options.dtype)));
+      load_inference_model(folder, parse_device(options.device), parse_dtype(options.dtype), options.retrieval));
 }
 
 std::int64_t LanguageModel::vocab_size() const { return opened_->model->config().vocab_size; }

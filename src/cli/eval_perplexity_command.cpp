@@ -136,7 +136,9 @@ void run(const PerplexityFlags& flags) {
     print_tables(results);
     return print_repeats(results);
   }
-  print_output("{}\n", dump_line(to_json(results, flags.inference.model, text)));
+  Json json = to_json(results, flags.inference.model, text);
+  json["retrieval"] = flags.inference.options.retrieval;
+  print_output("{}\n", dump_line(json));
 }
 
 }  // namespace
@@ -159,6 +161,12 @@ void add_eval_perplexity_command(CLI::App& eval) {
   command->add_option("--max-tokens", flags->max_tokens, "Only the first N tokens, such as 1M");
   command->add_option("--max-document-tokens", flags->max_document_tokens,
                       "Only the first N tokens of each document, such as 64K");
+  command
+      ->add_option("--retrieval", flags->inference.options.retrieval,
+                   "Chunks that the model is fed: trained (those that it chooses), random, latest, bm25 or none, each "
+                   "weighed as it weighs them")
+      ->check(CLI::IsMember({"trained", "random", "latest", "bm25", "none"}))
+      ->capture_default_str();
   CLI::Option* const repeats = command->add_flag(
       "--repeats", flags->repeats,
       "Also the loss of tokens that repeat what stood far back, near, or not at all, by distance, with 95% intervals "

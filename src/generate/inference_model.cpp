@@ -6,12 +6,13 @@
 
 namespace lookback {
 
-InferenceModel load_inference_model(const std::filesystem::path& path, at::Device device, at::ScalarType dtype) {
+InferenceModel load_inference_model(const std::filesystem::path& path, at::Device device, at::ScalarType dtype,
+                                    const std::string& retrieval) {
   const std::filesystem::path folder = resolve_model_folder(path);
   InferenceModel loaded;
   loaded.folder = folder;
   loaded.dtype = dtype;
-  loaded.model = load_model(folder, device);
+  loaded.model = load_model(folder, device, retrieval);
   loaded.fingerprint = model_fingerprint(*loaded.model);
   loaded.model->parameters().freeze(dtype);
   if (has_tokenizer(folder)) {

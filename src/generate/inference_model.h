@@ -24,7 +24,8 @@ struct InferenceModel {
 };
 
 // Opens a model folder or a training run's folder (its best checkpoint). Throws Error naming what is missing
-// or broken, and when the tokenizer has more ids than the model.
-InferenceModel load_inference_model(const std::filesystem::path& path, at::Device device, at::ScalarType dtype);
+// or broken, and when the tokenizer has more ids than the model. retrieval: load_model's.
+InferenceModel load_inference_model(const std::filesystem::path& path, at::Device device, at::ScalarType dtype,
+                                    const std::string& retrieval = "trained");
 
 }  // namespace lookback

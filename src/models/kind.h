@@ -80,6 +80,10 @@ struct Kind {
 
   KindCost cost{};
 
+  // Of kinds that retrieve: makes their models be fed other chunks than their own choice, for evaluation. Throws Error
+  // for a name that there is not.
+  void (*feed)(ModelConfig& config, const std::string& retrieval) = nullptr;
+
   // Of kinds whose texts can be stored as memories: the keys and values that a chunk is remembered by, where they are
   // not chunk_size.
   std::int64_t (*chunk_vectors)(const ModelConfig& config) = nullptr;

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/json.h"
 #include "models/cost.h"
+#include "models/kind.h"
 #include "models/torch_checkpoint.h"
 #include "models/weight_parts.h"
 #include "nn/safetensors.h"
@@ -117,10 +118,17 @@ void load_weights(const std::filesystem::path& folder, Model& model) {
   copy_weights(stored, source, model);
 }
 
-std::unique_ptr<Model> load_model(const std::filesystem::path& folder, at::Device device) {
+std::unique_ptr<Model> load_model(const std::filesystem::path& folder, at::Device device,
+                                  const std::string& retrieval) {
   const std::filesystem::path resolved = resolve_model_folder(folder);
   const std::filesystem::path config_path = resolved / config_name;
-  const ModelConfig config = parse_model_config(read_json_file(config_path), config_path.string());
+  ModelConfig config = parse_model_config(read_json_file(config_path), config_path.string());
+  if (retrieval != "trained") {
+    const auto feed = kind_named(config.kind).feed;
+    require(feed != nullptr, "{}: a {} model retrieves no chunks: it cannot be fed others (retrieval \"{}\")",
+            config_path.string(), config.kind, retrieval);
+    feed(config, retrieval);
+  }
   constexpr std::uint64_t any_seed = 0;  // every parameter is overwritten
   std::string weights_source;
   const NamedTensors stored = read_weights(resolved, weights_source);

@@ -4,14 +4,17 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "models/model.h"
 
 namespace lookback {
 
-// Reads a model folder, or the best checkpoint of a training run's folder (see resolve_model_folder).
-// Unknown, missing and misshapen tensors are listed by name in the Error.
-std::unique_ptr<Model> load_model(const std::filesystem::path& folder, at::Device device);
+// Reads a model folder, or the best checkpoint of a training run's folder (see resolve_model_folder). retrieval: what a
+// model that retrieves is fed, "trained" its own choice, others for evaluation (drt/fed_retriever.h). Unknown, missing
+// and misshapen tensors are listed by name in the Error; so is a retrieval that the model has not.
+std::unique_ptr<Model> load_model(const std::filesystem::path& folder, at::Device device,
+                                  const std::string& retrieval = "trained");
 
 // Copies the weights of `folder` into a model of the same shape.
 void load_weights(const std::filesystem::path& folder, Model& model);

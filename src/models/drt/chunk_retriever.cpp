@@ -2,9 +2,11 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "core/error.h"
 #include "models/drt/drt_config.h"
+#include "models/drt/fed_retriever.h"
 #include "models/drt/fixed_retriever.h"
 #include "models/drt/retriever_embeddings.h"
 #include "nn/layers.h"
@@ -29,8 +31,8 @@ class LearnedRetriever : public ChunkRetriever {
   at::Tensor queries(std::size_t group_index, const AskingChunks& asking) const override {
     return rms_norm(norms_[group_index], asking.hidden);
   }
-  TopK choose(const at::Tensor& scores, std::int64_t first_chunk, std::size_t group_index,
-              const std::optional<at::Generator>& noise_generator) const override {
+  TopK choose(const at::Tensor& scores, const AskingChunks& /*asking*/, std::int64_t first_chunk,
+              std::size_t group_index, const std::optional<at::Generator>& noise_generator) const override {
     TopK chosen = select(scores, first_chunk, group_index, noise_generator);
     if (config_.own<DrtConfig>().uniform_chunk_weights) chosen.weights = uniform_weights(chosen.indices);
     return chosen;
@@ -67,9 +69,7 @@ class RandomRetriever : public LearnedRetriever {
   }
 };
 
-}  // namespace
-
-std::unique_ptr<ChunkRetriever> make_chunk_retriever(ParameterSet& parameters, const ModelConfig& config) {
+std::unique_ptr<ChunkRetriever> make_own_retriever(ParameterSet& parameters, const ModelConfig& config) {
   const DrtConfig& own = config.own<DrtConfig>();
   if (own.random_retrieval) return std::make_unique<RandomRetriever>(config);
   if (own.retriever.empty()) return std::make_unique<LearnedRetriever>(config);
@@ -80,6 +80,14 @@ std::unique_ptr<ChunkRetriever> make_chunk_retriever(ParameterSet& parameters, c
     table.set_requires_grad(false);
   }
   return std::make_unique<FixedRetriever>(config, parameters.device(), table);
+}
+
+}  // namespace
+
+std::unique_ptr<ChunkRetriever> make_chunk_retriever(ParameterSet& parameters, const ModelConfig& config) {
+  std::unique_ptr<ChunkRetriever> own = make_own_retriever(parameters, config);
+  if (config.own<DrtConfig>().fed.empty()) return own;
+  return make_fed_retriever(std::move(own), config, parameters.device());
 }
 
 }  // namespace lookback

@@ -38,10 +38,10 @@ class ChunkRetriever {
   // [N, C, F]: the inner product with a chunk's landmark, by the root of F, is its score.
   virtual at::Tensor queries(std::size_t group_index, const AskingChunks& asking) const = 0;
 
-  // What the chunks from first_chunk on retrieve, by scores [N, C, E] (-inf: not to be had). noise_generator: of the
-  // selection's noise, in training where draws_noise().
-  virtual TopK choose(const at::Tensor& scores, std::int64_t first_chunk, std::size_t group_index,
-                      const std::optional<at::Generator>& noise_generator) const = 0;
+  // What those that ask, the chunks from first_chunk on, retrieve by scores [N, C, E] (-inf: not to be had).
+  // noise_generator: of the selection's noise, in training where draws_noise().
+  virtual TopK choose(const at::Tensor& scores, const AskingChunks& asking, std::int64_t first_chunk,
+                      std::size_t group_index, const std::optional<at::Generator>& noise_generator) const = 0;
   virtual bool draws_noise() const { return false; }
 
   // Whether retrieved chunks are attended to one by one and summed by their weights; else all under one softmax.

@@ -138,9 +138,10 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
   }
 
   for (std::size_t g = 0; g < upper_groups_.size(); ++g) {
-    const at::Tensor query = retriever_->queries(g, {by_chunk(x).select(2, config_.chunk_size), {encoded.landmarks}});
+    const AskingChunks asking{by_chunk(x).select(2, config_.chunk_size), {encoded.landmarks}};
+    const at::Tensor query = retriever_->queries(g, asking);
     const at::Tensor scores = causal_chunk_scores(query, encoded.landmarks, first_chunk);
-    const TopK retrieved = retriever_->choose(scores, first_chunk, g, noisy ? options.generator : std::nullopt);
+    const TopK retrieved = retriever_->choose(scores, asking, first_chunk, g, noisy ? options.generator : std::nullopt);
     if (options.retrievals != nullptr) options.retrievals->push_back({scores, retrieved.indices, retrieved.weights});
     // What chunk c retrieves serves chunk c + 1; chunk 0 has nothing and gets 0.
     const std::int64_t served = num_chunks - 1;

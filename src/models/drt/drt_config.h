@@ -24,9 +24,15 @@ struct DrtConfig {
   bool random_retrieval = false;       // any earlier chunks instead of the best
   bool uniform_chunk_weights = false;  // retrieved chunks weigh the same, so that nothing trains the retriever
   bool residual_reset = false;         // the residual of docs/model.md, 7, is y
+  // Not in files, of evaluation alone: the chunks that the model is fed in place of its own (fed_retriever.h); empty:
+  // its own.
+  std::string fed;
 
   std::int64_t num_upper_groups() const { return static_cast<std::int64_t>(decoder_layers.size()) - 1; }
 };
+
+// Numbers that terms are hashed to where a model is fed what BM25 finds.
+inline constexpr std::int64_t fed_terms = 1024;
 
 // Numbers that a chunk is found by.
 std::int64_t landmark_size(const ModelConfig& config);

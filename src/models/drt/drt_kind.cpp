@@ -7,6 +7,7 @@
 #include "models/config_checks.h"
 #include "models/drt/drt.h"
 #include "models/drt/drt_config.h"
+#include "models/drt/fed_retriever.h"
 #include "models/kind.h"
 
 namespace lookback {
@@ -81,6 +82,11 @@ void check_compressed_memory(const ModelConfig& config, const std::string& sourc
   const auto& own = config.own<DrtConfig>();
   check_drt(config, source);
   check_positive(own.memory_vectors, "memory_vectors", source);
+}
+
+void feed_drt(ModelConfig& config, const std::string& retrieval) {
+  check_fed(retrieval);
+  config.own<DrtConfig>().fed = retrieval == "trained" ? "" : retrieval;
 }
 
 std::int64_t drt_chunk_vectors(const ModelConfig& config) {
@@ -220,7 +226,8 @@ constexpr KindCost compressed_memory_cost = [] {
 
 std::int64_t landmark_size(const ModelConfig& config) {
   const auto& own = config.own<DrtConfig>();
-  return own.retriever.empty() || own.retriever == "encoder" ? config.hidden_size : own.retriever_size;
+  const bool by_hidden_state = own.retriever.empty() || own.retriever == "encoder";
+  return (by_hidden_state ? config.hidden_size : own.retriever_size) + (own.fed == "bm25" ? fed_terms : 0);
 }
 
 constinit const Kind drt_kind{.name = "drt",
@@ -229,10 +236,16 @@ constinit const Kind drt_kind{.name = "drt",
                               .keys = drt_keys,
                               .check = check_drt,
                               .cost = drt_cost,
+                              .feed = feed_drt,
                               .chunk_vectors = drt_chunk_vectors};
 
-constinit const Kind rpt_kind{
-    .name = "rpt", .make = make_drt, .has_landmarks = true, .keys = rpt_keys, .check = check_rpt, .cost = rpt_cost};
+constinit const Kind rpt_kind{.name = "rpt",
+                              .make = make_drt,
+                              .has_landmarks = true,
+                              .keys = rpt_keys,
+                              .check = check_rpt,
+                              .cost = rpt_cost,
+                              .feed = feed_drt};
 
 constinit const Kind compressed_memory_kind{.name = "compressed-memory",
                                             .make = make_drt,
@@ -240,6 +253,7 @@ constinit const Kind compressed_memory_kind{.name = "compressed-memory",
                                             .keys = compressed_memory_keys,
                                             .check = check_compressed_memory,
                                             .cost = compressed_memory_cost,
+                                            .feed = feed_drt,
                                             .chunk_vectors = drt_chunk_vectors};
 
 }  // namespace lookback

@@ -54,8 +54,8 @@ class DrtStep {
   at::Tensor chunk_attention_rows(const at::Tensor& query, const SpanRetrieval& retrieved, const Span& span) const;
   at::Tensor wanted_rows(const at::Tensor& x) const;
 
-  // Of each full chunk of the spans, one after another [C, F]: the queries with which they retrieve.
-  at::Tensor retrieval_queries(std::size_t group_index, const at::Tensor& x) const;
+  // The full chunks of a span, given the group's input x [R, d].
+  AskingChunks asking_chunks(const Span& span, const at::Tensor& x) const;
   // The retrievals in effect in each chunk of each span; those that the spans leave for what follows become the
   // groups'.
   std::vector<SpanRetrieval> retrieve(std::size_t group_index, const at::Tensor& x) const;
@@ -64,9 +64,9 @@ class DrtStep {
   // With archived chunks as they are stored where chunk attention reads them so.
   std::vector<FetchedChunks> fetch(const DrtSequence& sequence, const at::Tensor& indices) const;
   SpanRetrieval retrieval_in_effect(const DrtSequence& sequence, DrtSequence::Group& group) const;
-  // query [C, d]: of the span's full chunks; archived: the best of the memories for them.
-  SpanRetrieval retrieve_in_span(std::size_t group_index, const at::Tensor& query, const BestChunks& archived,
-                                 const Span& span) const;
+  // asking, query [C, F]: of the span's full chunks; archived: the best of the memories for them.
+  SpanRetrieval retrieve_in_span(std::size_t group_index, const AskingChunks& asking, const at::Tensor& query,
+                                 const BestChunks& archived, const Span& span) const;
 
   const Drt& model_;
   at::TensorOptions options_;  // element type and device

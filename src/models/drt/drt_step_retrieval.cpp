@@ -37,8 +37,9 @@ DrtStep::SpanRetrieval DrtStep::retrieval_in_effect(const DrtSequence& sequence,
   return {*group.chunks, group.retrieval.weights};
 }
 
-DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const at::Tensor& query,
-                                                 const BestChunks& archived, const Span& span) const {
+DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const AskingChunks& asking,
+                                                 const at::Tensor& query, const BestChunks& archived,
+                                                 const Span& span) const {
   DrtSequence::Group& group = span.sequence->groups[group_index];
   const ArchiveSet& archives = span.sequence->archives();
   const ChunkMemory& memory = span.sequence->memory;
@@ -55,7 +56,8 @@ DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const 
   at::Tensor scores = at::cat(parts, 2);
   TopK best;
   if (archived.scores.defined()) {
-    best = model_.retriever_->choose(at::cat({archived.scores.unsqueeze(0), scores}, 2), first_query, group_index, {});
+    best = model_.retriever_->choose(at::cat({archived.scores.unsqueeze(0), scores}, 2), asking, first_query,
+                                     group_index, {});
     // Numbers in that list become numbers of chunks.
     const std::int64_t num_archived = archived.scores.size(1);
     const at::Tensor of_archived = archived.indices.unsqueeze(0).gather(2, best.indices.clamp(0, num_archived - 1));
@@ -63,7 +65,7 @@ DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const 
     best.indices = at::where(best.indices.lt(num_archived), of_archived, own).masked_fill(best.indices.lt(0), -1);
     scores = at::Tensor();
   } else {
-    best = model_.retriever_->choose(scores, first_query, group_index, {});
+    best = model_.retriever_->choose(scores, asking, first_query, group_index, {});
   }
   const std::int64_t last = span.num_full_chunks - 1;
   const auto of_last = [last](const at::Tensor& rows) { return rows.narrow(1, last, 1).clone(); };
@@ -87,20 +89,15 @@ DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const 
   return retrieved;
 }
 
-at::Tensor DrtStep::retrieval_queries(std::size_t group_index, const at::Tensor& x) const {
-  const std::int64_t positions = model_.positions_per_chunk();
-  std::vector<at::Tensor> queries;
-  for (const Span& span : spans_) {
-    if (span.num_full_chunks == 0) continue;
-    AskingChunks asking;
-    const std::int64_t first_landmark = span.first_row + model_.config_.chunk_size - span.first_slot;
-    asking.hidden = x.slice(0, first_landmark, span.first_row + span.num_positions, positions).unsqueeze(0);
-    for (const ChunkMemory::Block& block : span.sequence->memory.blocks()) {
-      asking.landmarks.push_back(block.landmarks.unsqueeze(0));
-    }
-    queries.push_back(model_.retriever_->queries(group_index, asking).squeeze(0));
+AskingChunks DrtStep::asking_chunks(const Span& span, const at::Tensor& x) const {
+  AskingChunks asking;
+  const std::int64_t first_landmark = span.first_row + model_.config_.chunk_size - span.first_slot;
+  const std::int64_t end = span.first_row + span.num_positions;
+  asking.hidden = x.slice(0, first_landmark, end, model_.positions_per_chunk()).unsqueeze(0);
+  for (const ChunkMemory::Block& block : span.sequence->memory.blocks()) {
+    asking.landmarks.push_back(block.landmarks.unsqueeze(0));
   }
-  return queries.empty() ? at::Tensor() : join_rows(queries);
+  return asking;
 }
 
 std::vector<BestChunks> DrtStep::search_memories(const at::Tensor& query) const {
@@ -133,16 +130,21 @@ std::vector<BestChunks> DrtStep::search_memories(const at::Tensor& query) const 
 }
 
 std::vector<DrtStep::SpanRetrieval> DrtStep::retrieve(std::size_t group_index, const at::Tensor& x) const {
-  const at::Tensor query = retrieval_queries(group_index, x);
-  const std::vector<BestChunks> archived = query.defined() ? search_memories(query) : std::vector<BestChunks>();
-  std::vector<SpanRetrieval> retrieved;
-  std::int64_t first = 0;
+  std::vector<AskingChunks> asking(spans_.size());
+  std::vector<at::Tensor> queries(spans_.size());
+  std::vector<at::Tensor> rows;
   for (std::size_t i = 0; i < spans_.size(); ++i) {
-    const Span& span = spans_[i];
-    const std::int64_t count = span.num_full_chunks;
-    retrieved.push_back(count == 0 ? retrieval_in_effect(*span.sequence, span.sequence->groups[group_index])
-                                   : retrieve_in_span(group_index, query.narrow(0, first, count), archived[i], span));
-    first += count;
+    if (spans_[i].num_full_chunks == 0) continue;
+    asking[i] = asking_chunks(spans_[i], x);
+    queries[i] = model_.retriever_->queries(group_index, asking[i]).squeeze(0);
+    rows.push_back(queries[i]);
+  }
+  const std::vector<BestChunks> archived = rows.empty() ? std::vector<BestChunks>() : search_memories(join_rows(rows));
+  std::vector<SpanRetrieval> retrieved;
+  for (std::size_t i = 0; i < spans_.size(); ++i) {
+    retrieved.push_back(spans_[i].num_full_chunks == 0
+                            ? retrieval_in_effect(*spans_[i].sequence, spans_[i].sequence->groups[group_index])
+                            : retrieve_in_span(group_index, asking[i], queries[i], archived[i], spans_[i]));
   }
   return retrieved;
 }

@@ -95,7 +95,8 @@ at::Tensor FixedRetriever::queries(std::size_t /*group_index*/, const AskingChun
 }
 
 // The same for all groups. What is read together has no weights; for those who look at them, they are alike.
-TopK FixedRetriever::choose(const at::Tensor& scores, std::int64_t /*first_chunk*/, std::size_t /*group_index*/,
+TopK FixedRetriever::choose(const at::Tensor& scores, const AskingChunks& /*asking*/, std::int64_t /*first_chunk*/,
+                            std::size_t /*group_index*/,
                             const std::optional<at::Generator>& /*noise_generator*/) const {
   TopK chosen = choose_top_k(scores, selection(scores), config_.top_k);
   chosen.weights = uniform_weights(chosen.indices);

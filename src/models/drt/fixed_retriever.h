@@ -28,7 +28,7 @@ class FixedRetriever : public ChunkRetriever {
   bool finds_by_tokens() const override { return true; }
   at::Tensor landmarks(const at::Tensor& encoded, const at::Tensor& ids) const override;
   at::Tensor queries(std::size_t group_index, const AskingChunks& asking) const override;
-  TopK choose(const at::Tensor& scores, std::int64_t first_chunk, std::size_t group_index,
+  TopK choose(const at::Tensor& scores, const AskingChunks& asking, std::int64_t first_chunk, std::size_t group_index,
               const std::optional<at::Generator>& noise_generator) const override;
   bool weighs_chunks() const override { return false; }
   void check_stores_memories() const override;
