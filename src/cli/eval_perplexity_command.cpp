@@ -85,20 +85,20 @@ void print_tables(const std::vector<PerplexityResult>& results) {
   print_output("{}\n", text_table(rows, "  "));
 }
 
+std::string with_interval(double value, const Interval& interval) {
+  if (std::isnan(interval.low)) return fmt::format("{:.4f}", value);
+  return fmt::format("{:.4f} ({:.4f} to {:.4f})", value, interval.low, interval.high);
+}
+
 void print_repeats(const std::vector<PerplexityResult>& results) {
   if (!results.front().repeats) return;
   const RepeatConfig& config = results.front().repeats->config;
-  const auto loss = [](const TokenLosses& losses) {
-    if (losses.num_tokens == 0) return std::string("-");
-    const Interval& interval = losses.interval;
-    return fmt::format("{:.4f}", losses.mean_nll()) +
-           (std::isnan(interval.low) ? "" : fmt::format(" ({:.4f} to {:.4f})", interval.low, interval.high));
-  };
   std::vector<std::vector<std::string>> rows = {{"context", "repeats", "tokens", "loss (95% interval)"}};
   for (const PerplexityResult& result : results) {
     const RepeatLosses& repeats = *result.repeats;
     const auto add = [&](const std::string& name, const TokenLosses& losses) {
-      rows.push_back({context_text(result), name, group_digits(losses.num_tokens), loss(losses)});
+      rows.push_back({context_text(result), name, group_digits(losses.num_tokens),
+                      losses.num_tokens == 0 ? "-" : with_interval(losses.mean_nll(), losses.interval)});
     };
     add("far", repeats.far);
     for (const DistanceLosses& bucket : repeats.far_by_distance) {
@@ -113,6 +113,22 @@ void print_repeats(const std::vector<PerplexityResult>& results) {
       "(far), "
       "nearer (near), or not at all\n\n{}\n",
       config.min_match, group_digits(config.near_tokens), text_table(rows, "  "));
+}
+
+void print_recall(const std::vector<PerplexityResult>& results) {
+  std::vector<std::vector<std::string>> rows = {{"context", "group", "tokens", "recall@K (95% interval)"}};
+  for (const PerplexityResult& result : results) {
+    if (!result.repeats) continue;
+    for (std::size_t group = 0; group < result.repeats->recall.size(); ++group) {
+      const SourceRecall& recall = result.repeats->recall[group];
+      if (recall.num_tokens == 0) continue;
+      rows.push_back({context_text(result), std::to_string(group), group_digits(recall.num_tokens),
+                      with_interval(recall.recall(), recall.interval)});
+    }
+  }
+  if (rows.size() == 1) return;
+  print_output("How often the chunk that a far repeat stands in was among those retrieved, by upper group\n\n{}\n",
+               text_table(rows, "  "));
 }
 
 void run(const PerplexityFlags& flags) {
@@ -134,7 +150,8 @@ void run(const PerplexityFlags& flags) {
   if (!flags.csv.empty()) write_file_atomic(flags.csv, perplexity_csv(results));
   if (!flags.json) {
     print_tables(results);
-    return print_repeats(results);
+    print_repeats(results);
+    return print_recall(results);
   }
   Json json = to_json(results, flags.inference.model, text);
   json["retrieval"] = flags.inference.options.retrieval;

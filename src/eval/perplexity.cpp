@@ -58,10 +58,13 @@ class DocumentScorer {
                  const StopToken& stop)
       : model_(model), config_(config), on_progress_(on_progress), stop_(stop) {}
 
-  // Empty when it was asked to stop.
-  std::vector<float> score(const std::vector<std::int64_t>& ids) {
+  // Empty when it was asked to stop. sources: for each token, where what it repeats from afar stands, or -1
+  // (far_sources); empty: nobody asks.
+  std::vector<float> score(const std::vector<std::int64_t>& ids, std::vector<std::int64_t> sources) {
     ids_ = at::tensor(ids, at::kLong);
     nll_ = std::vector<float>(ids.size(), 0.0F);
+    sources_ = std::move(sources);
+    recall_.clear();
     const std::vector<Window> windows = windows_of(static_cast<std::int64_t>(ids.size()), config_);
     std::size_t first = 0;
     while (first < windows.size()) {
@@ -81,6 +84,10 @@ class DocumentScorer {
     }
     return nll_;
   }
+
+  // Of the document that was scored last: how often its sources were retrieved, in each upper group. None for models
+  // that retrieve no chunks; windows that are read in segments do not count.
+  const std::vector<SourceRecall>& recall() const { return recall_; }
 
  private:
   bool proceed() {
@@ -107,10 +114,31 @@ class DocumentScorer {
     }
     ForwardOptions options;
     options.dtype = config_.dtype;
+    std::vector<Retrieval> retrievals;
+    if (!sources_.empty()) options.retrievals = &retrievals;
     const at::Tensor hidden = model_.hidden_states(at::stack(rows), options);
+    recall_.resize(retrievals.size());
     for (std::size_t i = 0; i < windows.size(); ++i) {
+      for (std::size_t group = 0; group < retrievals.size(); ++group) {
+        count_recall(windows[i], retrievals[group].indices[static_cast<std::int64_t>(i)].cpu(), recall_[group]);
+      }
       keep(hidden[static_cast<std::int64_t>(i)].narrow(0, 0, windows[i].length), windows[i].begin,
            windows[i].first_target);
+    }
+  }
+
+  // indices [C, K]: what the window's chunks retrieved; it serves the chunk behind each.
+  void count_recall(const Window& window, const at::Tensor& indices, SourceRecall& recall) const {
+    const std::int64_t chunk_size = model_.config().chunk_size;
+    const auto retrieved = indices.accessor<std::int64_t, 2>();
+    for (std::int64_t target = window.first_target; target <= window.begin + window.length; ++target) {
+      const std::int64_t source = sources_[static_cast<std::size_t>(target)];
+      const std::int64_t asking = (target - 1 - window.begin) / chunk_size - 1;
+      const std::int64_t wanted = (source - window.begin) / chunk_size;
+      if (source < 0 || wanted >= asking) continue;
+      ++recall.num_tokens;
+      for (std::int64_t k = 0; k < retrieved.size(1); ++k)
+        recall.num_recalled += retrieved[asking][k] == wanted ? 1 : 0;
     }
   }
 
@@ -131,8 +159,10 @@ class DocumentScorer {
   const PerplexityConfig& config_;
   const PerplexityProgress& on_progress_;
   StopToken stop_;
-  at::Tensor ids_;          // [L]
-  std::vector<float> nll_;  // [L]
+  at::Tensor ids_;                     // [L]
+  std::vector<float> nll_;             // [L]
+  std::vector<std::int64_t> sources_;  // [L], or none
+  std::vector<SourceRecall> recall_;
   std::int64_t num_scored_ = 0;
 };
 
@@ -195,7 +225,10 @@ PerplexityResult evaluate_perplexity(const Model& model, const NextDocument& nex
     require(*least >= 0 && *most < model.config().vocab_size,
             "document {}: holds token ids from {} to {}, but the model knows 0 to {}", result.num_documents, *least,
             *most, model.config().vocab_size - 1);
-    const std::vector<float> nll = scorer.score(document.ids);
+    const std::vector<std::int64_t> first_seen = first_seen_of(length, config);
+    std::vector<std::int64_t> sources;
+    if (repeats) sources = far_sources(document.ids, first_seen, *config.repeats);
+    const std::vector<float> nll = scorer.score(document.ids, std::move(sources));
     if (nll.empty()) {
       result.complete = false;
       break;
@@ -211,7 +244,7 @@ PerplexityResult evaluate_perplexity(const Model& model, const NextDocument& nex
               config.token_bytes.size());
       result.num_bytes += config.token_bytes[id];
     }
-    if (repeats) repeats->add_document(document.ids, nll, first_seen_of(length, config));
+    if (repeats) repeats->add_document(document.ids, nll, first_seen, scorer.recall());
     sum.num_tokens = static_cast<double>(length - 1);
     sums.push_back(sum);
     result.nll_sum += sum.nll;

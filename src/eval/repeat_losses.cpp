@@ -26,13 +26,26 @@ std::size_t bucket_of(std::int64_t distance, std::int64_t near_tokens) {
                                   std::bit_width(static_cast<std::uint64_t>(near_tokens + 1)));
 }
 
+Json interval_json(const Interval& interval) { return {number_or_null(interval.low), number_or_null(interval.high)}; }
+
 Json losses_json(const TokenLosses& losses) {
   return {{"num_tokens", losses.num_tokens},
           {"mean_nll", number_or_null(losses.mean_nll())},
-          {"interval_95", {number_or_null(losses.interval.low), number_or_null(losses.interval.high)}}};
+          {"interval_95", interval_json(losses.interval)}};
 }
 
 }  // namespace
+
+std::vector<std::int64_t> far_sources(std::span<const std::int64_t> ids, std::span<const std::int64_t> first_seen,
+                                      const RepeatConfig& config) {
+  std::vector<std::int64_t> sources = repeat_distances(ids, config.min_match);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto position = static_cast<std::int64_t>(i);
+    const std::int64_t source = position - sources[i];
+    sources[i] = sources[i] > config.near_tokens && source - config.min_match >= first_seen[i] ? source : -1;
+  }
+  return sources;
+}
 
 RepeatLossCounter::RepeatLossCounter(const RepeatConfig& config) : config_(config) {
   require(config.min_match >= 1, "min-match {}: must be at least 1", config.min_match);
@@ -46,9 +59,10 @@ std::size_t RepeatLossCounter::class_of(std::int64_t distance, std::int64_t posi
 }
 
 void RepeatLossCounter::add_document(std::span<const std::int64_t> ids, std::span<const float> nll,
-                                     std::span<const std::int64_t> first_seen) {
+                                     std::span<const std::int64_t> first_seen, std::span<const SourceRecall> recall) {
   const std::vector<std::int64_t> distances = repeat_distances(ids, config_.min_match);
-  DocumentSums& sums = documents_.emplace_back(first_distance);
+  Counts& document = documents_.emplace_back(DocumentSums(first_distance), std::vector(recall.begin(), recall.end()));
+  DocumentSums& sums = document.losses;
   for (std::size_t i = 1; i < ids.size(); ++i) {
     const std::size_t place = class_of(distances[i], static_cast<std::int64_t>(i), first_seen[i]);
     if (sums.size() <= place) sums.resize(place + 1);
@@ -62,13 +76,29 @@ void RepeatLossCounter::add_document(std::span<const std::int64_t> ids, std::spa
 
 RepeatLosses RepeatLossCounter::result() const {
   std::size_t num_places = first_distance;
-  for (const DocumentSums& document : documents_) num_places = std::max(num_places, document.size());
+  std::size_t num_groups = 0;
+  for (const Counts& document : documents_) {
+    num_places = std::max(num_places, document.losses.size());
+    num_groups = std::max(num_groups, document.recall.size());
+  }
   const auto sums_of = [&](std::span<const std::size_t> drawn) {
     DocumentSums sums(num_places);
     for (const std::size_t document : drawn) {
-      for (std::size_t place = 0; place < documents_[document].size(); ++place) {
-        sums[place].num_tokens += documents_[document][place].num_tokens;
-        sums[place].nll += documents_[document][place].nll;
+      const DocumentSums& losses = documents_[document].losses;
+      for (std::size_t place = 0; place < losses.size(); ++place) {
+        sums[place].num_tokens += losses[place].num_tokens;
+        sums[place].nll += losses[place].nll;
+      }
+    }
+    return sums;
+  };
+  const auto recall_of = [&](std::span<const std::size_t> drawn) {
+    std::vector<SourceRecall> sums(num_groups);
+    for (const std::size_t document : drawn) {
+      const std::vector<SourceRecall>& recall = documents_[document].recall;
+      for (std::size_t group = 0; group < recall.size(); ++group) {
+        sums[group].num_tokens += recall[group].num_tokens;
+        sums[group].num_recalled += recall[group].num_recalled;
       }
     }
     return sums;
@@ -76,11 +106,12 @@ RepeatLosses RepeatLossCounter::result() const {
   const auto means_of = [&](std::span<const std::size_t> drawn) {
     std::vector<double> means;
     for (const Sum& sum : sums_of(drawn)) means.push_back(sum.nll / static_cast<double>(sum.num_tokens));
+    for (const SourceRecall& sum : recall_of(drawn)) means.push_back(sum.recall());
     return means;
   };
   constexpr std::uint64_t seed = 0;
   constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-  std::vector<Interval> intervals(num_places, Interval{nan, nan});
+  std::vector<Interval> intervals(num_places + num_groups, Interval{nan, nan});
   if (documents_.size() >= 2) intervals = bootstrap_intervals(documents_.size(), seed, means_of);
   std::vector<std::size_t> all(documents_.size());
   for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
@@ -88,7 +119,10 @@ RepeatLosses RepeatLossCounter::result() const {
   const auto at = [&](std::size_t place) {
     return TokenLosses{sums[place].num_tokens, sums[place].nll, intervals[place]};
   };
-  RepeatLosses result{config_, at(far), at(near), at(rest), {}};
+  RepeatLosses result{config_, at(far), at(near), at(rest), {}, recall_of(all)};
+  for (std::size_t group = 0; group < num_groups; ++group) {
+    result.recall[group].interval = intervals[num_places + group];
+  }
   for (std::size_t place = first_distance; place < num_places; ++place) {
     const std::size_t bucket = place - first_distance;
     result.far_by_distance.push_back(
@@ -104,9 +138,19 @@ Json to_json(const RepeatLosses& repeats) {
     one.update(losses_json(bucket.losses));
     by_distance.push_back(std::move(one));
   }
-  return {{"min_match", repeats.config.min_match}, {"near_tokens", repeats.config.near_tokens},
-          {"far", losses_json(repeats.far)},       {"near", losses_json(repeats.near)},
-          {"rest", losses_json(repeats.rest)},     {"far_by_distance", by_distance}};
+  Json recall = Json::array();
+  for (const SourceRecall& group : repeats.recall) {
+    recall.push_back({{"num_tokens", group.num_tokens},
+                      {"recall_at_k", number_or_null(group.recall())},
+                      {"interval_95", interval_json(group.interval)}});
+  }
+  return {{"min_match", repeats.config.min_match},
+          {"near_tokens", repeats.config.near_tokens},
+          {"far", losses_json(repeats.far)},
+          {"near", losses_json(repeats.near)},
+          {"rest", losses_json(repeats.rest)},
+          {"far_by_distance", by_distance},
+          {"recall", recall}};
 }
 
 }  // namespace lookback

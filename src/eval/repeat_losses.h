@@ -34,11 +34,26 @@ struct DistanceLosses {
   TokenLosses losses;
 };
 
+// How often an upper group's retrieval held the chunk from which a far repeat could be copied.
+struct SourceRecall {
+  std::int64_t num_tokens = 0;  // far repeats whose source lies in a chunk that could be retrieved
+  std::int64_t num_recalled = 0;
+  Interval interval;  // as TokenLosses'
+
+  double recall() const { return static_cast<double>(num_recalled) / static_cast<double>(num_tokens); }
+};
+
 struct RepeatLosses {
   RepeatConfig config;
   TokenLosses far, near, rest;
   std::vector<DistanceLosses> far_by_distance;  // near_tokens + 1 up to the next power of two, then doubling
+  std::vector<SourceRecall> recall;             // of each upper group, where it is known
 };
+
+// For each token, where the nearest source of a far repeat stands; -1 for all other tokens. first_seen: for each the
+// first position of the document that its prediction could see. A source counts where all of its run could be seen.
+std::vector<std::int64_t> far_sources(std::span<const std::int64_t> ids, std::span<const std::int64_t> first_seen,
+                                      const RepeatConfig& config);
 
 // Adds up documents one after another.
 class RepeatLossCounter {
@@ -46,10 +61,10 @@ class RepeatLossCounter {
   // Throws Error for numbers out of range.
   explicit RepeatLossCounter(const RepeatConfig& config);
 
-  // ids, their negative log-likelihoods and for each the first position of the document that its prediction could see;
-  // the first token is not scored. A source counts where all of its run could be seen.
+  // ids, their negative log-likelihoods and first_seen as far_sources() has it; the first token is not scored. recall:
+  // of the document, one an upper group or none.
   void add_document(std::span<const std::int64_t> ids, std::span<const float> nll,
-                    std::span<const std::int64_t> first_seen);
+                    std::span<const std::int64_t> first_seen, std::span<const SourceRecall> recall = {});
 
   // With the intervals, whose draws are the same in every call.
   RepeatLosses result() const;
@@ -61,11 +76,15 @@ class RepeatLossCounter {
   };
   // Of a document: far, near, rest, and far ones by distance.
   using DocumentSums = std::vector<Sum>;
+  struct Counts {
+    DocumentSums losses;
+    std::vector<SourceRecall> recall;
+  };
 
   std::size_t class_of(std::int64_t distance, std::int64_t position, std::int64_t first_seen) const;
 
   RepeatConfig config_;
-  std::vector<DocumentSums> documents_;
+  std::vector<Counts> documents_;
 };
 
 // For machines; what is NaN is null.

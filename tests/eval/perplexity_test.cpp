@@ -7,6 +7,7 @@
 #include <numbers>
 
 #include "core/error.h"
+#include "data/repeats.h"
 #include "lookback/stop.h"
 #include "models/small_models.h"
 
@@ -135,6 +136,50 @@ TEST_P(PerplexityTest, RepeatsAreOfWhatAWindowSees) {
   }
   EXPECT_EQ(repeats_of(60, 20).far.num_tokens, seen);
   EXPECT_GT(seen, 10);
+}
+
+// A model that is fed the latest chunks has the source exactly where it is among these.
+TEST(PerplexityRecall, IsThatOfTheChunksThatWereFed) {
+  std::vector<EvaluationDocument> documents = documents_of({200, 201});
+  for (EvaluationDocument& document : documents) {
+    for (std::size_t i = 0; i < 40; ++i) document.ids[60 + i] = document.ids[20 + i];   // 40 back
+    for (std::size_t i = 0; i < 20; ++i) document.ids[115 + i] = document.ids[95 + i];  // 20 back
+    for (std::size_t i = 0; i < 60; ++i) document.ids[140 + i] = document.ids[i];  // 140 back, some of it 80 or 120
+  }
+  ModelConfig model_config = small_drt_config();  // chunks of 8 tokens, the best 3
+  PerplexityConfig config;
+  config.context = 200;
+  config.stride = 200;
+  config.repeats = RepeatConfig{3, 12};
+  const auto recall_when_fed = [&](const char* fed) {
+    model_config.own<DrtConfig>().fed = fed;
+    const auto model = make_model(model_config, at::kCPU, 3);
+    return evaluate_perplexity(*model, reader(documents), config, {}).repeats->recall;
+  };
+  std::int64_t num_tokens = 0;
+  std::int64_t num_among_latest = 0;
+  for (const EvaluationDocument& document : documents) {
+    const std::vector<std::int64_t> distances = repeat_distances(document.ids, 3);
+    for (std::int64_t target = 1; target < std::ssize(document.ids); ++target) {
+      const std::int64_t distance = distances[static_cast<std::size_t>(target)];
+      const std::int64_t chunks_back = (target - 1) / 8 - (target - distance) / 8;  // of the chunk that reads
+      if (distance <= 12 || chunks_back < 2) continue;
+      ++num_tokens;
+      num_among_latest += chunks_back <= 4 ? 1 : 0;
+    }
+  }
+  EXPECT_GT(num_among_latest, 10);
+  EXPECT_LT(num_among_latest, num_tokens - 10);
+  for (const SourceRecall& group : recall_when_fed("latest")) {
+    EXPECT_EQ(group.num_tokens, num_tokens);
+    EXPECT_EQ(group.num_recalled, num_among_latest);
+  }
+  const std::vector<SourceRecall> none = recall_when_fed("none");
+  ASSERT_EQ(none.size(), 2U) << "upper groups";
+  EXPECT_EQ(none[1].num_tokens, num_tokens);
+  EXPECT_EQ(none[1].num_recalled, 0);
+  config.most_tokens_at_once = 50;  // in segments, whose retrievals are not known
+  EXPECT_TRUE(recall_when_fed("latest").empty());
 }
 
 TEST_P(PerplexityTest, FullContextIsOneLongWindow) {
