@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/error.h"
 #include "models/attention_window.h"
 #include "models/device.h"
 #include "models/landmarks.h"
@@ -19,6 +20,7 @@ LayerStack::LayerStack(const ModelConfig& config, at::Device device, std::uint64
 
 at::Tensor LayerStack::hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) const {
   check_input_ids(input_ids);
+  require(options.memory == nullptr, "a {} model reads no memory of other texts", config_.kind);
   if (options.retrievals != nullptr) options.retrievals->clear();
   const std::int64_t length = input_ids.size(1);
   at::Tensor ids = input_ids;

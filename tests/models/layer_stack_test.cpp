@@ -49,6 +49,13 @@ TEST_F(RunningMean, ItsLayerMatters) {
   EXPECT_GT((model_->hidden_states(ids_, {}) - whole_).abs().max().item<double>(), 1e-3);
 }
 
+TEST_F(RunningMean, ReadsNoMemoryOfOtherTexts) {
+  const EncodedChunks memory;
+  ForwardOptions options;
+  options.memory = &memory;
+  EXPECT_THROW(model_->hidden_states(ids_, options), Error);
+}
+
 // As config.json's reader sets them.
 TEST_F(RunningMean, ItsKeysAreItsOwn) {
   ModelConfig config = small_sliding_window_config();
