@@ -154,7 +154,8 @@ void run(const PerplexityFlags& flags) {
     return print_recall(results);
   }
   Json json = to_json(results, flags.inference.model, text);
-  json["retrieval"] = flags.inference.options.retrieval;
+  const std::string& retrieval = flags.inference.options.retrieval;
+  if (retrieval != "trained") json["retrieval"] = retrieval;
   print_output("{}\n", dump_line(json));
 }
 
