@@ -109,9 +109,8 @@ void print_repeats(const std::vector<PerplexityResult>& results) {
     add("none", repeats.rest);
   }
   print_output(
-      "Loss (nats a token) where a token repeats, behind the same {} tokens, what stood more than {} tokens back "
-      "(far), "
-      "nearer (near), or not at all\n\n{}\n",
+      "Loss (nats a token) of tokens that repeat, behind the same {} tokens, what stood more than {} tokens back "
+      "(far) or nearer (near), and of all others (none)\n\n{}\n",
       config.min_match, group_digits(config.near_tokens), text_table(rows, "  "));
 }
 
@@ -183,7 +182,6 @@ void add_eval_perplexity_command(CLI::App& eval) {
       ->add_option("--retrieval", flags->inference.options.retrieval,
                    "Chunks that the model is fed: trained (those that it chooses), random, latest, bm25 or none, each "
                    "weighed as it weighs them")
-      ->check(CLI::IsMember({"trained", "random", "latest", "bm25", "none"}))
       ->capture_default_str();
   CLI::Option* const repeats = command->add_flag(
       "--repeats", flags->repeats,

@@ -9,6 +9,7 @@ namespace lookback {
 
 std::vector<std::int64_t> repeat_distances(std::span<const std::int64_t> ids, std::int64_t min_match) {
   require(min_match >= 0, "min-match {}: must not be negative", min_match);
+  if (min_match >= std::ssize(ids)) return std::vector<std::int64_t>(ids.size(), 0);
   constexpr std::uint64_t base = 0x9e3779b97f4a7c15;
   const std::int64_t length = min_match + 1;  // of what is compared, the token itself included
   std::uint64_t power = 1;                    // base ^ min_match

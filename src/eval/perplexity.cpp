@@ -58,12 +58,12 @@ class DocumentScorer {
                  const StopToken& stop)
       : model_(model), config_(config), on_progress_(on_progress), stop_(stop) {}
 
-  // Empty when it was asked to stop. sources: for each token, where what it repeats from afar stands, or -1
-  // (far_sources); empty: nobody asks.
-  std::vector<float> score(const std::vector<std::int64_t>& ids, std::vector<std::int64_t> sources) {
+  // Empty when it was asked to stop. repeats: seen_repeats() of the
+  // ids, for recall(); empty: nobody asks.
+  std::vector<float> score(const std::vector<std::int64_t>& ids, std::vector<std::int64_t> repeats) {
     ids_ = at::tensor(ids, at::kLong);
     nll_ = std::vector<float>(ids.size(), 0.0F);
-    sources_ = std::move(sources);
+    repeats_ = std::move(repeats);
     recall_.clear();
     const std::vector<Window> windows = windows_of(static_cast<std::int64_t>(ids.size()), config_);
     std::size_t first = 0;
@@ -115,7 +115,7 @@ class DocumentScorer {
     ForwardOptions options;
     options.dtype = config_.dtype;
     std::vector<Retrieval> retrievals;
-    if (!sources_.empty()) options.retrievals = &retrievals;
+    if (!repeats_.empty()) options.retrievals = &retrievals;
     const at::Tensor hidden = model_.hidden_states(at::stack(rows), options);
     recall_.resize(retrievals.size());
     for (std::size_t i = 0; i < windows.size(); ++i) {
@@ -132,10 +132,10 @@ class DocumentScorer {
     const std::int64_t chunk_size = model_.config().chunk_size;
     const auto retrieved = indices.accessor<std::int64_t, 2>();
     for (std::int64_t target = window.first_target; target <= window.begin + window.length; ++target) {
-      const std::int64_t source = sources_[static_cast<std::size_t>(target)];
+      const std::int64_t distance = repeats_[static_cast<std::size_t>(target)];
       const std::int64_t asking = (target - 1 - window.begin) / chunk_size - 1;
-      const std::int64_t wanted = (source - window.begin) / chunk_size;
-      if (source < 0 || wanted >= asking) continue;
+      const std::int64_t wanted = (target - distance - window.begin) / chunk_size;
+      if (distance <= config_.repeats->near_tokens || wanted >= asking) continue;
       ++recall.num_tokens;
       for (std::int64_t k = 0; k < retrieved.size(1); ++k)
         recall.num_recalled += retrieved[asking][k] == wanted ? 1 : 0;
@@ -161,7 +161,7 @@ class DocumentScorer {
   StopToken stop_;
   at::Tensor ids_;                     // [L]
   std::vector<float> nll_;             // [L]
-  std::vector<std::int64_t> sources_;  // [L], or none
+  std::vector<std::int64_t> repeats_;  // [L], or none
   std::vector<SourceRecall> recall_;
   std::int64_t num_scored_ = 0;
 };
@@ -225,10 +225,9 @@ PerplexityResult evaluate_perplexity(const Model& model, const NextDocument& nex
     require(*least >= 0 && *most < model.config().vocab_size,
             "document {}: holds token ids from {} to {}, but the model knows 0 to {}", result.num_documents, *least,
             *most, model.config().vocab_size - 1);
-    const std::vector<std::int64_t> first_seen = first_seen_of(length, config);
-    std::vector<std::int64_t> sources;
-    if (repeats) sources = far_sources(document.ids, first_seen, *config.repeats);
-    const std::vector<float> nll = scorer.score(document.ids, std::move(sources));
+    std::vector<std::int64_t> distances;
+    if (repeats) distances = seen_repeats(document.ids, first_seen_of(length, config), *config.repeats);
+    const std::vector<float> nll = scorer.score(document.ids, distances);
     if (nll.empty()) {
       result.complete = false;
       break;
@@ -244,7 +243,7 @@ PerplexityResult evaluate_perplexity(const Model& model, const NextDocument& nex
               config.token_bytes.size());
       result.num_bytes += config.token_bytes[id];
     }
-    if (repeats) repeats->add_document(document.ids, nll, first_seen, scorer.recall());
+    if (repeats) repeats->add_document(distances, nll, scorer.recall());
     sum.num_tokens = static_cast<double>(length - 1);
     sums.push_back(sum);
     result.nll_sum += sum.nll;

@@ -36,35 +36,34 @@ Json losses_json(const TokenLosses& losses) {
 
 }  // namespace
 
-std::vector<std::int64_t> far_sources(std::span<const std::int64_t> ids, std::span<const std::int64_t> first_seen,
-                                      const RepeatConfig& config) {
-  std::vector<std::int64_t> sources = repeat_distances(ids, config.min_match);
+std::vector<std::int64_t> seen_repeats(std::span<const std::int64_t> ids, std::span<const std::int64_t> first_seen,
+                                       const RepeatConfig& config) {
+  std::vector<std::int64_t> distances = repeat_distances(ids, config.min_match);
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    const auto position = static_cast<std::int64_t>(i);
-    const std::int64_t source = position - sources[i];
-    sources[i] = sources[i] > config.near_tokens && source - config.min_match >= first_seen[i] ? source : -1;
+    if (static_cast<std::int64_t>(i) - distances[i] - config.min_match < first_seen[i]) distances[i] = 0;
   }
-  return sources;
+  return distances;
 }
 
 RepeatLossCounter::RepeatLossCounter(const RepeatConfig& config) : config_(config) {
   require(config.min_match >= 1, "min-match {}: must be at least 1", config.min_match);
-  require(config.near_tokens >= 0, "near-tokens {}: must not be negative", config.near_tokens);
+  constexpr std::int64_t most_near = std::int64_t{1} << 40U;
+  require(config.near_tokens >= 0 && config.near_tokens <= most_near, "near-tokens {}: must be from 0 to {}",
+          config.near_tokens, most_near);
 }
 
-std::size_t RepeatLossCounter::class_of(std::int64_t distance, std::int64_t position, std::int64_t first_seen) const {
-  if (distance == 0 || position - distance - config_.min_match < first_seen) return rest;
+std::size_t RepeatLossCounter::class_of(std::int64_t distance) const {
+  if (distance == 0) return rest;
   if (distance <= config_.near_tokens) return near;
   return first_distance + bucket_of(distance, config_.near_tokens);
 }
 
-void RepeatLossCounter::add_document(std::span<const std::int64_t> ids, std::span<const float> nll,
-                                     std::span<const std::int64_t> first_seen, std::span<const SourceRecall> recall) {
-  const std::vector<std::int64_t> distances = repeat_distances(ids, config_.min_match);
+void RepeatLossCounter::add_document(std::span<const std::int64_t> distances, std::span<const float> nll,
+                                     std::span<const SourceRecall> recall) {
   Counts& document = documents_.emplace_back(DocumentSums(first_distance), std::vector(recall.begin(), recall.end()));
   DocumentSums& sums = document.losses;
-  for (std::size_t i = 1; i < ids.size(); ++i) {
-    const std::size_t place = class_of(distances[i], static_cast<std::int64_t>(i), first_seen[i]);
+  for (std::size_t i = 1; i < distances.size(); ++i) {
+    const std::size_t place = class_of(distances[i]);
     if (sums.size() <= place) sums.resize(place + 1);
     ++sums[place].num_tokens;
     sums[place].nll += nll[i];

@@ -50,10 +50,11 @@ struct RepeatLosses {
   std::vector<SourceRecall> recall;             // of each upper group, where it is known
 };
 
-// For each token, where the nearest source of a far repeat stands; -1 for all other tokens. first_seen: for each the
-// first position of the document that its prediction could see. A source counts where all of its run could be seen.
-std::vector<std::int64_t> far_sources(std::span<const std::int64_t> ids, std::span<const std::int64_t> first_seen,
-                                      const RepeatConfig& config);
+// For each token, how many tokens back its nearest source stands; 0 for tokens that repeat nothing. first_seen: for
+// each the first position of the document that its prediction could see; a source counts where all of its run could be
+// seen.
+std::vector<std::int64_t> seen_repeats(std::span<const std::int64_t> ids, std::span<const std::int64_t> first_seen,
+                                       const RepeatConfig& config);
 
 // Adds up documents one after another.
 class RepeatLossCounter {
@@ -61,10 +62,10 @@ class RepeatLossCounter {
   // Throws Error for numbers out of range.
   explicit RepeatLossCounter(const RepeatConfig& config);
 
-  // ids, their negative log-likelihoods and first_seen as far_sources() has it; the first token is not scored. recall:
-  // of the document, one an upper group or none.
-  void add_document(std::span<const std::int64_t> ids, std::span<const float> nll,
-                    std::span<const std::int64_t> first_seen, std::span<const SourceRecall> recall = {});
+  // Of the document's tokens, but for the first, which is not scored: seen_repeats(), and negative log-likelihoods.
+  // recall: one an upper group, or none.
+  void add_document(std::span<const std::int64_t> distances, std::span<const float> nll,
+                    std::span<const SourceRecall> recall = {});
 
   // With the intervals, whose draws are the same in every call.
   RepeatLosses result() const;
@@ -81,7 +82,7 @@ class RepeatLossCounter {
     std::vector<SourceRecall> recall;
   };
 
-  std::size_t class_of(std::int64_t distance, std::int64_t position, std::int64_t first_seen) const;
+  std::size_t class_of(std::int64_t distance) const;
 
   RepeatConfig config_;
   std::vector<Counts> documents_;

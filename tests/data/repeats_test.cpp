@@ -18,6 +18,7 @@ TEST(RepeatDistances, OfASmallText) {
   EXPECT_THAT(repeat_distances(ids, 1), ElementsAre(0, 0, 0, 0, 3, 3, 0, 0, 3));
   EXPECT_THAT(repeat_distances(ids, 2), ElementsAre(0, 0, 0, 0, 0, 3, 0, 0, 0));
   EXPECT_THAT(repeat_distances({}, 2), ElementsAre());
+  EXPECT_THAT(repeat_distances(ids, std::int64_t{1} << 62U), ElementsAre(0, 0, 0, 0, 0, 0, 0, 0, 0));
   EXPECT_THROW(repeat_distances(ids, -1), Error);
 }
 

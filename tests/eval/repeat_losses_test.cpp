@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -72,7 +73,7 @@ std::map<std::string, Sum> sums_by_comparing_all(const std::vector<Document>& do
 RepeatLosses count(const std::vector<Document>& documents, const RepeatConfig& config) {
   RepeatLossCounter counter(config);
   for (const Document& document : documents) {
-    counter.add_document(document.ids, document.nll, document.first_seen);
+    counter.add_document(seen_repeats(document.ids, document.first_seen, config), document.nll);
   }
   return counter.result();
 }
@@ -117,6 +118,7 @@ TEST(RepeatLosses, IntervalsAreOverDocuments) {
   EXPECT_TRUE(std::isnan(count({}, {2, 20}).far.mean_nll()));
   EXPECT_THROW(RepeatLossCounter({0, 20}), Error);
   EXPECT_THROW(RepeatLossCounter({2, -1}), Error);
+  EXPECT_THROW(RepeatLossCounter({2, std::numeric_limits<std::int64_t>::max()}), Error);
 }
 
 // The mean of many numbers is normal: its interval is 1.96 standard errors on either side.
