@@ -41,7 +41,10 @@ ConfigKeys keys_of_some_kinds(ModelConfig& config) {
   if (kind.has_landmarks) {
     keys = {{"chunk_id", &config.landmark_id}, {"enc_chunk_size", &config.chunk_size}, {"chunk_topk", &config.top_k}};
   }
-  return with(std::move(keys), kind.keys(config));
+  keys = with(std::move(keys), kind.keys(config));
+  // Last, and only where there are convolutions: the fingerprints of models without stay as they are.
+  return with(std::move(keys), {{"conv_kernel", &config.conv_kernel, ConfigKey::Need::only_where_changed},
+                                {"conv_layers", &config.conv_layers, ConfigKey::Need::only_where_changed}});
 }
 
 void read_key(const ConfigKey& key, const Json& value, const std::string& source) {
@@ -52,8 +55,10 @@ void read_key(const ConfigKey& key, const Json& value, const std::string& source
   std::visit(read, key.member);
 }
 
-void write_key(const ConfigKey& key, Json& value) {
-  if (key.need == ConfigKey::Need::only_where_true && !*std::get<bool*>(key.member)) return;
+// with_default: the same key of a configuration that nothing was set in.
+void write_key(const ConfigKey& key, const ConfigKey& with_default, Json& value) {
+  const auto has_default = [&]<typename T>(const T* member) { return *member == *std::get<T*>(with_default.member); };
+  if (key.need == ConfigKey::Need::only_where_changed && std::visit(has_default, key.member)) return;
   std::visit([&](const auto* member) { value[key.name] = *member; }, key.member);
 }
 
@@ -91,6 +96,8 @@ void check_model_config(const ModelConfig& config, const std::string& source) {
   const Kind& kind = kind_named(config.kind);
   check_windows(config, kind, source);
   if (kind.has_landmarks) check_landmarks(config, source);
+  check_conv_kernel(config.conv_kernel, "conv_kernel", source);
+  check_range(config.conv_layers, 0, most_layers, "conv_layers", source);
   kind.check(config, source);
 }
 
@@ -160,7 +167,12 @@ Json to_json(const ModelConfig& config) {
   // Only where it is no other than what configurations without it have: the fingerprints of models stay as they are.
   if (config.window_positions != WindowPositions::alibi) value["window_positions"] = name_of(config.window_positions);
   ModelConfig copy = config;  // keys point to members that can be set
-  for (const ConfigKey& key : keys_of_some_kinds(copy)) write_key(key, value);
+  ModelConfig defaults;
+  defaults.kind = config.kind;
+  defaults.window_positions = config.window_positions;  // on which it depends what keys there are
+  const ConfigKeys keys = keys_of_some_kinds(copy);
+  const ConfigKeys default_keys = keys_of_some_kinds(defaults);
+  for (std::size_t i = 0; i < keys.size(); ++i) write_key(keys[i], default_keys[i], value);
   return value;
 }
 

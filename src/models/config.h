@@ -1,6 +1,7 @@
 // A model's config.json, translated once at the door into our names.
 #pragma once
 
+#include <algorithm>
 #include <any>
 #include <cstdint>
 #include <string>
@@ -29,6 +30,10 @@ struct ModelConfig {
   std::int64_t top_k = 8;                // K [chunk_topk]
   std::int64_t window_size = 512;        // W: a position sees W + 1 positions, itself included [slide_window]
   WindowPositions window_positions = WindowPositions::alibi;  // [window_positions]
+  // Of the short convolution before layers (docs/model.md, 16).
+  std::int64_t conv_kernel = 0;  // positions, itself included; 0: there is none [conv_kernel]
+  std::int64_t conv_layers =
+      0;  // before so many of the first layers; 0: before all, of DRT all lower ones [conv_layers]
   std::int64_t num_layers = 0;                // of stacks of layers, which are all but those of DRT [num_hidden_layers]
   double rms_norm_eps = 1e-5;                 // [rms_norm_eps]
   double rope_theta = 10000.0;                // of the chunk encoder's rotary positions, and of windows' [rope_theta]
@@ -43,6 +48,10 @@ struct ModelConfig {
   template <typename Own>
   Own& own();
 
+  // How many of num_layers layers have a short convolution before them.
+  std::int64_t num_convolutions(std::int64_t num_layers) const {
+    return conv_kernel == 0 ? 0 : conv_layers == 0 ? num_layers : std::min(conv_layers, num_layers);
+  }
   std::int64_t head_dim() const { return hidden_size / num_heads; }
   // The model puts landmark_id behind each chunk of a text by itself; no text has it.
   bool has_landmarks() const;

@@ -24,8 +24,8 @@ class Model;
 struct ConfigKey {
   enum class Need {
     required,
-    optional,        // the member keeps its default where the key is absent
-    only_where_true  // a switch (bool): off where the key is absent, and not written where it is off
+    optional,           // the member keeps its default where the key is absent
+    only_where_changed  // and the key is not written where the member has its default
   };
 
   const char* name;

@@ -175,7 +175,8 @@ StackLayers make_landmark_layers(ParameterSet& parameters, const ModelConfig& co
 double landmark_flops(const ModelConfig& config, std::int64_t length) {
   const auto chunk_size = static_cast<double>(config.chunk_size);
   const double positions = std::ceil(static_cast<double>(length) / chunk_size) * (chunk_size + 1);
-  return layer_flops(config, static_cast<double>(config.num_layers), positions, positions);
+  return layer_flops(config, static_cast<double>(config.num_layers), positions, positions) +
+         convolution_flops(config, config.num_layers, positions);
 }
 
 double landmark_memory_elements(const ModelConfig& config) {
@@ -185,7 +186,8 @@ double landmark_memory_elements(const ModelConfig& config) {
 
 // The unfinished block.
 std::int64_t landmark_window_elements(const ModelConfig& config) {
-  return key_value_elements(config, config.num_layers, config.chunk_size);
+  return key_value_elements(config, config.num_layers, config.chunk_size) +
+         convolution_elements(config, config.num_layers);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "models/landmarks.h"
 #include "models/packed_rows.h"
 #include "models/stack_sequence.h"
+#include "models/window_layer.h"
 #include "nn/recompute.h"
 
 namespace lookback {
@@ -16,6 +17,10 @@ LayerStack::LayerStack(const ModelConfig& config, at::Device device, std::uint64
     : Model(config, device, seed) {
   layers_ = make_layers(parameters_, config_);
   norm_ = make_rms_norm(parameters_, "model.norm.weight", config.hidden_size, config.rms_norm_eps);
+  for (std::int64_t i = 0; i < config.num_convolutions(config.num_layers); ++i) {
+    convolutions_.push_back(make_short_convolution(parameters_, layer_prefix(i) + "conv.weight", config.conv_kernel,
+                                                   config.hidden_size, 0.5));
+  }
 }
 
 at::Tensor LayerStack::hidden_states(const at::Tensor& input_ids, const ForwardOptions& options) const {
@@ -30,11 +35,15 @@ at::Tensor LayerStack::hidden_states(const at::Tensor& input_ids, const ForwardO
   }
   at::Tensor x = embed(ids).to(options.dtype);
   const AttentionWindow window = attention_window(config_, {{0, x.size(1)}}, x.options());
-  for (const auto& layer : layers_) {
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const auto& layer = layers_[i];
     const TensorFunction apply = [&layer, window, training = options.training](const std::vector<at::Tensor>& inputs) {
       return layer->forward(inputs[0], window, training);
     };
-    x = options.gradient_checkpointing ? recompute_in_backward(apply, {x}) : apply({x});
+    const at::Tensor convolved = i < convolutions_.size() ? short_convolution(convolutions_[i], x) : at::Tensor();
+    x = apply_convolved(x, convolved, [&](const at::Tensor& seen) {
+      return options.gradient_checkpointing ? recompute_in_backward(apply, {seen}) : apply({seen});
+    });
   }
   x = rms_norm(norm_, x);
   if (!config_.has_landmarks()) return x;
@@ -56,6 +65,9 @@ LayerStack::Reach LayerStack::reach() const {
     const std::optional<std::int64_t> own = layers_[reach.num_layers_for_all - 1]->reach();
     if (!own) break;
     reach.positions += *own;
+    if (reach.num_layers_for_all <= convolutions_.size()) {
+      reach.positions += convolutions_[reach.num_layers_for_all - 1].reach();
+    }
   }
   return reach;
 }
@@ -80,8 +92,16 @@ at::Tensor LayerStack::run_layers(std::span<const Piece> pieces, const std::vect
   at::Tensor x = embed(all_ids).to(sequences.front()->options().dtype());  // [positions, d]
   const AttentionWindow window = attention_window(config_, positions, x.options());
   for (std::size_t i = 0; i < num_layers; ++i) {
+    at::Tensor convolved;
+    if (i < convolutions_.size()) {
+      std::vector<ConvolvedRows> convolved_rows;
+      for (std::size_t n = 0; n < rows.size(); ++n) {
+        convolved_rows.push_back({rows[n].first_row, rows[n].num_rows, &sequences[n]->convolved[i]});
+      }
+      convolved = short_convolution(convolutions_[i], x, convolved_rows);
+    }
     for (std::size_t n = 0; n < rows.size(); ++n) rows[n].state = sequences[n]->layers[i].get();
-    x = layers_[i]->step(x, window, rows);
+    x = apply_convolved(x, convolved, [&](const at::Tensor& seen) { return layers_[i]->step(seen, window, rows); });
   }
   if (!config_.has_landmarks()) return x;
   const at::Tensor text_rows = all_ids.ne(config_.landmark_id).nonzero().squeeze(1);

@@ -11,6 +11,7 @@
 #include "models/model.h"
 #include "models/session_state.h"
 #include "nn/layers.h"
+#include "nn/short_convolution.h"
 
 namespace lookback {
 
@@ -65,7 +66,8 @@ using StackLayers = std::vector<std::unique_ptr<StackLayer>>;
 // forward() sees whole chunks only.
 class LayerStack : public Model {
  public:
-  // make_layers makes the parameters, named model.layers.<i>.<...>, and the layers, which may keep references to both.
+  // make_layers makes the layers' parameters, named model.layers.<i>.<...>, and the layers, which may keep references
+  // to both.
   using MakeLayers = StackLayers(ParameterSet& parameters, const ModelConfig& config);
   LayerStack(const ModelConfig& config, at::Device device, std::uint64_t seed, MakeLayers& make_layers);
 
@@ -92,6 +94,7 @@ class LayerStack : public Model {
                         std::size_t num_layers) const;
 
   StackLayers layers_;
+  std::vector<ShortConvolution> convolutions_;  // before the first layers
   RmsNorm norm_;
 };
 

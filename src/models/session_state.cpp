@@ -23,6 +23,13 @@ void save_chunks(NamedTensors& state, const std::string& name, const ChunkMemory
   }
 }
 
+at::Tensor take_convolved(StateReader& reader, const std::string& name, const ModelConfig& config) {
+  const at::Tensor rows = reader.take(name, {-1, config.hidden_size});
+  require(rows.size(0) < config.conv_kernel, "the session's {}: expected fewer than {} rows, found {}", name,
+          config.conv_kernel, rows.size(0));
+  return rows;
+}
+
 StateReader::StateReader(const NamedTensors& state, at::TensorOptions options)
     : tensors_(state.begin(), state.end()), options_(options) {}
 

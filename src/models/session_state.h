@@ -8,6 +8,7 @@
 #include <string>
 
 #include "memory/chunk_memory.h"
+#include "models/config.h"
 #include "nn/safetensors.h"
 #include "nn/window_cache.h"
 
@@ -18,6 +19,11 @@ void save_window(NamedTensors& state, const std::string& name, const WindowCache
 
 // Appends the chunks as <name>.<i>.key, .value and .landmarks, i counting the blocks in which they lie.
 void save_chunks(NamedTensors& state, const std::string& name, const ChunkMemory& chunks);
+
+class StateReader;
+
+// The positions before a short convolution [fewer than conv_kernel, d], as <name> has them.
+at::Tensor take_convolved(StateReader& reader, const std::string& name, const ModelConfig& config);
 
 // Takes tensors out of a state by name, comparing what is found with what the model needs.
 class StateReader {

@@ -36,14 +36,28 @@ std::int64_t key_value_elements(const ModelConfig& config, std::int64_t num_laye
   return num_layers * 2 * positions * config.head_dim() * config.num_kv_heads;
 }
 
+double convolution_parameters(const ModelConfig& config, std::int64_t num_layers) {
+  return static_cast<double>(convolution_elements(config, num_layers));
+}
+
+double convolution_flops(const ModelConfig& config, std::int64_t num_layers, double positions) {
+  return 2 * positions * convolution_parameters(config, num_layers);
+}
+
+std::int64_t convolution_elements(const ModelConfig& config, std::int64_t num_layers) {
+  return config.num_convolutions(num_layers) * std::max<std::int64_t>(config.conv_kernel - 1, 0) * config.hidden_size;
+}
+
 double stack_parameters(const ModelConfig& config) {
   const double norms = 2 * static_cast<double>(config.hidden_size);
-  return static_cast<double>(config.num_layers) * (layer_matrix_elements(config, key_value_size(config)) + norms);
+  return static_cast<double>(config.num_layers) * (layer_matrix_elements(config, key_value_size(config)) + norms) +
+         convolution_parameters(config, config.num_layers);
 }
 
 double stack_flops(const ModelConfig& config, std::int64_t length) {
   return layer_flops(config, static_cast<double>(config.num_layers), static_cast<double>(length),
-                     static_cast<double>(config.window_size));
+                     static_cast<double>(config.window_size)) +
+         convolution_flops(config, config.num_layers, static_cast<double>(length));
 }
 
 double stack_activations(const ModelConfig& config, bool gradient_checkpointing) {
@@ -55,7 +69,8 @@ double stack_activations(const ModelConfig& config, bool gradient_checkpointing)
 double no_elements(const ModelConfig& /*config*/) { return 0; }
 
 std::int64_t stack_window_elements(const ModelConfig& config) {
-  return key_value_elements(config, config.num_layers, config.window_size);
+  return key_value_elements(config, config.num_layers, config.window_size) +
+         convolution_elements(config, config.num_layers);
 }
 
 std::int64_t shared_key_elements(const ModelConfig& config) {

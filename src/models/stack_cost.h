@@ -25,6 +25,12 @@ double layer_activations(const ModelConfig& config);
 // Numbers in the keys and values of `positions`, in num_layers layers.
 std::int64_t key_value_elements(const ModelConfig& config, std::int64_t num_layers, std::int64_t positions);
 
+// Short convolutions before those of num_layers layers that have one: their parameters, additions and products over
+// `positions`, and the numbers that a sequence keeps for them.
+double convolution_parameters(const ModelConfig& config, std::int64_t num_layers);
+double convolution_flops(const ModelConfig& config, std::int64_t num_layers, double positions);
+std::int64_t convolution_elements(const ModelConfig& config, std::int64_t num_layers);
+
 // KindCost of num_layers such layers and nothing else.
 double stack_parameters(const ModelConfig& config);
 double stack_flops(const ModelConfig& config, std::int64_t length);

@@ -21,6 +21,7 @@ class StackSequence : public Sequence {
   void reset_layer(std::size_t layer);
 
   std::vector<std::unique_ptr<LayerState>> layers;
+  std::vector<at::Tensor> convolved;  // the last positions before each convolution [fewer than conv_kernel, d]
 
  protected:
   void save_state(NamedTensors& state) const override;

@@ -40,6 +40,27 @@ TopK causal_top_k(const at::Tensor& scores, std::int64_t top_k, const std::optio
   return choose_top_k(scores, selection, top_k);
 }
 
+at::Tensor stick_breaking_weights(const at::Tensor& scores, const at::Tensor& indices) {
+  const at::Tensor missing = indices.lt(0);
+  const at::Tensor chosen = scores.gather(-1, indices.clamp_min(0)).masked_fill(missing, -INFINITY);
+  // From the nearest, which has the largest number, to the farthest.
+  const at::Tensor order = indices.argsort(/*dim=*/-1, /*descending=*/true);
+  const at::Tensor sorted = chosen.gather(-1, order);
+  const at::Tensor left = at::log_sigmoid(-sorted.masked_fill(sorted.isinf(), -1e4));
+  const at::Tensor before = left.cumsum(-1) - left;
+  const at::Tensor weights = at::sigmoid(sorted) * before.exp();
+  return at::zeros_like(weights).scatter(-1, order, weights).masked_fill(missing, 0);
+}
+
+TopK with_successors(const TopK& chosen, std::int64_t first_chunk, const std::vector<std::int64_t>& ends) {
+  const at::Tensor last = at::arange(first_chunk, first_chunk + chosen.indices.size(1), chosen.indices.options());
+  const at::Tensor next = chosen.indices + 1;
+  at::Tensor none = chosen.indices.lt(0).logical_or(next.gt(last.unsqueeze(1)));
+  for (const std::int64_t end : ends) none = none.logical_or(next.eq(end));
+  return {at::cat({chosen.indices, next.masked_fill(none, -1)}, 2),
+          at::cat({chosen.weights, chosen.weights.masked_fill(none, 0)}, 2)};
+}
+
 at::Tensor random_selection(std::int64_t first_chunk, std::int64_t num_queries, std::int64_t num_landmarks,
                             std::int64_t stream, at::Device device) {
   const at::TensorOptions options = at::TensorOptions(at::kLong).device(device);

@@ -111,6 +111,31 @@ std::vector<SmallModelCase> small_model_cases() {
     other_positions.back().config.window_positions = WindowPositions::rope;
   }
   cases.insert(cases.end(), other_positions.begin(), other_positions.end());
+  // All kinds, with short convolutions before their first layers or before all.
+  for (const char* name : {"two_groups_grouped_queries", "sliding_window", "landmark_some_blocks", "compressed_memory",
+                           "fixed_retriever_of_terms", "block_recurrent", "memorizing"}) {
+    SmallModelCase convolved = *std::ranges::find(cases, name, &SmallModelCase::name);
+    convolved.name += "_convolved";
+    convolved.config.conv_kernel = 4;
+    convolved.config.conv_layers = convolved.config.kind == "drt" ? 1 : 0;
+    cases.push_back(convolved);
+  }
+  cases.push_back({"into_the_residual_alone", small_drt({2, 2}, 4, 5, true, 3)});
+  auto& own = cases.back().config.own<DrtConfig>();
+  own.retrieved_into = "residual";
+  own.encoder_conv_kernel = 2;
+  own.key_conv_kernel = 3;
+  cases.push_back({"with_successors_beyond_the_window", small_drt({1, 1, 2}, 2, 20, false, 3)});
+  auto& reading = cases.back().config.own<DrtConfig>();
+  reading.retrieve_successors = true;
+  reading.mask_slide_window = true;
+  cases.push_back({"other_retrieval", small_drt({1, 1, 1}, 4, 9, true, 3)});
+  auto& retrieving = cases.back().config.own<DrtConfig>();
+  retrieving.retrieval_projections = true;
+  retrieving.retrieval_temperature = 0.5;
+  retrieving.stick_breaking = true;
+  retrieving.landmark_from = "mean";
+  retrieving.query_from = "landmark";
   return cases;
 }
 

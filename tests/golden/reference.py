@@ -148,15 +148,21 @@ def drt(input_ids, weights, config, kind):
 
     num_lower, *num_upper = config["decoder_layers"]
     for i in range(num_lower):
-        x = window_layer(x, Layer(weights, f"model.lower_layers.{i}", config), config)
+        layer = Layer(weights, f"model.lower_layers.{i}", config)
+        x = convolved(x, weights.get(f"{layer.prefix}.conv.weight"), lambda seen: window_layer(seen, layer, config))
     key, value, landmarks = encode_chunks(by_chunk(x), weights, config, kind)
     retrievals = []
     for group, num_layers in enumerate(num_upper):
         if kind == "rpt":
             retrieved = choose_fixed(input_ids.unflatten(1, (num_chunks, -1)), weights, config)
         else:
-            query = rms_norm(by_chunk(x)[:, :, -1], weights[f"model.lmk_norms.{group}.weight"], RETRIEVER_EPS)
+            asking = landmarks if config.get("query_from") == "landmark" else by_chunk(x)[:, :, -1]
+            query = rms_norm(asking, weights[f"model.lmk_norms.{group}.weight"], RETRIEVER_EPS)
+            if config.get("retrieval_projections"):
+                query = query @ weights[f"model.lmk_q_proj.{group}.weight"].T
             retrieved = choose_learned(query, landmarks, config, group)
+        if config.get("retrieve_successors"):
+            retrieved = with_successors(retrieved)
         retrievals.append(retrieved)
         for j in range(num_layers):
             layer = Layer(weights, f"model.upper_layers.{group}.{j}", config)
@@ -165,32 +171,71 @@ def drt(input_ids, weights, config, kind):
             query = by_chunk(query).unflatten(-1, (layer.num_heads, -1))  # [N, C, P, H, D]
             mixed = chunk_attention(query, key, value, retrieved, config, kind)
             y = x + layer.project(mixed.flatten(-2).flatten(1, 2), "gca.o_proj")
-            # The residual stays x, not y.
-            x = (y if config.get("residual_reset") else x) + layer.mlp(y)
+            # In the paper the residual stays x, not y.
+            into = "both" if config.get("residual_reset") else config.get("retrieved_into", "mlp")
+            x = (x if into == "mlp" else y) + layer.mlp(x if into == "residual" else y)
     return by_chunk(x)[:, :, :-1].flatten(1, 2), retrievals
+
+
+def before(x, weight):
+    """What a short convolution gives a position of those before it: x [..., T, d], weight [k - 1, d] (16)."""
+    rows = torch.zeros_like(x)
+    for t in range(x.shape[-2]):
+        for j in range(1, min(len(weight), t) + 1):
+            rows[..., t, :] = rows[..., t, :] + weight[j - 1] * x[..., t - j, :]
+    return rows
+
+
+def convolved(x, weight, layer):
+    """The layer sees x and what a convolution gives, which does not stay in the stream; None: there is none."""
+    return layer(x) if weight is None else layer(x + before(x, weight)) - before(x, weight)
+
+
+def with_successors(retrieved):
+    """Behind the K chosen chunks the K that follow them, none behind the asking one (16)."""
+    indices, weights = retrieved["indices"], retrieved["weights"]
+    asking = torch.arange(indices.shape[1])[:, None]
+    none = (indices < 0) | (indices + 1 > asking)
+    return retrieved | {"indices": torch.cat([indices, (indices + 1).masked_fill(none, -1)], 2),
+                        "weights": torch.cat([weights, weights.masked_fill(none, 0)], 2)}
 
 
 def encode_chunks(lower, weights, config, kind):
     """Lower hidden states [N, C, P, d] -> keys, values [N, C, S, H, D], landmarks [N, C, d] (docs/model.md, 4, 5)."""
     num_heads = config["num_attention_heads"]
     x = rms_norm(lower, weights["model.enc_prenorm.weight"], config["rms_norm_eps"])
+    if config.get("landmark_from") == "vector":
+        landmark = weights["model.encoder.landmark"].expand(*x.shape[:2], 1, -1)
+        x = torch.cat([x[:, :, :-1], landmark], 2)
     for i in range(config["encoder_layers"]):
         layer = Layer(weights, f"model.encoder.layers.{i}", config, ENCODER_EPS, num_heads)
-        query, key, value = layer.heads(x)
-        x = x + layer.output(attend(rotate(query, config), rotate(key, config), value))
-        x = x + layer.mlp(x)
+        x = convolved(x, weights.get("model.encoder.conv.weight") if i == 0 else None,
+                      lambda seen: encoder_layer(seen, layer, config))
     x = rms_norm(x, weights["model.encoder.norm.weight"], ENCODER_EPS)
     text = x[:, :, :-1]
     if kind == "compressed-memory":  # [N, C, m, d] (docs/model.md, 14)
         text = attend(weights["model.memory_queries"], text, text)
-    key, value = ((text @ weights[f"model.chunk_{name}_proj.weight"].T).unflatten(-1, (num_heads, -1)) for name in "kv")
-    return key, value, x[:, :, -1]
+    keyed = text
+    if config.get("key_conv_kernel"):
+        keyed = weights["model.key_conv.own_weight"] * text + before(text, weights["model.key_conv.weight"])
+    key, value = ((rows @ weights[f"model.chunk_{name}_proj.weight"].T).unflatten(-1, (num_heads, -1))
+                  for name, rows in (("k", keyed), ("v", text)))
+    landmarks = x[:, :, :-1].mean(2) if config.get("landmark_from") == "mean" else x[:, :, -1]
+    if config.get("retrieval_projections"):
+        landmarks = landmarks @ weights["model.lmk_proj.weight"].T
+    return key, value, landmarks
 
 
-def choose(scores, selection, top_k, uniform):
+def encoder_layer(x, layer, config):
+    query, key, value = layer.heads(x)
+    x = x + layer.output(attend(rotate(query, config), rotate(key, config), value))
+    return x + layer.mlp(x)
+
+
+def choose(scores, selection, top_k, uniform, stick_breaking=False, num_masked=0):
     """Of scores [N, C, C], the K whose `selection` is largest: indices (-1: nothing) and weights [N, C, K]."""
     num_chunks = scores.shape[1]
-    earlier = torch.ones(num_chunks, num_chunks).tril(-1).bool()
+    earlier = torch.ones(num_chunks, num_chunks).tril(-1 - num_masked).bool()
     scores = scores.masked_fill(~earlier, -math.inf)
     picked = selection.masked_fill(~earlier, -math.inf).topk(min(top_k, num_chunks), -1).indices
     best = scores.gather(-1, picked)
@@ -198,18 +243,33 @@ def choose(scores, selection, top_k, uniform):
     if uniform:
         weights = (~best.isinf()).to(best.dtype)
         weights = weights / weights.sum(-1, keepdim=True).clamp_min(1)
+    if stick_breaking:
+        weights = stick_breaking_weights(best, picked)
     return {"scores": scores, "indices": picked.masked_fill(best.isinf(), -1), "weights": weights}
+
+
+def stick_breaking_weights(best, picked):
+    """Of the scores [N, C, K] of chosen chunks; the nearest first takes its part of what is left (16)."""
+    parts = best.sigmoid()  # 0 where nothing is earlier
+    nearer = picked[..., None, :] > picked[..., :, None]  # is j nearer than k: [N, C, K, K]
+    left = torch.where(nearer, 1 - parts[..., None, :], 1).prod(-1)
+    return parts * left
 
 
 def choose_learned(query, landmarks, config, group):
     """query, landmarks [N, C, d] (docs/model.md, 6 and 15)."""
     scores = query @ landmarks.transpose(1, 2) / math.sqrt(query.shape[-1])
+    scores = scores / config.get("retrieval_temperature", 1)
     selection = scores
     if config.get("random_retrieval"):
         chunks = range(scores.shape[1])
         selection = torch.tensor([[random_number(c, e, group) for e in chunks] for c in chunks], dtype=scores.dtype)
         selection = selection.expand_as(scores)
-    return choose(scores, selection, config["chunk_topk"], config.get("uniform_chunk_weights", False))
+    num_masked = 0
+    if config.get("mask_slide_window"):  # chunks that the first position served sees whole, but for the asking one
+        num_masked = max(config["slide_window"] // (config["enc_chunk_size"] + 1) - 1, 0)
+    return choose(scores, selection, config["chunk_topk"], config.get("uniform_chunk_weights", False),
+                  config.get("stick_breaking", False), num_masked)
 
 
 def random_number(chunk, landmark, group):
@@ -294,14 +354,14 @@ def stack(input_ids, weights, config, kind):
     x = embedding(weights)[with_landmarks(input_ids, config) if kind == "landmark" else input_ids]
     for i in range(config["num_hidden_layers"]):
         layer = Layer(weights, f"model.layers.{i}", config)
+        apply = window_layer
         if kind == "landmark":
-            x = landmark_layer(x, layer, config)
+            apply = landmark_layer
         elif kind == "block-recurrent" and i == config["memory_layer"]:
-            x = recurrent_layer(x, layer, config)
+            apply = recurrent_layer
         elif kind == "memorizing" and i == config["memory_layer"]:
-            x = (neurocache_layer if config.get("memory_width") else memorizing_layer)(x, layer, config)
-        else:
-            x = window_layer(x, layer, config)
+            apply = neurocache_layer if config.get("memory_width") else memorizing_layer
+        x = convolved(x, weights.get(f"{layer.prefix}.conv.weight"), lambda seen: apply(seen, layer, config))
     return x if kind != "landmark" else x.unflatten(1, (-1, config["enc_chunk_size"] + 1))[:, :, :-1].flatten(1, 2)
 
 

@@ -1,6 +1,11 @@
 // The switches that turn parts of DRT off.
+#include <ATen/core/grad_mode.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <utility>
 
 #include "core/error.h"
 #include "models/small_models.h"
@@ -98,7 +103,77 @@ TEST(Ablations, AreNamedInConfigurationsOnlyWhereTheyAreOn) {
     with[key] = true;
     EXPECT_EQ(to_json(parse_model_config(with, "config")).at(key), true);
   }
+  const Json others = {{"retrieved_into", "residual"},
+                       {"retrieve_successors", true},
+                       {"mask_slide_window", true},
+                       {"landmark_from", "mean"},
+                       {"query_from", "landmark"},
+                       {"stick_breaking", true},
+                       {"retrieval_temperature", 0.5},
+                       {"retrieval_projections", true},
+                       {"aligned_init", true},
+                       {"fed_retrieval", "latest"},
+                       {"encoder_conv_kernel", 3},
+                       {"key_conv_kernel", 2},
+                       {"conv_kernel", 4},
+                       {"conv_layers", 1}};
+  for (const auto& [key, value] : others.items()) {
+    EXPECT_FALSE(to_json(plain).contains(key)) << key;
+    EXPECT_THAT(model_config_keys(plain), testing::Contains(key));
+    Json with = to_json(plain);
+    with[key] = value;
+    EXPECT_EQ(to_json(parse_model_config(with, "config")).at(key), value);
+  }
   EXPECT_THAT(model_config_keys(small_sliding_window_config()), testing::Not(testing::Contains("residual_reset")));
+}
+
+TEST(Ablations, ThatThereAreNotAreNamed) {
+  const std::map<std::string, std::pair<Json, std::string>> wrong = {
+      {"retrieved_into", {"stream", "retrieved_into \"stream\": there are mlp, residual, both"}},
+      {"landmark_from", {"text", "landmark_from \"text\": there are position, vector, mean"}},
+      {"query_from", {"text", "query_from \"text\": there are position, landmark"}},
+      {"fed_retrieval", {"nearest", "fed_retrieval \"nearest\": there are trained, random, latest, bm25 and none"}},
+      {"retrieval_temperature", {0, "retrieval_temperature must be positive, found 0"}},
+      {"key_conv_kernel", {1, "key_conv_kernel must be 0 (none) or 2 to 64, found 1"}},
+      {"conv_kernel", {65, "conv_kernel must be 0 (none) or 2 to 64, found 65"}},
+      {"conv_layers", {-1, "conv_layers must be at least 0, found -1"}}};
+  for (const auto& [key, value_and_message] : wrong) {
+    Json with = to_json(small_drt_config());
+    with[key] = value_and_message.first;
+    EXPECT_THAT([&] { parse_model_config(with, "config"); },
+                testing::ThrowsMessage<Error>(testing::HasSubstr("config: " + value_and_message.second)));
+  }
+  Json both = to_json(small_drt_config());
+  both["residual_reset"] = true;
+  both["retrieved_into"] = "residual";
+  EXPECT_THROW(parse_model_config(both, "config"), Error);
+}
+
+// A chunk that is read once more: at first, before any training, chunk attention hands on what stood behind the same
+// tokens, so that the tokens of the repeat are likelier than by chance.
+TEST(AlignedInit, CopiesBeforeAnyTraining) {
+  ModelConfig config = small_drt_config();
+  config.hidden_size = 64;
+  config.vocab_size = 120;
+  config.landmark_id = 119;
+  config.initializer_range = 0.02;
+  config.window_size = 4;
+  auto& own = config.own<DrtConfig>();
+  own.decoder_layers = {1, 1};
+  own.key_conv_kernel = 2;
+  own.retrieved_into = "both";
+  const at::Tensor text = random_ids(4, 32, 119, 5);
+  const at::Tensor ids = at::cat({text, text}, 1);
+  const auto advantage = [&](bool aligned) {
+    own.aligned_init = aligned;
+    const auto model = make_model(config, at::kCPU, 3);
+    const at::NoGradGuard no_gradients;
+    const at::Tensor logits = model->logits(model->hidden_states(ids, {})).narrow(1, 32, 31);
+    const at::Tensor next = text.narrow(1, 1, 31).unsqueeze(-1);
+    return (logits.gather(-1, next).mean() - logits.mean()).item<double>() / logits.std().item<double>();
+  };
+  EXPECT_GT(advantage(true), 0.5);
+  EXPECT_LT(advantage(false), 0.2);
 }
 
 }  // namespace

@@ -18,6 +18,23 @@ TEST(CountParameters, EqualsTheModelsOwnCount) {
   }
 }
 
+TEST(CountParameters, EqualsThatOfConvolutions) {
+  for (const std::string& kind : model_kinds()) {
+    for (const std::int64_t layers : {0, 1}) {
+      ModelConfig config = tiny_config(kind);
+      config.conv_kernel = 4;
+      config.conv_layers = layers;
+      EXPECT_EQ(count_parameters(config), make_model(config, at::kCPU, 0)->parameters().num_elements()) << kind;
+    }
+  }
+  ModelConfig config = tiny_config("drt");
+  config.own<DrtConfig>().encoder_conv_kernel = 3;
+  config.own<DrtConfig>().key_conv_kernel = 2;
+  config.own<DrtConfig>().retrieval_projections = true;
+  config.own<DrtConfig>().landmark_from = "vector";
+  EXPECT_EQ(count_parameters(config), make_model(config, at::kCPU, 0)->parameters().num_elements());
+}
+
 TEST(CountParameters, EqualsThatOfACompressedCache) {
   ModelConfig config = tiny_config("memorizing");
   config.own<MemorizingConfig>().memory_width = 6;
@@ -40,6 +57,17 @@ TEST(ForwardFlops, SlidingWindow) {
   for (int i = 0; i < 20; ++i) pairs += std::min(i + 1, 13);
   const double layer = 20.0 * (4 * 2 * 16 * 16 + 3 * 2 * 16 * 24) + pairs * (2 * 16 + 2 * 16);
   EXPECT_DOUBLE_EQ(forward_flops(tiny_config("sliding-window"), 20), 2 * layer + 20.0 * 2 * 16 * 32);
+}
+
+// A product and a sum for each of the positions before, each channel: 20 tokens, two layers of d 16.
+TEST(ForwardFlops, Convolutions) {
+  ModelConfig config = tiny_config("sliding-window");
+  const double without = forward_flops(config, 20);
+  config.conv_kernel = 4;
+  EXPECT_DOUBLE_EQ(forward_flops(config, 20), without + 2 * 20 * 2 * 3 * 16);
+  config.conv_layers = 1;
+  EXPECT_DOUBLE_EQ(forward_flops(config, 20), without + 20 * 2 * 3 * 16);
+  EXPECT_EQ(window_bytes(config, 4), window_bytes(tiny_config("sliding-window"), 4) + 4 * 3 * 16);
 }
 
 // 40 tokens: 5 chunks of 8 tokens and a landmark, 45 positions; one lower layer, two upper groups of one.

@@ -143,6 +143,8 @@ std::vector<ModelConfig> small_ablations() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Ablations, Forward, testing::ValuesIn(small_ablations()));
+INSTANTIATE_TEST_SUITE_P(Convolutions, Forward, testing::ValuesIn(small_configs_with_convolutions()));
+INSTANTIATE_TEST_SUITE_P(Variants, Forward, testing::ValuesIn(small_drt_variants()));
 INSTANTIATE_TEST_SUITE_P(Positions, Forward, testing::ValuesIn(small_configs_of_all_positions()));
 INSTANTIATE_TEST_SUITE_P(Kinds, Forward, testing::ValuesIn(small_configs_of_all_kinds()), kind_name);
 

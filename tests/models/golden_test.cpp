@@ -65,7 +65,9 @@ INSTANTIATE_TEST_SUITE_P(Folders, Golden,
                                          "drt-ablations", "sliding-window", "landmark-attention", "landmark",
                                          "block-recurrent", "memorizing", "neurocache", "rpt-bm25", "rpt-words",
                                          "rpt-embeddings", "compressed-memory", "drt-rotary", "block-recurrent-rotary",
-                                         "memorizing-rotary", "neurocache-rotary", "sliding-window-no-positions"));
+                                         "memorizing-rotary", "neurocache-rotary", "sliding-window-no-positions",
+                                         "drt-copying", "drt-retrieval", "drt-mean-landmarks",
+                                         "sliding-window-convolved"));
 
 }  // namespace
 }  // namespace lookback

@@ -88,6 +88,45 @@ inline std::vector<ModelConfig> small_configs_of_all_positions() {
   return configs;
 }
 
+// All kinds with short convolutions: before each layer, before the first alone; and DRT's others.
+inline std::vector<ModelConfig> small_configs_with_convolutions() {
+  std::vector<ModelConfig> configs = small_configs_of_all_kinds();
+  for (ModelConfig& config : configs) config.conv_kernel = 3;
+  for (const char* kind : {"drt", "sliding-window"}) {
+    configs.push_back(small_config(kind));
+    configs.back().conv_kernel = 4;
+    configs.back().conv_layers = 1;
+    configs.back().window_positions = WindowPositions::rope;
+  }
+  configs.push_back(small_drt_config());
+  configs.back().own<DrtConfig>().encoder_conv_kernel = 3;
+  configs.back().own<DrtConfig>().key_conv_kernel = 2;
+  return configs;
+}
+
+// DRT with what it has besides the paper's, several parts at a time.
+inline std::vector<ModelConfig> small_drt_variants() {
+  std::vector<ModelConfig> configs(4, small_drt_config());
+  auto& reading = configs[0].own<DrtConfig>();
+  reading.retrieve_successors = true;
+  reading.mask_slide_window = true;
+  reading.retrieved_into = "both";
+  auto& retrieving = configs[1].own<DrtConfig>();
+  retrieving.retrieval_projections = true;
+  retrieving.retrieval_temperature = 0.5;
+  retrieving.stick_breaking = true;
+  retrieving.landmark_from = "mean";
+  retrieving.query_from = "landmark";
+  auto& encoding = configs[2].own<DrtConfig>();
+  encoding.landmark_from = "vector";
+  encoding.aligned_init = true;
+  encoding.retrieved_into = "residual";
+  configs[3].kind = "compressed-memory";
+  configs[3].own<DrtConfig>().memory_vectors = 3;
+  configs[3].own<DrtConfig>().retrieve_successors = true;
+  return configs;
+}
+
 // What GoogleTest shows of a test's parameter, in place of its bytes.
 inline void PrintTo(const ModelConfig& config, std::ostream* stream) { *stream << config.kind; }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <vector>
 
 namespace lookback {
 namespace {
@@ -75,6 +76,45 @@ TEST(RandomSelection, ChoosesEveryChunkEquallyOften) {
 TEST(UniformWeights, AreSharedByTheChosen) {
   const at::Tensor weights = uniform_weights(at::tensor({3, 1, -1, -1, -1, -1}, at::kLong).view({1, 2, 3}));
   EXPECT_TRUE(weights.equal(at::tensor({0.5F, 0.5F, 0.0F, 0.0F, 0.0F, 0.0F}).view({1, 2, 3})));
+}
+
+// By the definition: of what is left, each takes its part, the nearest chunk (the largest number) first.
+TEST(StickBreakingWeights, TakeTheirPartsOfWhatIsLeft) {
+  const at::Tensor scores = at::tensor({0.3, -1.0, 2.0, 0.7, 100.0}).view({1, 1, 5}).set_requires_grad(true);
+  const at::Tensor indices = at::tensor({2, 0, -1, 3}, at::kLong).view({1, 1, 4});
+  const at::Tensor weights = stick_breaking_weights(scores, indices);
+  const auto part = [](double score) { return 1 / (1 + std::exp(-score)); };
+  const double nearest = part(0.7);
+  const double middle = part(2.0) * (1 - nearest);
+  const double farthest = part(0.3) * (1 - part(2.0)) * (1 - nearest);
+  const std::vector<double> expected = {middle, farthest, 0, nearest};
+  for (std::int64_t k = 0; k < 4; ++k) EXPECT_NEAR(weights[0][0][k].item<double>(), expected[k], 1e-6) << k;
+  weights.sum().backward();
+  EXPECT_FALSE(scores.grad().isnan().any().item<bool>());
+  EXPECT_EQ(scores.grad()[0][0][4].item<double>(), 0);
+}
+
+TEST(StickBreakingWeights, ReadNothingWhereNothingIsChosen) {
+  const at::Tensor scores = at::full({1, 2, 2}, -INFINITY).set_requires_grad(true);
+  const at::Tensor weights = stick_breaking_weights(scores, at::full({1, 2, 2}, -1, at::kLong));
+  EXPECT_EQ(weights.abs().max().item<double>(), 0);
+  weights.sum().backward();
+  EXPECT_FALSE(scores.grad().isnan().any().item<bool>());
+}
+
+// Rows are chunks 5 and 6; other texts begin at chunks 2 and 4.
+TEST(WithSuccessors, AddsWhatFollowsWithinItsTextAndBeforeTheAskingChunkEnds) {
+  const TopK chosen{at::tensor({4, 1, 0, 5, 3, -1}, at::kLong).view({1, 2, 3}),
+                    at::tensor({0.5, 0.3, 0.2, 0.6, 0.4, 0.0}).view({1, 2, 3})};
+  const TopK read = with_successors(chosen, 5, {2, 4});
+  EXPECT_TRUE(read.indices.equal(at::tensor({4, 1, 0, 5, -1, 1, 5, 3, -1, 6, -1, -1}, at::kLong).view({1, 2, 6})));
+  EXPECT_TRUE(
+      read.weights.equal(at::tensor({0.5, 0.3, 0.2, 0.5, 0.0, 0.2, 0.6, 0.4, 0.0, 0.6, 0.0, 0.0}).view({1, 2, 6})));
+}
+
+TEST(WithSuccessors, EndsWithTheAskingChunk) {
+  const TopK chosen{at::tensor({5, 6}, at::kLong).view({1, 1, 2}), at::tensor({0.5, 0.5}).view({1, 1, 2})};
+  EXPECT_TRUE(with_successors(chosen, 6, {}).indices.equal(at::tensor({5, 6, 6, -1}, at::kLong).view({1, 1, 4})));
 }
 
 }  // namespace

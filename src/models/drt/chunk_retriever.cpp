@@ -21,23 +21,35 @@ constexpr double landmark_rms_norm_eps = 1e-5;
 class LearnedRetriever : public ChunkRetriever {
  public:
   // Outlives the retriever.
-  explicit LearnedRetriever(const ModelConfig& config) : config_(config) {}
+  LearnedRetriever(ParameterSet& parameters, const ModelConfig& config)
+      : config_(config), own_(config.own<DrtConfig>()) {
+    if (own_.retrieval_projections) landmark_proj_ = projection(parameters, "model.lmk_proj.weight");
+  }
 
   void add_group(ParameterSet& parameters) override {
     const std::string name = "model.lmk_norms." + std::to_string(norms_.size()) + ".weight";
     norms_.push_back(make_rms_norm(parameters, name, config_.hidden_size, landmark_rms_norm_eps));
+    if (!own_.retrieval_projections) return;
+    const std::string index = std::to_string(query_projs_.size());
+    query_projs_.push_back(projection(parameters, "model.lmk_q_proj." + index + ".weight"));
   }
-  at::Tensor landmarks(const at::Tensor& encoded, const at::Tensor& /*ids*/) const override { return encoded; }
+  at::Tensor landmarks(const at::Tensor& encoded, const at::Tensor& /*ids*/) const override {
+    return own_.retrieval_projections ? project(encoded, landmark_proj_) : encoded;
+  }
   at::Tensor queries(std::size_t group_index, const AskingChunks& asking) const override {
-    return rms_norm(norms_[group_index], asking.hidden);
+    const bool by_position = own_.query_from == "position";
+    at::Tensor query = rms_norm(norms_[group_index], by_position ? asking.hidden : own_landmarks(asking));
+    if (own_.retrieval_projections) query = project(query, query_projs_[group_index]);
+    return own_.retrieval_temperature == 1 ? query : query / own_.retrieval_temperature;
   }
   TopK choose(const at::Tensor& scores, const AskingChunks& /*asking*/, std::int64_t first_chunk,
               std::size_t group_index, const std::optional<at::Generator>& noise_generator) const override {
     TopK chosen = select(scores, first_chunk, group_index, noise_generator);
-    if (config_.own<DrtConfig>().uniform_chunk_weights) chosen.weights = uniform_weights(chosen.indices);
+    if (own_.stick_breaking) chosen.weights = stick_breaking_weights(scores, chosen.indices);
+    if (own_.uniform_chunk_weights) chosen.weights = uniform_weights(chosen.indices);
     return chosen;
   }
-  bool draws_noise() const override { return config_.own<DrtConfig>().gumbel_noise; }
+  bool draws_noise() const override { return own_.gumbel_noise; }
 
  protected:
   virtual TopK select(const at::Tensor& scores, std::int64_t /*first_chunk*/, std::size_t /*group_index*/,
@@ -46,9 +58,24 @@ class LearnedRetriever : public ChunkRetriever {
   }
 
   const ModelConfig& config_;
+  const DrtConfig& own_;
 
  private:
+  at::Tensor projection(ParameterSet& parameters, const std::string& name) const {
+    return make_linear(parameters, name, config_.hidden_size, config_.hidden_size, config_.initializer_range);
+  }
+
+  static at::Tensor own_landmarks(const AskingChunks& asking) {
+    const std::int64_t count = asking.hidden.size(1);
+    // They often lie in the last part alone.
+    const at::Tensor& last = asking.landmarks.back();
+    const at::Tensor all = last.size(1) >= count ? last : at::cat(asking.landmarks, 1);
+    return all.narrow(1, all.size(1) - count, count);
+  }
+
   std::vector<RmsNorm> norms_;  // one an upper group
+  std::vector<at::Tensor> query_projs_;
+  at::Tensor landmark_proj_;
 };
 
 // The ablation: any earlier chunks, weighed by their scores all the same.
@@ -71,8 +98,8 @@ class RandomRetriever : public LearnedRetriever {
 
 std::unique_ptr<ChunkRetriever> make_own_retriever(ParameterSet& parameters, const ModelConfig& config) {
   const DrtConfig& own = config.own<DrtConfig>();
-  if (own.random_retrieval) return std::make_unique<RandomRetriever>(config);
-  if (own.retriever.empty()) return std::make_unique<LearnedRetriever>(config);
+  if (own.random_retrieval) return std::make_unique<RandomRetriever>(parameters, config);
+  if (own.retriever.empty()) return std::make_unique<LearnedRetriever>(parameters, config);
   at::Tensor table;
   if (own.retriever == "embeddings") {
     table = parameters.add(retriever_embeddings_name, {config.vocab_size, own.retriever_size},
@@ -86,7 +113,8 @@ std::unique_ptr<ChunkRetriever> make_own_retriever(ParameterSet& parameters, con
 
 std::unique_ptr<ChunkRetriever> make_chunk_retriever(ParameterSet& parameters, const ModelConfig& config) {
   std::unique_ptr<ChunkRetriever> own = make_own_retriever(parameters, config);
-  if (config.own<DrtConfig>().fed.empty()) return own;
+  const std::string& fed = config.own<DrtConfig>().fed;
+  if (fed.empty() || fed == "trained") return own;
   return make_fed_retriever(std::move(own), config, parameters.device());
 }
 

@@ -24,6 +24,7 @@
 #include "models/drt/drt_config.h"
 #include "models/model.h"
 #include "nn/layers.h"
+#include "nn/short_convolution.h"
 
 namespace lookback {
 
@@ -57,9 +58,20 @@ class Drt : public Model {
 
   // What a layer with chunk attention gives: attended = x + self-attention, y = attended + chunk attention.
   at::Tensor finish_upper_layer(const UpperLayer& layer, const at::Tensor& attended, const at::Tensor& y) const {
-    // The residual stays x, not y (docs/model.md, 7).
-    return mlp_block(layer.llama, own_.residual_reset ? y : attended, y);
+    // In the paper the residual stays x, not y (docs/model.md, 7).
+    return mlp_block(layer.llama, own_.residual_has_retrieved() ? y : attended,
+                     own_.mlp_has_retrieved() ? y : attended);
   }
+
+  // Scores of the chunks that may be chosen, else -inf: query [N, C, d] of the chunks from first_chunk on, landmarks
+  // [N, E, d] of all, the first first_chunk those of other texts -> [N, C, E].
+  at::Tensor visible_scores(const at::Tensor& query, const at::Tensor& landmarks, std::int64_t first_chunk) const;
+  // What is read when these were chosen; arguments as with_successors has them.
+  TopK with_what_follows(const TopK& chosen, std::int64_t first_chunk, const std::vector<std::int64_t>& ends) const;
+  // What lower layer i sees besides x [N, L, d]; undefined where it has no convolution.
+  at::Tensor lower_convolution(std::size_t i, const at::Tensor& x) const;
+  // Positions back that the lower layers from `first` on look together.
+  std::int64_t reach_of_lower_layers(std::size_t first) const;
 
   // Queries of chunk attention: x [..., d] -> [..., H, D].
   at::Tensor chunk_queries(const UpperLayer& layer, const at::Tensor& x) const;
@@ -73,10 +85,15 @@ class Drt : public Model {
 
   const DrtConfig& own_;
   std::vector<LlamaLayer> lower_layers_;
+  std::vector<ShortConvolution> lower_convolutions_;  // before the first of them
   RmsNorm encoder_prenorm_;
   std::vector<LlamaLayer> encoder_layers_;
   RmsNorm encoder_norm_;
   at::Tensor chunk_k_proj_, chunk_v_proj_;
+  std::optional<ShortConvolution> encoder_convolution_, key_convolution_;
+  at::Tensor
+      encoder_landmark_;       // what the encoder sees at the landmark's place [d]; undefined: the lower layers' output
+  at::Tensor key_own_weight_;  // of the key convolution [d]
   std::unique_ptr<const ChunkForm> chunk_form_;
   std::unique_ptr<const ChunkRetriever> retriever_;
   std::vector<std::vector<UpperLayer>> upper_groups_;

@@ -1,5 +1,7 @@
 #include "models/drt/drt_kind.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -23,13 +25,24 @@ ConfigKeys layer_keys(ModelConfig& config) {
   auto& own = config.own<DrtConfig>();
   return {{"encoder_layers", &own.num_encoder_layers},
           {"decoder_layers", &own.decoder_layers},
-          {"rope_theta", &config.rope_theta, Need::optional}};
+          {"rope_theta", &config.rope_theta, Need::optional},
+          {"retrieved_into", &own.retrieved_into, Need::only_where_changed},
+          {"aligned_init", &own.aligned_init, Need::only_where_changed},
+          {"retrieve_successors", &own.retrieve_successors, Need::only_where_changed},
+          {"mask_slide_window", &own.mask_slide_window, Need::only_where_changed},
+          {"encoder_conv_kernel", &own.encoder_conv_kernel, Need::only_where_changed},
+          {"key_conv_kernel", &own.key_conv_kernel, Need::only_where_changed}};
 }
 
 ConfigKeys learned_retrieval_keys(ModelConfig& config) {
   auto& own = config.own<DrtConfig>();
   return {{"enable_softmax_one", &own.softmax_plus_one, Need::optional},
-          {"gumbel_noise", &own.gumbel_noise, Need::optional}};
+          {"gumbel_noise", &own.gumbel_noise, Need::optional},
+          {"retrieval_projections", &own.retrieval_projections, Need::only_where_changed},
+          {"retrieval_temperature", &own.retrieval_temperature, Need::only_where_changed},
+          {"stick_breaking", &own.stick_breaking, Need::only_where_changed},
+          {"landmark_from", &own.landmark_from, Need::only_where_changed},
+          {"query_from", &own.query_from, Need::only_where_changed}};
 }
 
 ConfigKeys drt_keys(ModelConfig& config) {
@@ -37,9 +50,10 @@ ConfigKeys drt_keys(ModelConfig& config) {
   // are.
   auto& own = config.own<DrtConfig>();
   return with(with(layer_keys(config), learned_retrieval_keys(config)),
-              {{"random_retrieval", &own.random_retrieval, Need::only_where_true},
-               {"uniform_chunk_weights", &own.uniform_chunk_weights, Need::only_where_true},
-               {"residual_reset", &own.residual_reset, Need::only_where_true}});
+              {{"random_retrieval", &own.random_retrieval, Need::only_where_changed},
+               {"uniform_chunk_weights", &own.uniform_chunk_weights, Need::only_where_changed},
+               {"residual_reset", &own.residual_reset, Need::only_where_changed},
+               {"fed_retrieval", &own.fed, Need::only_where_changed}});
 }
 
 ConfigKeys rpt_keys(ModelConfig& config) {
@@ -51,6 +65,12 @@ ConfigKeys rpt_keys(ModelConfig& config) {
 ConfigKeys compressed_memory_keys(ModelConfig& config) {
   return with(with(layer_keys(config), learned_retrieval_keys(config)),
               {{"memory_vectors", &config.own<DrtConfig>().memory_vectors}});
+}
+
+void check_name(const std::string& name, const std::vector<std::string>& known, const char* key,
+                const std::string& source) {
+  require(std::ranges::find(known, name) != known.end(), "{}: {} \"{}\": there are {}", source, key, name,
+          fmt::join(known, ", "));
 }
 
 void check_drt(const ModelConfig& config, const std::string& source) {
@@ -65,6 +85,16 @@ void check_drt(const ModelConfig& config, const std::string& source) {
   }
   require(num_layers <= most_layers, "{}: decoder_layers must be at most {} in all, found {}", source, most_layers,
           num_layers);
+  check_name(own.retrieved_into, {"mlp", "residual", "both"}, "retrieved_into", source);
+  check_name(own.landmark_from, {"position", "vector", "mean"}, "landmark_from", source);
+  check_name(own.query_from, {"position", "landmark"}, "query_from", source);
+  require(!own.residual_reset || own.retrieved_into != "residual",
+          "{}: residual_reset = true is retrieved_into = \"both\"; leave one of the two out", source);
+  require(own.retrieval_temperature > 0, "{}: retrieval_temperature must be positive, found {}", source,
+          own.retrieval_temperature);
+  if (!own.fed.empty()) check_fed(own.fed, source + ": fed_retrieval");
+  check_conv_kernel(own.encoder_conv_kernel, "encoder_conv_kernel", source);
+  check_conv_kernel(own.key_conv_kernel, "key_conv_kernel", source);
   check_range(own.num_encoder_layers, 1, most_layers, "encoder_layers", source);
   require(config.chunk_size >= 8, "{}: enc_chunk_size must be at least 8, found {}", source, config.chunk_size);
   check_rotary(config.head_dim(), config.rope_theta, source);
@@ -85,7 +115,7 @@ void check_compressed_memory(const ModelConfig& config, const std::string& sourc
 }
 
 void feed_drt(ModelConfig& config, const std::string& retrieval) {
-  check_fed(retrieval);
+  check_fed(retrieval, "retrieval");
   config.own<DrtConfig>().fed = retrieval == "trained" ? "" : retrieval;
 }
 
@@ -104,6 +134,9 @@ std::int64_t num_decoder_layers(const ModelConfig& config) {
   return own.decoder_layers[0] + num_upper_layers(config);
 }
 
+// Positions that a convolution of `width` sees besides its own.
+double num_before(std::int64_t width) { return static_cast<double>(std::max<std::int64_t>(width - 1, 0)); }
+
 double drt_parameters(const ModelConfig& config) {
   const auto& own = config.own<DrtConfig>();
   const auto d = static_cast<double>(config.hidden_size);
@@ -113,7 +146,12 @@ double drt_parameters(const ModelConfig& config) {
   const double encoder_norms_and_chunk_projections = 2 * d + 2 * d * d;
   const double chunk_attention = static_cast<double>(num_upper_layers(config)) * (d + 2 * d * d);
   const double landmark_norms = static_cast<double>(own.num_upper_groups()) * d;
-  return layers + encoder + encoder_norms_and_chunk_projections + chunk_attention + landmark_norms;
+  const double convolutions = convolution_parameters(config, own.decoder_layers[0]) +
+                              d * (num_before(own.encoder_conv_kernel) + static_cast<double>(own.key_conv_kernel));
+  const double projections = own.retrieval_projections ? static_cast<double>(1 + own.num_upper_groups()) * d * d : 0;
+  const double landmark_vector = own.landmark_from == "vector" ? d : 0;
+  return layers + encoder + encoder_norms_and_chunk_projections + chunk_attention + landmark_norms + convolutions +
+         projections + landmark_vector;
 }
 
 // Its retriever has no parameters.
@@ -125,6 +163,12 @@ double rpt_parameters(const ModelConfig& config) {
 double compressed_memory_parameters(const ModelConfig& config) {
   const auto& own = config.own<DrtConfig>();
   return drt_parameters(config) + static_cast<double>(own.memory_vectors * config.hidden_size);
+}
+
+// Chunks that chunk c finds: each of the earlier ones at most once, but for those that follow what it chose.
+std::int64_t num_read(const ModelConfig& config, std::int64_t c) {
+  const std::int64_t chosen = std::clamp<std::int64_t>(c - num_masked_chunks(config), 0, config.top_k);
+  return config.own<DrtConfig>().retrieve_successors ? 2 * chosen : chosen;
 }
 
 double drt_flops(const ModelConfig& config, std::int64_t length) {
@@ -140,11 +184,16 @@ double drt_flops(const ModelConfig& config, std::int64_t length) {
                              static_cast<double>(config.window_size));
   flops += static_cast<double>(own.num_encoder_layers) *
            (2 * positions * layer_matrix_elements(config, d) + per_pair * positions * chunk_positions);
+  flops += convolution_flops(config, own.decoder_layers[0], positions);
+  flops +=
+      2 * d *
+      (positions * num_before(own.encoder_conv_kernel) + chunks * vectors * static_cast<double>(own.key_conv_kernel));
+  if (own.retrieval_projections) flops += static_cast<double>(1 + own.num_upper_groups()) * 2 * chunks * d * d;
   flops += 4 * chunks * vectors * d * d;  // chunk keys and values
   flops += static_cast<double>(own.num_upper_groups()) * 2 * static_cast<double>(landmark_size(config)) * chunks *
            (chunks - 1) / 2;  // chunk scores
   double retrieved = 0;       // chunks that all chunks attend to together; chunk c reads what chunk c - 1 found
-  for (std::int64_t c = 1; c < num_chunks; ++c) retrieved += static_cast<double>(std::min(config.top_k, c - 1));
+  for (std::int64_t c = 1; c < num_chunks; ++c) retrieved += static_cast<double>(num_read(config, c - 1));
   flops += static_cast<double>(num_upper_layers(config)) *
            (4 * (chunks - 1) * chunk_positions * d * d + per_pair * chunk_positions * retrieved * vectors);
   return flops;
@@ -192,7 +241,8 @@ double drt_memory_elements(const ModelConfig& config) {
 }
 
 std::int64_t drt_window_elements(const ModelConfig& config) {
-  return key_value_elements(config, num_decoder_layers(config), config.window_size);
+  return key_value_elements(config, num_decoder_layers(config), config.window_size) +
+         convolution_elements(config, config.own<DrtConfig>().decoder_layers[0]);
 }
 
 double rpt_given_parameters(const ModelConfig& config) {
@@ -223,6 +273,16 @@ constexpr KindCost compressed_memory_cost = [] {
 }();
 
 }  // namespace
+
+std::int64_t most_retrieved_chunks(const ModelConfig& config) {
+  return config.own<DrtConfig>().retrieve_successors ? 2 * config.top_k : config.top_k;
+}
+
+std::int64_t num_masked_chunks(const ModelConfig& config) {
+  if (!config.own<DrtConfig>().mask_slide_window) return 0;
+  // Chunk c asks for c + 1, whose first position sees W before it; c itself is never chosen.
+  return std::max<std::int64_t>(config.window_size / (config.chunk_size + 1) - 1, 0);
+}
 
 std::int64_t landmark_size(const ModelConfig& config) {
   const auto& own = config.own<DrtConfig>();

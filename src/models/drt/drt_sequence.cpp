@@ -20,6 +20,8 @@ std::int64_t bytes_of(const std::vector<WindowCache>& caches) {
   return sum;
 }
 
+std::string name_of_convolution(std::size_t layer) { return "lower." + std::to_string(layer) + ".conv"; }
+
 std::string name_of_group(std::size_t group_index) { return "group." + std::to_string(group_index); }
 
 }  // namespace
@@ -27,6 +29,7 @@ std::string name_of_group(std::size_t group_index) { return "group." + std::to_s
 DrtSequence::DrtSequence(const Drt& model, const at::TensorOptions& options)
     : Sequence(model, options),
       lower_caches(model.lower_layers_.size()),
+      convolved(model.lower_convolutions_.size(), at::empty({0, model.config_.hidden_size}, options)),
       unfinished(at::empty({0, model.config_.hidden_size}, options)),
       model_(model) {
   if (model.retriever_->finds_by_tokens()) unfinished_ids = at::empty({0}, at::kLong);
@@ -37,6 +40,7 @@ DrtSequence::DrtSequence(const Drt& model, const at::TensorOptions& options)
 DrtSequence::DrtSequence(const DrtSequence& other)
     : Sequence(other),
       lower_caches(copies(other.lower_caches)),
+      convolved(other.convolved),
       unfinished(other.unfinished),
       unfinished_ids(other.unfinished_ids),
       memory(other.memory.fork()),
@@ -62,6 +66,7 @@ void DrtSequence::check_takes_memories() const { model_.retriever_->check_search
 std::int64_t DrtSequence::window_bytes() const {
   auto sum = static_cast<std::int64_t>(unfinished.nbytes()) + bytes_of(lower_caches);
   if (unfinished_ids.defined()) sum += static_cast<std::int64_t>(unfinished_ids.nbytes());
+  for (const at::Tensor& rows : convolved) sum += static_cast<std::int64_t>(rows.nbytes());
   for (const Group& group : groups) sum += bytes_of(group.caches);
   return sum;
 }
@@ -83,6 +88,7 @@ void DrtSequence::save_state(NamedTensors& state) const {
   for (std::size_t i = 0; i < lower_caches.size(); ++i) {
     save_window(state, "lower." + std::to_string(i), lower_caches[i], window);
   }
+  for (std::size_t i = 0; i < convolved.size(); ++i) state.emplace_back(name_of_convolution(i), convolved[i]);
   save_chunks(state, "memory", memory);
   for (std::size_t g = 0; g < groups.size(); ++g) {
     const Group& group = groups[g];
@@ -120,6 +126,9 @@ void DrtSequence::restore_state(StateReader& reader) {
     lower_caches[i] =
         reader.take_window("lower." + std::to_string(i), config.window_size, config.num_kv_heads, config.head_dim());
   }
+  for (std::size_t i = 0; i < convolved.size(); ++i) {
+    convolved[i] = take_convolved(reader, name_of_convolution(i), config);
+  }
   memory = reader.take_chunks("memory", num_tokens() / config.chunk_size,
                               {config.chunk_vectors(), config.num_heads, config.head_dim()}, landmark_size(config));
   for (std::size_t g = 0; g < groups.size(); ++g) restore_group(reader, g, archive_sizes);
@@ -134,7 +143,7 @@ void DrtSequence::restore_group(StateReader& reader, std::size_t group_index, co
                                          config.num_kv_heads, config.head_dim());
   }
   if (!reader.has(prefix + ".indices")) return;
-  const at::Tensor indices = reader.take_integers(prefix + ".indices", {1, 1, config.top_k});
+  const at::Tensor indices = reader.take_integers(prefix + ".indices", {1, 1, most_retrieved_chunks(config)});
   // Whoever retrieves has finished a chunk.
   require(memory.num_chunks() > 0, "the session's {}.indices name chunks before its first chunk ended: it is damaged",
           prefix);
@@ -152,7 +161,7 @@ void DrtSequence::restore_group(StateReader& reader, std::size_t group_index, co
   }
   const at::ScalarType dtype = c10::typeMetaToScalarType(options().dtype());
   const at::ScalarType weights_type = dtype == at::kDouble ? at::kDouble : at::kFloat;
-  group.retrieval = {{}, moved, reader.take(prefix + ".weights", {1, 1, config.top_k}, weights_type)};
+  group.retrieval = {{}, moved, reader.take(prefix + ".weights", {1, 1, most_retrieved_chunks(config)}, weights_type)};
 }
 
 }  // namespace lookback

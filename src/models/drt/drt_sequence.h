@@ -34,8 +34,9 @@ class DrtSequence : public Sequence {
   const ArchiveSet& archives() const;
 
   std::vector<WindowCache> lower_caches;
-  at::Tensor unfinished;      // lower hidden states of the unfinished chunk [fewer than P, d]
-  at::Tensor unfinished_ids;  // and its tokens [fewer than S], where the retriever finds by tokens
+  std::vector<at::Tensor> convolved;  // the last positions before each lower convolution [fewer than conv_kernel, d]
+  at::Tensor unfinished;              // lower hidden states of the unfinished chunk [fewer than P, d]
+  at::Tensor unfinished_ids;          // and its tokens [fewer than S], where the retriever finds by tokens
   ChunkMemory memory;
   std::vector<Group> groups;
 

@@ -84,9 +84,19 @@ at::Tensor DrtStep::run_lower_layers() const {
     for (const Span& span : spans_) {
       rows.push_back({span.first_row, span.num_positions, &span.sequence->lower_caches[i]});
     }
+    at::Tensor convolved;
+    if (i < model_.lower_convolutions_.size()) {
+      std::vector<ConvolvedRows> convolved_rows;
+      for (const Span& span : spans_) {
+        convolved_rows.push_back({span.first_row, span.num_positions, &span.sequence->convolved[i]});
+      }
+      convolved = short_convolution(model_.lower_convolutions_[i], x, convolved_rows);
+    }
     const LlamaLayer& layer = model_.lower_layers_[i];
-    const at::Tensor attended = windowed_attention_block(layer, x, window, rows);
-    x = mlp_block(layer, attended, attended);
+    x = apply_convolved(x, convolved, [&](const at::Tensor& seen) {
+      const at::Tensor attended = windowed_attention_block(layer, seen, window, rows);
+      return mlp_block(layer, attended, attended);
+    });
   }
   return x;
 }

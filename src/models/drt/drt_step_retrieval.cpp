@@ -45,7 +45,7 @@ DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const 
   const ChunkMemory& memory = span.sequence->memory;
   std::vector<at::Tensor> parts;
   const std::int64_t first_query = memory.num_chunks() - span.num_full_chunks;
-  std::int64_t first_chunk = first_query;
+  std::int64_t first_chunk = first_query - num_masked_chunks(model_.config_);
   for (const ChunkMemory::Block& block : memory.blocks()) {
     const std::int64_t count = block.landmarks.size(0);
     parts.push_back(count <= first_chunk
@@ -67,6 +67,10 @@ DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const 
   } else {
     best = model_.retriever_->choose(scores, asking, first_query, group_index, {});
   }
+  std::vector<std::int64_t> ends;
+  std::int64_t end = 0;
+  for (const std::int64_t size : archives.sizes()) ends.push_back(end += size);
+  best = model_.with_what_follows(best, archives.num_chunks() + first_query, ends);
   const std::int64_t last = span.num_full_chunks - 1;
   const auto of_last = [last](const at::Tensor& rows) { return rows.narrow(1, last, 1).clone(); };
 

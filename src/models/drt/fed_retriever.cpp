@@ -115,11 +115,11 @@ class TermsFedRetriever : public FedRetriever {
 
 }  // namespace
 
-void check_fed(const std::string& name) {
+void check_fed(const std::string& name, const std::string& source) {
   for (const char* known : {"trained", "random", "latest", "bm25", "none"}) {
     if (name == known) return;
   }
-  fail("retrieval \"{}\": there are trained, random, latest, bm25 and none", name);
+  fail("{} \"{}\": there are trained, random, latest, bm25 and none", source, name);
 }
 
 std::unique_ptr<ChunkRetriever> make_fed_retriever(std::unique_ptr<ChunkRetriever> own, const ModelConfig& config,

@@ -1,5 +1,5 @@
-// The same weights fed other chunks: at evaluation, this tells what retrieval gives a model from what its architecture
-// gives.
+// A model fed other chunks than its own choice. At evaluation, this tells what retrieval gives the same weights from
+// what their architecture gives; in training, it is what a retriever that the loss trains has to beat.
 #pragma once
 
 #include <memory>
@@ -18,7 +18,8 @@ namespace lookback {
 std::unique_ptr<ChunkRetriever> make_fed_retriever(std::unique_ptr<ChunkRetriever> own, const ModelConfig& config,
                                                    at::Device device);
 
-// Throws Error listing these names, "trained" for the model's own among them, unless `name` is one.
-void check_fed(const std::string& name);
+// Throws Error that begins with `source` and lists these names, "trained" for the model's own among them, unless `name`
+// is one.
+void check_fed(const std::string& name, const std::string& source);
 
 }  // namespace lookback
