@@ -1,10 +1,15 @@
 // A training step (forward, backward, clipping, AdamW) with the kernels against the same step composed of tensor
-// operations.
+// operations; and one of each kind of model beside those of the sliding window and of DRT.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <memory>
 #include <random>
+#include <string>
 
 #include "bench_models.h"
+#include "core/error.h"
+#include "eval/compare_plan.h"
 #include "eval/demo_plan.h"
 #include "models/cost.h"
 #include "models/model.h"
@@ -14,6 +19,8 @@
 #include "train/clipping.h"
 #include "train/generator.h"
 #include "train/optimizer.h"
+#include "train/run_config.h"
+#include "train/toml.h"
 
 namespace lookback {
 namespace {
@@ -32,22 +39,37 @@ TokenBatch random_batch(const ModelConfig& config, std::int64_t num_sequences, s
   return batch;
 }
 
+// One step on one batch, again and again.
+class TrainingStep {
+ public:
+  TrainingStep(const ModelConfig& config, std::int64_t num_sequences, std::int64_t length,
+               const at::TensorOptions& tensors)
+      : model_(make_model(config, tensors.device(), 1)),
+        optimizer_(model_->parameters(), TrainConfig{}),
+        batch_(random_batch(config, num_sequences, length, 1)) {
+    options_.training = true;
+    options_.generator = make_generator(tensors.device(), 1);
+    options_.dtype = c10::typeMetaToScalarType(tensors.dtype());
+  }
+
+  void operator()() {
+    benchmark::DoNotOptimize(accumulate_gradients(*model_, {&batch_, 1}, options_));
+    clip_gradients(model_->parameters(), 1);
+    optimizer_.step(0);
+    model_->parameters().zero_gradients();
+  }
+
+ private:
+  std::unique_ptr<Model> model_;
+  AdamW optimizer_;
+  TokenBatch batch_;
+  ForwardOptions options_;
+};
+
 void BM_TrainingStep(benchmark::State& state, const ModelConfig& config, std::int64_t num_sequences,
                      std::int64_t length, const at::TensorOptions& tensors) {
-  const std::unique_ptr<Model> model = make_model(config, tensors.device(), 1);
-  AdamW optimizer(model->parameters(), TrainConfig{});
-  const TokenBatch batch = random_batch(config, num_sequences, length, 1);
-  ForwardOptions options;
-  options.training = true;
-  options.generator = make_generator(tensors.device(), 1);
-  options.dtype = c10::typeMetaToScalarType(tensors.dtype());
-  const auto step = [&] {
-    benchmark::DoNotOptimize(accumulate_gradients(*model, {&batch, 1}, options));
-    clip_gradients(model->parameters(), 1);
-    optimizer.step(0);
-    model->parameters().zero_gradients();
-  };
-  run_contest(state, {.ours = step,
+  TrainingStep step(config, num_sequences, length, tensors);
+  run_contest(state, {.ours = [&] { step(); },
                       .rivals = {{"composed",
                                   [&] {
                                     const ComposedOperators composed;
@@ -62,6 +84,32 @@ BENCHMARK_CAPTURE(BM_TrainingStep, demo, make_demo_plan(256, 0, demo_default_ste
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(BM_TrainingStep, seven_million, seven_million(), 1, 4032, at::kFloat)
+    ->Iterations(3)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+
+// Of configs/compare-small.toml: speedup_over_<kind> is the tokens per second as a part of that kind's.
+void BM_KindTrainingStep(benchmark::State& state, const std::string& name) {
+  const std::string path = std::string(LOOKBACK_SOURCE_DIR) + "/configs/compare-small.toml";
+  const ComparePlan plan = parse_compare_plan(read_toml_file(path), path, VocabularyHint{256});
+  const auto step_of = [&](const std::string& wanted) {
+    const auto found = std::ranges::find(plan.models, wanted, &CompareModel::name);
+    require(found != plan.models.end(), "{}: expected a model \"{}\"", path, wanted);
+    const RunConfig run = parse_run_config(found->run, path, VocabularyHint{256});
+    return TrainingStep(run.model, run.batch_size, run.context_length, at::kFloat);
+  };
+  TrainingStep ours = step_of(name);
+  TrainingStep window = step_of("sliding-window");
+  TrainingStep drt = step_of("drt");
+  run_contest(state,
+              {.ours = [&] { ours(); }, .rivals = {{"sliding_window", [&] { window(); }}, {"drt", [&] { drt(); }}}});
+}
+BENCHMARK_CAPTURE(BM_KindTrainingStep, landmark, "landmark")
+    ->Iterations(3)
+    ->UseManualTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_KindTrainingStep, rpt, "rpt")->Iterations(3)->UseManualTime()->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(BM_KindTrainingStep, memorizing, "memorizing")
     ->Iterations(3)
     ->UseManualTime()
     ->Unit(benchmark::kMillisecond);

@@ -4,14 +4,9 @@
 #include <cstdint>
 
 #include "kernels/position_bias.h"
+#include "kernels/sequence_rows.h"
 
 namespace lookback {
-
-// Rows [N, T, heads, D]; strides in elements, that of D is 1.
-struct SequenceRows {
-  const float* data = nullptr;
-  std::int64_t batch_stride = 0, row_stride = 0, head_stride = 0;
-};
 
 // Query i sits at key row M + i and sees key row j when 0 <= M + i - j <= W, with
 //   score = softmax_scale q . k - m_h (M + i - j),   m_h: of the position bias.

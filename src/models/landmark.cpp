@@ -9,6 +9,7 @@
 #include "models/packed_rows.h"
 #include "models/window_layer.h"
 #include "ops/landmark_attention.h"
+#include "ops/landmark_blocks.h"
 #include "ops/parallel.h"
 
 namespace lookback {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <initializer_list>
 
+#include "kernels/sequence_rows.h"
 #include "ops/composed_operators.h"
 #include "ops/parallel.h"
 
@@ -34,6 +35,11 @@ inline std::int64_t intermediate_bytes(const at::Tensor& tensor) {
 // The tensor itself where its last dimension is contiguous, else a copy.
 inline at::Tensor with_contiguous_rows(const at::Tensor& tensor) {
   return tensor.stride(-1) == 1 ? tensor : tensor.contiguous();
+}
+
+// The rows [N, T, heads, D] of a float32 tensor on the CPU, whose rows are contiguous.
+inline SequenceRows sequence_rows(const at::Tensor& rows) {
+  return {rows.const_data_ptr<float>(), rows.stride(0), rows.stride(1), rows.stride(2)};
 }
 
 // Whether autograd will want the operator's backward.

@@ -18,10 +18,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-SequenceRows sequence_rows(const at::Tensor& rows) {
-  return {rows.const_data_ptr<float>(), rows.stride(0), rows.stride(1), rows.stride(2)};
-}
-
 // The tensors' rows are contiguous. output and softmax_lse are written by forward and read by backward.
 SlidingWindowParams make_params(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                                 std::int64_t window_size, PositionBias position_bias, const at::Tensor& output,

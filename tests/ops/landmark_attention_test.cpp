@@ -157,6 +157,31 @@ INSTANTIATE_TEST_SUITE_P(Shapes, LandmarkAttentionTest,
                                          Shape{1, 24, 2, 2, 4, {4, 2, 50}},   // more asked for than there are
                                          Shape{1, 64, 2, 1, 2, {2, 3, 0}}));  // blocks of one token
 
+// float32 has a kernel (tests/kernels/landmark_attention_kernel_test.cpp), float64 the operations tested above. Queries
+// are rows of a wider tensor, as projections give them.
+TEST_P(LandmarkAttentionTest, TheKernelAgreesWithFloat64) {
+  Shape s = GetParam();
+  s.head_dim *= 8;
+  const std::vector<at::Tensor> doubles = {normal({s.batch, s.length, s.heads, 2 * s.head_dim}, 1),
+                                           normal({s.batch, s.length, s.kv_heads, s.head_dim}, 2),
+                                           normal({s.batch, s.length, s.kv_heads, s.head_dim}, 3)};
+  const at::Tensor grad_output = normal({s.batch, s.length, s.heads, s.head_dim}, 4);
+  const auto results = [&](at::ScalarType type) {
+    std::vector<at::Tensor> inputs;
+    for (const at::Tensor& one : doubles) inputs.push_back(one.to(at::kFloat).to(type).requires_grad_());
+    const at::Tensor output =
+        landmark_attention(inputs[0].narrow(3, s.head_dim, s.head_dim), inputs[1], inputs[2], s.sizes);
+    (output * grad_output.to(type)).sum().backward();
+    return std::vector<at::Tensor>{output.detach(), inputs[0].grad(), inputs[1].grad(), inputs[2].grad()};
+  };
+  const std::vector<at::Tensor> expected = results(at::kDouble);
+  const std::vector<at::Tensor> found = results(at::kFloat);
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const double size = expected[i].abs().max().item<double>();
+    EXPECT_LT((found[i] - expected[i]).abs().max().item<double>(), 1e-5 * size) << "result " << i;
+  }
+}
+
 TEST(LandmarkAttention, OfEqualLandmarksTheNearestAreBest) {
   const LandmarkAttentionSizes sizes{4, 0, 3};
   const at::Tensor query = normal({1, 80, 2, 4}, 1).to(at::kFloat);
@@ -197,7 +222,9 @@ TEST(LandmarkAttention, ArgumentsThatDoNotFitAreNamed) {
     return std::string("nothing was thrown");
   };
   using testing::HasSubstr;
-  EXPECT_THAT(error([&] { landmark_attention(rows, rows, rows, {3, 0, 0}); }),
+  EXPECT_THAT(error([&] {
+                landmark_attention(rows, rows, rows, {3, 0, 0});
+              }),
               HasSubstr("whole blocks of 3 positions"));
   EXPECT_THAT(error([&] { landmark_attention(rows, rows, rows, {1, 0, 0}); }), HasSubstr("block_size"));
   EXPECT_THAT(error([&] { landmark_attention(rows, rows, rows, {4, -1, 0}); }), HasSubstr("window_size"));

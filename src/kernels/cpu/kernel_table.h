@@ -6,6 +6,7 @@
 #include "kernels/chunk_attention_params.h"
 #include "kernels/chunk_readers.h"
 #include "kernels/cross_entropy_params.h"
+#include "kernels/landmark_attention_params.h"
 #include "kernels/landmark_compression_params.h"
 #include "kernels/landmark_scores_params.h"
 #include "kernels/rms_norm_params.h"
@@ -35,6 +36,14 @@ struct KernelTable {
                                           std::int64_t last, float* scratch);
   void (*sliding_window_backward_keys)(const SlidingWindowParams&, const SlidingWindowGradients&, std::int64_t first,
                                        std::int64_t last, float* scratch);
+  void (*landmark_attention_forward)(const LandmarkAttentionParams&, std::int64_t first, std::int64_t last,
+                                     float* scratch);
+  void (*landmark_attention_backward_heads)(const LandmarkAttentionParams&, const LandmarkAttentionGradients&,
+                                            std::int64_t first, std::int64_t last, float* scratch);
+  void (*landmark_attention_backward_queries)(const LandmarkAttentionParams&, const LandmarkAttentionGradients&,
+                                              std::int64_t first, std::int64_t last, float* scratch);
+  void (*landmark_attention_backward_keys)(const LandmarkAttentionParams&, const LandmarkAttentionGradients&,
+                                           std::int64_t first, std::int64_t last, float* scratch);
   void (*rms_norm_forward)(const RmsNormParams&, std::int64_t first_row, std::int64_t last_row);
   void (*rms_norm_backward)(const RmsNormParams&, const RmsNormGradients&, std::int64_t first_block,
                             std::int64_t last_block);

@@ -1,6 +1,7 @@
 // How sliding-window attention is cut into tiles: blocks of B queries against blocks of B keys.
 #pragma once
 
+#include "kernels/cpu/sequence_row.h"
 #include "kernels/cpu/vectors.h"
 #include "kernels/sliding_window_params.h"
 
@@ -68,11 +69,6 @@ struct WindowKeys {
 [[gnu::always_inline]] inline float bias_slope(const SlidingWindowParams& p, std::int64_t head) {
   if (p.position_bias == PositionBias::none) return 0;
   return static_cast<float>(__builtin_exp2(-8.0 * static_cast<double>(head + 1) / static_cast<double>(p.num_heads)));
-}
-
-[[gnu::always_inline]] inline const float* sequence_row(const SequenceRows& rows, std::int64_t batch, std::int64_t row,
-                                                        std::int64_t head) {
-  return rows.data + batch * rows.batch_stride + row * rows.row_stride + head * rows.head_stride;
 }
 
 }  // namespace lookback::simd

@@ -9,9 +9,9 @@ namespace lookback::simd {
 // Where a tile [keys, queries] of scores stands: query column c and key row r are `distance + c - r` apart.
 struct WindowTile {
   std::int64_t rows, columns, depth;
-  std::int64_t distance, window_size;
-  float slope;    // of the position bias
-  bool all_seen;  // no mask needed
+  std::int64_t distance = 0, window_size = 0;
+  float slope = 0;       // of the position bias
+  bool all_seen = true;  // no mask needed
 };
 
 // {0, 1, 2, ...} + from.

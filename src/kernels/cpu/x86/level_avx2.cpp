@@ -3,6 +3,8 @@
 #include "kernels/cpu/chunk_attention_forward.h"
 #include "kernels/cpu/cross_entropy.h"
 #include "kernels/cpu/kernel_table.h"
+#include "kernels/cpu/landmark_attention_backward.h"
+#include "kernels/cpu/landmark_attention_forward.h"
 #include "kernels/cpu/landmark_compression.h"
 #include "kernels/cpu/landmark_scores.h"
 #include "kernels/cpu/rms_norm.h"
@@ -32,6 +34,10 @@ const KernelTable avx2_kernels = {
     .sliding_window_backward_heads = sliding_window_backward_heads<Avx2>,
     .sliding_window_backward_queries = sliding_window_backward_queries<Avx2>,
     .sliding_window_backward_keys = sliding_window_backward_keys<Avx2>,
+    .landmark_attention_forward = landmark_attention_forward<Avx2>,
+    .landmark_attention_backward_heads = landmark_attention_backward_heads<Avx2>,
+    .landmark_attention_backward_queries = landmark_attention_backward_queries<Avx2>,
+    .landmark_attention_backward_keys = landmark_attention_backward_keys<Avx2>,
     .rms_norm_forward = rms_norm_forward<Avx2>,
     .rms_norm_backward = rms_norm_backward<Avx2>,
     .silu_and_mul_forward = silu_and_mul_forward<Avx2>,
