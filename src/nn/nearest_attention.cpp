@@ -6,6 +6,7 @@
 
 #include "nn/recompute.h"
 #include "ops/head_groups.h"
+#include "ops/kernel_tensors.h"
 
 namespace lookback {
 namespace {
@@ -103,6 +104,7 @@ at::Tensor nearest_attention(const at::Tensor& query, const at::Tensor& key, con
                              const NearestAttentionSizes& sizes) {
   const std::int64_t before = key.size(1) - query.size(1);
   if (key.size(1) <= sizes.window_size + 1) return at::zeros_like(query);
+  if (has_kernel(query)) return nearest_attention_by_kernel(query, key, value, sizes);
   const std::int64_t row_bytes = query.size(0) * query.size(2) * key.size(1) * static_cast<std::int64_t>(sizeof(float));
   return attend_in_parts(
       query.size(1), before, row_bytes, sizes,

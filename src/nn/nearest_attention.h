@@ -3,21 +3,15 @@
 
 #include <ATen/ATen.h>
 
-#include <cstdint>
+#include "ops/nearest_attention_kernel.h"
 
 namespace lookback {
 
-struct NearestAttentionSizes {
-  std::int64_t window_size = 0;  // W
-  std::int64_t memory_size = 1;  // M
-  std::int64_t top_k = 1;        // K
-};
-
 // query [N, L, H, D]; key, value [N, B + L, Hkv, D], of which the first B rows precede the first query. The query at
 // row i = B, B + 1, ... of the keys takes, in each head, of the rows i - W - M <= j < i - W the K of the largest q . k,
-// and gives softmax(q . k / sqrt(D)) v over these; 0 where there is no such row: [N, L, H, D]. Plain tensor operations,
-// differentiable in all three (the choice itself has no gradient); scores are held for some queries at a time and
-// computed again for backward.
+// and gives softmax(q . k / sqrt(D)) v over these; 0 where there is no such row: [N, L, H, D]. Differentiable in all
+// three (the choice itself has no gradient). float32 on the CPU with D a multiple of 8 up to 256 has a kernel. Else
+// these are tensor operations; scores are held for some queries at a time and computed again for backward.
 at::Tensor nearest_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                              const NearestAttentionSizes& sizes);
 

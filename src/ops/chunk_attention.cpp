@@ -5,10 +5,10 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
-#include <vector>
 
 #include "kernels/chunk_attention.h"
 #include "ops/chunk_attention_composed.h"
+#include "ops/chunk_tensors.h"
 #include "ops/cuda_attention.h"
 #include "ops/kernel_tensors.h"
 #include "ops/tensor_checks.h"
@@ -18,34 +18,6 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-QueryRows query_rows(const at::Tensor& query) {
-  return {query.const_data_ptr<float>(), query.stride(0), query.stride(1), query.stride(2), query.stride(3)};
-}
-
-ElementType element_type(at::ScalarType type) {
-  switch (type) {
-    case at::kBFloat16:
-      return ElementType::bfloat16;
-    case at::kHalf:
-      return ElementType::float16;
-    case at::kChar:
-      return ElementType::int8;
-    default:
-      return ElementType::float32;
-  }
-}
-
-// scales: undefined where the elements need none.
-ChunkRows chunk_rows(const at::Tensor& chunks, const at::Tensor& scales) {
-  return {.data = chunks.const_data_ptr(),
-          .batch_stride = chunks.stride(0),
-          .chunk_stride = chunks.stride(1),
-          .row_stride = chunks.stride(2),
-          .head_stride = chunks.stride(3),
-          .type = element_type(chunks.scalar_type()),
-          .scales = scales.defined() ? scales.const_data_ptr<float>() : nullptr};
-}
 
 // The operator's arguments as the kernels want them: rows contiguous, weights float32.
 struct Arguments {
@@ -86,12 +58,6 @@ Arguments make_arguments(const at::Tensor& query, const at::Tensor& key, const a
           softmax_plus_one,
           at::Tensor(),
           at::Tensor()};
-}
-
-// Of the two products of forward, for one of its items.
-double item_flops(const ChunkAttentionParams& params) {
-  const std::int64_t rows = params.num_heads / params.num_kv_heads * params.chunk_positions;
-  return 4.0 * static_cast<double>(rows) * static_cast<double>(params.head_dim * params.chunk_size * params.top_k);
 }
 
 // A single position a chunk leaves nothing but to read keys and values once, so it is the retrieved chunks that threads
@@ -157,11 +123,8 @@ void backward_of_queries(const ChunkAttentionParams& params, const ChunkAttentio
 }
 
 void backward_of_chunks(const ChunkAttentionParams& params, const ChunkAttentionGradients& gradients) {
-  std::vector<std::int64_t> offsets(params.batch_size * params.stored_chunks + 1);
-  std::vector<std::int64_t> reads(params.batch_size * params.num_chunks * params.top_k);
-  list_chunk_readers(params.indices, params.batch_size, params.num_chunks * params.top_k, params.stored_chunks,
-                     offsets.data(), reads.data());
-  const ChunkReaders readers{offsets.data(), reads.data()};
+  const ChunkReadersList list(params);
+  const ChunkReaders readers = list.readers();
   const double reads_each = static_cast<double>(params.num_chunks) / static_cast<double>(params.stored_chunks);
   parallel_with_scratch(params.batch_size * params.num_kv_heads * params.stored_chunks,
                         2 * item_flops(params) * reads_each, chunk_attention_backward_scratch(params),

@@ -6,9 +6,11 @@
 #include "kernels/chunk_attention_params.h"
 #include "kernels/chunk_readers.h"
 #include "kernels/cross_entropy_params.h"
+#include "kernels/joint_chunk_attention_params.h"
 #include "kernels/landmark_attention_params.h"
 #include "kernels/landmark_compression_params.h"
 #include "kernels/landmark_scores_params.h"
+#include "kernels/nearest_attention_params.h"
 #include "kernels/rms_norm_params.h"
 #include "kernels/rotary_params.h"
 #include "kernels/silu_and_mul_params.h"
@@ -29,6 +31,15 @@ struct KernelTable {
                                            std::int64_t first, std::int64_t last, float* scratch);
   void (*chunk_attention_backward_chunks)(const ChunkAttentionParams&, const ChunkAttentionGradients&,
                                           const ChunkReaders&, std::int64_t first, std::int64_t last, float* scratch);
+  void (*joint_chunk_attention_forward)(const JointChunkAttentionParams&, std::int64_t first, std::int64_t last,
+                                        float* scratch);
+  void (*joint_chunk_attention_backward_heads)(const JointChunkAttentionParams&, const ChunkAttentionGradients&,
+                                               std::int64_t first, std::int64_t last, float* scratch);
+  void (*joint_chunk_attention_backward_queries)(const JointChunkAttentionParams&, const ChunkAttentionGradients&,
+                                                 std::int64_t first, std::int64_t last, float* scratch);
+  void (*joint_chunk_attention_backward_chunks)(const JointChunkAttentionParams&, const ChunkAttentionGradients&,
+                                                const ChunkReaders&, std::int64_t first, std::int64_t last,
+                                                float* scratch);
   void (*sliding_window_forward)(const SlidingWindowParams&, std::int64_t first, std::int64_t last, float* scratch);
   void (*sliding_window_backward_heads)(const SlidingWindowParams&, const SlidingWindowGradients&, std::int64_t first,
                                         std::int64_t last, float* scratch);
@@ -44,6 +55,10 @@ struct KernelTable {
                                               std::int64_t first, std::int64_t last, float* scratch);
   void (*landmark_attention_backward_keys)(const LandmarkAttentionParams&, const LandmarkAttentionGradients&,
                                            std::int64_t first, std::int64_t last, float* scratch);
+  void (*nearest_attention_forward)(const NearestAttentionParams&, std::int64_t first, std::int64_t last,
+                                    float* scratch);
+  void (*nearest_attention_backward)(const NearestAttentionParams&, const NearestAttentionGradients&,
+                                     std::int64_t first, std::int64_t last, float* scratch);
   void (*rms_norm_forward)(const RmsNormParams&, std::int64_t first_row, std::int64_t last_row);
   void (*rms_norm_backward)(const RmsNormParams&, const RmsNormGradients&, std::int64_t first_block,
                             std::int64_t last_block);

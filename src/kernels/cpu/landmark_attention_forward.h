@@ -7,6 +7,7 @@ namespace lookback::simd {
 
 // Of scores [B, columns] of the blocks before the queries', those of far blocks that are not among the query's best K
 // become -inf. best [K]: scratch.
+template <class Level>
 [[gnu::always_inline]] inline void keep_best_landmarks(const LandmarkAttentionParams& p, const LandmarkPart& part,
                                                        float* scores, float* best) {
   const std::int64_t num_far = part.block - (p.window_size + p.block_size - 1) / p.block_size;
@@ -93,7 +94,7 @@ template <class Level>
         part.block, p.head_dim, [&](std::int64_t row) { return first + row * p.block_size * p.key.row_stride; },
         s.landmarks);
     tile_products<Level>(part.block, part.columns, p.head_dim, s.landmarks, s.queries, s.weights);
-    keep_best_landmarks(p, part, s.weights, s.best);
+    keep_best_landmarks<Level>(p, part, s.weights, s.best);
     bias_tile<Level>(landmarks_tile(p, part, 0, part.block), s.weights, s.maxima);
     exponential_tile<Level>(part.block, part.columns, s.maxima, s.weights, s.sums);
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu/sequence_row.h"
+#include "kernels/cpu/turns.h"
 #include "kernels/cpu/vectors.h"
 #include "kernels/landmark_attention_params.h"
 
@@ -27,11 +28,6 @@ struct LandmarkPart {
   const std::int64_t offset = part * largest_part(p);
   const std::int64_t rows = smaller(largest_part(p), p.block_size - offset);
   return {batch, head, block, block * p.block_size + offset, rows, in_eights(rows)};
-}
-
-// Blocks from the text's begin and end by turns, so that equal ranges of items take about equally long.
-[[gnu::always_inline]] inline std::int64_t by_turns(std::int64_t i, std::int64_t count) {
-  return i % 2 == 0 ? i / 2 : count - 1 - i / 2;
 }
 
 // Item `item` of forward's.

@@ -57,12 +57,18 @@ struct ChunkItem {
          row % p.chunk_positions * rows.position_stride + head * rows.head_stride;
 }
 
+// The same row's place in [N, C, P, H].
+[[gnu::always_inline]] inline std::int64_t contiguous_row_index(const ChunkAttentionParams& p, const ChunkItem& item,
+                                                                std::int64_t row) {
+  const std::int64_t head = item.kv_head * (p.num_heads / p.num_kv_heads) + row / p.chunk_positions;
+  const std::int64_t position = (item.batch * p.num_chunks + item.chunk) * p.chunk_positions + row % p.chunk_positions;
+  return position * p.num_heads + head;
+}
+
 // The same row of a contiguous tensor.
 [[gnu::always_inline]] inline float* contiguous_row(const ChunkAttentionParams& p, float* data, const ChunkItem& item,
                                                     std::int64_t row) {
-  const std::int64_t head = item.kv_head * (p.num_heads / p.num_kv_heads) + row / p.chunk_positions;
-  const std::int64_t position = (item.batch * p.num_chunks + item.chunk) * p.chunk_positions + row % p.chunk_positions;
-  return data + (position * p.num_heads + head) * p.head_dim;
+  return data + contiguous_row_index(p, item, row) * p.head_dim;
 }
 
 }  // namespace lookback::simd

@@ -2,11 +2,13 @@
 #include "kernels/cpu/chunk_attention_decode.h"
 #include "kernels/cpu/chunk_attention_forward.h"
 #include "kernels/cpu/cross_entropy.h"
+#include "kernels/cpu/joint_chunk_attention.h"
 #include "kernels/cpu/kernel_table.h"
 #include "kernels/cpu/landmark_attention_backward.h"
 #include "kernels/cpu/landmark_attention_forward.h"
 #include "kernels/cpu/landmark_compression.h"
 #include "kernels/cpu/landmark_scores.h"
+#include "kernels/cpu/nearest_attention.h"
 #include "kernels/cpu/rms_norm.h"
 #include "kernels/cpu/rotary.h"
 #include "kernels/cpu/silu_and_mul.h"
@@ -30,6 +32,10 @@ const KernelTable avx2_kernels = {
     .chunk_attention_backward_heads = chunk_attention_backward_heads<Avx2>,
     .chunk_attention_backward_queries = chunk_attention_backward_queries<Avx2>,
     .chunk_attention_backward_chunks = chunk_attention_backward_chunks<Avx2>,
+    .joint_chunk_attention_forward = joint_chunk_attention_forward<Avx2>,
+    .joint_chunk_attention_backward_heads = joint_chunk_attention_backward_heads<Avx2>,
+    .joint_chunk_attention_backward_queries = joint_chunk_attention_backward_queries<Avx2>,
+    .joint_chunk_attention_backward_chunks = joint_chunk_attention_backward_chunks<Avx2>,
     .sliding_window_forward = sliding_window_forward<Avx2>,
     .sliding_window_backward_heads = sliding_window_backward_heads<Avx2>,
     .sliding_window_backward_queries = sliding_window_backward_queries<Avx2>,
@@ -38,6 +44,8 @@ const KernelTable avx2_kernels = {
     .landmark_attention_backward_heads = landmark_attention_backward_heads<Avx2>,
     .landmark_attention_backward_queries = landmark_attention_backward_queries<Avx2>,
     .landmark_attention_backward_keys = landmark_attention_backward_keys<Avx2>,
+    .nearest_attention_forward = nearest_attention_forward<Avx2>,
+    .nearest_attention_backward = nearest_attention_backward<Avx2>,
     .rms_norm_forward = rms_norm_forward<Avx2>,
     .rms_norm_backward = rms_norm_backward<Avx2>,
     .silu_and_mul_forward = silu_and_mul_forward<Avx2>,
