@@ -10,5 +10,6 @@ tools/check_sources.py || failed=1
 tools/check_docs.py || failed=1
 tools/check_mentions_test.py || failed=1
 tools/check_mentions.py || failed=1
+experiments/make_code_corpus_test.py || failed=1
 tools/check_tidy.py build/debug "$@" || failed=1
 exit "$failed"
