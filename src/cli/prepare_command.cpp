@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cctype>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/json.h"
+#include "core/parse_list.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
 #include "data/out_folder.h"
@@ -25,7 +27,7 @@ namespace {
 struct PrepareFlags {
   PrepareConfig config;
   std::vector<std::string> inputs;
-  std::string tokenizer, out;
+  std::string tokenizer, out, text_extensions;
   TokenizerChoices choices;
   bool json = false;
   bool quiet = false;
@@ -70,8 +72,8 @@ void print_summary(const PrepareFlags& flags, const PrepareResult& result) {
                  static_cast<double>(counts.text_bytes) / static_cast<double>(counts.num_tokens));
   }
   if (result.num_unknown_files > 0) {
-    print_output("{} in the folders passed over (neither text nor JSON lines by name)\n",
-                 counted(result.num_unknown_files, "file"));
+    print_output("{} in the folders passed over ({} by name)\n", counted(result.num_unknown_files, "file"),
+                 flags.config.rules.group_by_folder ? "no text" : "neither text nor JSON lines");
   }
   if (result.num_not_read > 0) {
     print_output("{} in the folders could not be read\n", counted(result.num_not_read, "path"));
@@ -82,10 +84,24 @@ void print_summary(const PrepareFlags& flags, const PrepareResult& result) {
   }
 }
 
+// "py,.H" -> {".py", ".h"}
+std::vector<std::string> parse_extensions(const std::string& text) {
+  std::vector<std::string> extensions;
+  for (std::string extension : split_list(text)) {
+    if (extension.starts_with('.')) extension.erase(0, 1);
+    require(!extension.empty() && extension.find_first_of("./") == std::string::npos,
+            "--text-extensions {}: expected endings of names, separated by commas, like py,h,cpp", text);
+    std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
+    extensions.push_back("." + extension);
+  }
+  return extensions;
+}
+
 int run(PrepareFlags& flags) {
   const StopToken stop = catch_interrupts();
   flags.config.inputs.assign(flags.inputs.begin(), flags.inputs.end());
   flags.config.out = flags.out;
+  if (!flags.text_extensions.empty()) flags.config.rules.text_extensions = parse_extensions(flags.text_extensions);
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(flags.tokenizer, flags.choices);
   ProgressLine line(flags.quiet || flags.json);
   LeftOutLines left_out(line,
@@ -123,6 +139,11 @@ void add_prepare_command(CLI::App& app) {
                    "folder that holds one")
       ->required();
   add_tokenizer_choices(*command, flags->choices);
+  command->add_option("--text-extensions", flags->text_extensions,
+                      "Further endings of the names of text files, separated by commas (py,h,cpp)");
+  command->add_flag("--group-by-folder", flags->config.rules.group_by_folder,
+                    "Each folder right below a given one is one document: its text files in the order of their paths, "
+                    "each behind a line \"# file: PATH\"");
   command->add_option("--out", flags->out, "Folder to write")->required();
   command->add_option("--field", flags->config.field, "Field of a JSON line that holds the text")
       ->capture_default_str();
@@ -139,6 +160,8 @@ void add_prepare_command(CLI::App& app) {
       "Examples:\n"
       "  lookback prepare notes.txt --tokenizer bytes --out data/notes\n"
       "  lookback prepare books/*.jsonl.zst --tokenizer gpt2/tokenizer.json --valid-fraction 0.01 --out data/books\n"
+      "  lookback prepare repositories/ --text-extensions py,cpp,h --group-by-folder --tokenizer bytes --out "
+      "data/code\n"
       "Killed or stopped (Ctrl-C), the same command goes on where it was.");
   command->callback([flags] {
     const int code = run(*flags);

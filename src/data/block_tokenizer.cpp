@@ -119,7 +119,8 @@ void tokenize_piece(std::string_view text, TokenizedBlock& out, BlockTokenizer& 
     out.problems.push_back({out.block.first_line + std::count(before.begin(), before.end(), '\n'),
                             fmt::format("invalid UTF-8 at byte {} of the line", valid - line_begin + 1)});
   } else if (text.empty()) {
-    out.problems.push_back({1, "the file is empty"});
+    out.problems.push_back(
+        {1, out.block.left_out.empty() ? "the file is empty" : "none of the folder's files is text"});
   } else {
     tokenizer.add_piece(text);
   }

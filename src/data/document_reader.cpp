@@ -1,10 +1,12 @@
 #include "data/document_reader.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "core/byte_order_mark.h"
 #include "core/error.h"
+#include "data/folder_source.h"
 #include "data/text_pieces.h"
 
 namespace lookback {
@@ -42,13 +44,18 @@ std::optional<TextBlock> DocumentReader::next() {
 
 bool DocumentReader::open() {
   const InputFile& file = (*files_)[static_cast<std::size_t>(position_.input)];
-  source_ = open_byte_source(file.path);
+  left_out_.clear();
+  source_ = file.members.empty() ? open_byte_source(file.path)
+                                 : open_folder_source(file, [this](std::int64_t offset, std::string reason) {
+                                     left_out_.emplace_back(offset, std::move(reason));
+                                   });
   for (std::int64_t skipped = 0; skipped < position_.offset;) {
     if (stop_.stop_requested()) return false;
     const std::int64_t step = std::min<std::int64_t>(position_.offset - skipped, std::int64_t{16} << 20);
     source_->skip(step);
     skipped += step;
   }
+  take_left_out(position_.offset);
   buffer_.clear();
   source_at_end_ = false;
   return true;
@@ -104,7 +111,16 @@ TextBlock DocumentReader::next_piece() {
   block.text = take(std::min(mark_bytes + size, buffer_.size())).erase(0, mark_bytes);
   fill(1);
   block.ends_document = buffer_.empty();
+  block.left_out = take_left_out(block.ends_document ? std::numeric_limits<std::int64_t>::max() : position_.offset);
   return block;
+}
+
+std::vector<std::string> DocumentReader::take_left_out(std::int64_t offset) {
+  std::vector<std::string> reasons;
+  for (; !left_out_.empty() && left_out_.front().first < offset; left_out_.pop_front()) {
+    reasons.push_back(std::move(left_out_.front().second));
+  }
+  return reasons;
 }
 
 TextBlock DocumentReader::next_lines() {

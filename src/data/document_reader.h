@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/byte_source.h"
@@ -32,7 +34,9 @@ struct TextBlock {
   bool begins_document = false;    // of text blocks
   std::uint64_t content_hash = 0;  // of the document that a text block begins (text_pieces.h)
   bool ends_document = false;      // of text blocks
-  bool too_long = false;           // in place of a JSON line or the rest of a text above the limit, which was dropped
+  // Files of a joined folder that are not in the text, "PATH: reason" (folder_source.h).
+  std::vector<std::string> left_out;
+  bool too_long = false;  // in place of a JSON line or the rest of a text above the limit, which was dropped
   InputPosition next;
   std::int64_t disk_bytes = 0;  // of all inputs, read up to here
 };
@@ -63,6 +67,8 @@ class DocumentReader {
   TextBlock next_lines();
   void drop_line();
   void drop_document();
+  // The files left out before `offset`, which are told once.
+  std::vector<std::string> take_left_out(std::int64_t offset);
 
   const std::vector<InputFile>* files_;
   const Tokenizer* tokenizer_;
@@ -70,6 +76,7 @@ class DocumentReader {
   InputPosition position_;
   std::int64_t disk_bytes_before_ = 0;  // of the inputs before this
   std::unique_ptr<ByteSource> source_;
+  std::deque<std::pair<std::int64_t, std::string>> left_out_;  // of a joined folder: offset in its text, reason
   std::string buffer_;
   bool source_at_end_ = false;
 };

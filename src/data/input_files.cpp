@@ -8,6 +8,7 @@
 #include <cctype>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -21,11 +22,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::optional<InputFormat> format_of(const fs::path& path) {
+std::optional<InputFormat> format_of(const fs::path& path, const InputRules& rules) {
   std::string extension = (is_compressed_name(path) ? path.stem() : path).extension().string();
   std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
   if (extension == ".txt" || extension == ".md") return InputFormat::text;
   if (extension == ".jsonl") return InputFormat::jsonl;
+  if (std::ranges::find(rules.text_extensions, extension) != rules.text_extensions.end()) return InputFormat::text;
   return std::nullopt;
 }
 
@@ -33,14 +35,18 @@ InputFile describe(const fs::path& path, InputFormat format) {
   struct stat status{};
   if (::stat(path.c_str(), &status) != 0) fail("cannot read {}: {}", path.string(), std::strerror(errno));
   require(S_ISREG(status.st_mode), "{}: is no regular file; write it to a file first", path.string());
-  return {path, fs::canonical(path).string(), format, status.st_size,
-          status.st_mtim.tv_sec * std::int64_t{1'000'000'000} + status.st_mtim.tv_nsec};
+  return {path,
+          fs::canonical(path).string(),
+          format,
+          status.st_size,
+          status.st_mtim.tv_sec * std::int64_t{1'000'000'000} + status.st_mtim.tv_nsec,
+          {}};
 }
 
 // The files below folders, each once.
 class FolderWalk {
  public:
-  explicit FolderWalk(InputFiles& inputs) : inputs_(inputs) {}
+  FolderWalk(InputFiles& inputs, const InputRules& rules) : inputs_(inputs), rules_(rules) {}
 
   void add(const fs::path& folder) {
     walk(folder);
@@ -50,10 +56,36 @@ class FolderWalk {
       for (const fs::path& link : links) follow(link);
     }
     std::ranges::sort(found_, {}, &InputFile::path);
+    if (rules_.group_by_folder) group(folder);
     inputs_.files.insert(inputs_.files.end(), found_.begin(), found_.end());
   }
 
  private:
+  // Joins what lies below one folder in `top`; in the order of the paths, these files follow each other.
+  void group(const fs::path& top) {
+    std::vector<InputFile> grouped;
+    for (InputFile& file : found_) {
+      const fs::path below = file.path.lexically_relative(top);
+      if (below.begin() == std::prev(below.end())) {
+        grouped.push_back(std::move(file));
+        continue;
+      }
+      if (file.format != InputFormat::text) {
+        ++inputs_.num_unknown;
+        continue;
+      }
+      const fs::path path = top / *below.begin();
+      if (grouped.empty() || grouped.back().path != path) {
+        grouped.push_back({path, fs::canonical(path).string(), InputFormat::text, 0, 0, {}});
+      }
+      InputFile& folder = grouped.back();
+      folder.size_bytes += file.size_bytes;
+      folder.modified_ns = std::max(folder.modified_ns, file.modified_ns);
+      folder.members.push_back(std::move(file));
+    }
+    found_ = std::move(grouped);
+  }
+
   void walk(const fs::path& folder) {
     struct stat status{};
     if (::stat(folder.c_str(), &status) != 0) return leave_out(folder, std::strerror(errno));
@@ -86,7 +118,7 @@ class FolderWalk {
   }
 
   void add_file(const fs::path& path) {
-    const auto format = format_of(path);
+    const auto format = format_of(path, rules_);
     if (!format) {
       ++inputs_.num_unknown;
       return;
@@ -102,6 +134,7 @@ class FolderWalk {
   }
 
   InputFiles& inputs_;
+  const InputRules& rules_;
   std::vector<InputFile> found_;
   std::vector<fs::path> links_;  // to be followed
   std::set<std::pair<dev_t, ino_t>> folders_;
@@ -110,16 +143,16 @@ class FolderWalk {
 
 }  // namespace
 
-InputFiles find_input_files(const std::vector<fs::path>& inputs) {
+InputFiles find_input_files(const std::vector<fs::path>& inputs, const InputRules& rules) {
   InputFiles found;
   try {
     for (const fs::path& input : inputs) {
       require(fs::exists(input), "{}: there is no such file or folder", input.string());
       if (fs::is_directory(input)) {
-        FolderWalk(found).add(input);
+        FolderWalk(found, rules).add(input);
         continue;
       }
-      const auto format = format_of(input);
+      const auto format = format_of(input, rules);
       require(format.has_value(),
               "{}: expected a name that ends in .txt, .md or .jsonl, also with .zst or .gz "
               "behind",
@@ -134,9 +167,13 @@ InputFiles find_input_files(const std::vector<fs::path>& inputs) {
           "({} other files were passed over{})",
           found.num_unknown, found.not_read.empty() ? "" : "; " + found.not_read.front());
   std::map<std::string, fs::path> seen;
-  for (const InputFile& file : found.files) {
+  const auto see = [&](const InputFile& file) {
     const auto [first, is_new] = seen.emplace(file.identity, file.path);
     require(is_new, "{}: comes twice (also as {}); give it once", file.path.string(), first->second.string());
+  };
+  for (const InputFile& file : found.files) {
+    see(file);
+    std::ranges::for_each(file.members, see);
   }
   return found;
 }

@@ -28,17 +28,30 @@ namespace fs = std::filesystem;
 constexpr std::int64_t train_dataset = 0;
 constexpr std::int64_t valid_dataset = 1;
 
+// One number for the paths, sizes and times of a joined folder's files, which may be very many.
+std::string members_checksum(const InputFile& folder) {
+  std::string listed;
+  for (const InputFile& file : folder.members) {
+    listed += fmt::format("{}\n{} {}\n", file.identity, file.size_bytes, file.modified_ns);
+  }
+  return checksum_of(std::as_bytes(std::span(listed.data(), listed.size())));
+}
+
 Json identity_of(const PrepareConfig& config, const InputFiles& inputs, const Tokenizer& tokenizer) {
   Json files = Json::array();
   for (const InputFile& file : inputs.files) {
-    files.push_back(
-        {{"path", stored_text(file.identity)}, {"size_bytes", file.size_bytes}, {"modified_ns", file.modified_ns}});
+    Json entry = {
+        {"path", stored_text(file.identity)}, {"size_bytes", file.size_bytes}, {"modified_ns", file.modified_ns}};
+    if (!file.members.empty()) entry["members"] = members_checksum(file);
+    files.push_back(std::move(entry));
   }
-  return {{"tokenizer_fingerprint", tokenizer.fingerprint()},
-          {"field", stored_text(config.field)},
-          {"valid_fraction", config.valid_fraction},
-          {"tokens_per_shard", config.tokens_per_shard},
-          {"inputs", files}};
+  Json identity = {{"tokenizer_fingerprint", tokenizer.fingerprint()},
+                   {"field", stored_text(config.field)},
+                   {"valid_fraction", config.valid_fraction},
+                   {"tokens_per_shard", config.tokens_per_shard}};
+  if (config.rules.group_by_folder) identity["group_by_folder"] = true;
+  identity["inputs"] = std::move(files);
+  return identity;
 }
 
 std::vector<fs::path> dataset_folders(const PrepareConfig& config) {
@@ -121,6 +134,7 @@ class Preparation {
   void add(const TokenizedBlock& block) {
     const bool is_text = block.block.format == InputFormat::text;
     if (is_text && block.block.begins_document) journal_.document = {};
+    for (const std::string& reason : block.block.left_out) leave_out(block.block.input, reason);
     const bool passed_over = is_text && journal_.document.skipping;
     if (!passed_over) {
       for (const DocumentProblem& problem : block.problems) skip(block.block, problem);
@@ -177,10 +191,12 @@ class Preparation {
 
   void skip(const TextBlock& block, const DocumentProblem& problem) {
     const auto input = static_cast<std::size_t>(block.input);
-    const std::string text =
-        fmt::format("{}:{}: {}", inputs_.files[input].path.string(), problem.line, problem.message);
+    leave_out(block.input, fmt::format("{}:{}: {}", inputs_.files[input].path.string(), problem.line, problem.message));
+  }
+
+  void leave_out(std::int64_t input, const std::string& text) {
     require(!config_.strict, "{} (strict)", text);
-    ++journal_.sources[input].num_skipped;
+    ++journal_.sources[static_cast<std::size_t>(input)].num_skipped;
     const std::string line = text + "\n";
     skipped_log_.append(std::as_bytes(std::span(line.data(), line.size())));
     if (listener_.skipped) listener_.skipped(text);
@@ -328,7 +344,7 @@ PrepareJournal start_journal(const PrepareConfig& config, const OutFolder& folde
 }  // namespace
 
 PrepareResult prepare(const PrepareConfig& config, const Tokenizer& tokenizer, const PrepareListener& listener) {
-  const InputFiles inputs = find_input_files(config.inputs);
+  const InputFiles inputs = find_input_files(config.inputs, config.rules);
   check_config(config, inputs);
   const OutFolder folder(config.out);
   PrepareResult result;
