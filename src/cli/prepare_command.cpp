@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/commands.h"
+#include "cli/corpora_flags.h"
 #include "cli/exit_codes.h"
 #include "cli/left_out_lines.h"
 #include "cli/tokenizer_choices_flags.h"
@@ -19,6 +20,7 @@
 #include "core/standard_streams.h"
 #include "data/out_folder.h"
 #include "data/prepare.h"
+#include "data/prepare_corpora.h"
 #include "text/tokenizer_choices.h"
 
 namespace lookback {
@@ -27,6 +29,7 @@ namespace {
 struct PrepareFlags {
   PrepareConfig config;
   std::vector<std::string> inputs;
+  CorporaFlags corpora;
   std::string tokenizer, out, text_extensions;
   TokenizerChoices choices;
   bool json = false;
@@ -34,6 +37,12 @@ struct PrepareFlags {
 };
 
 std::string progress_text(const PrepareProgress& progress, double seconds) {
+  if (progress.mixed_documents_total > 0) {
+    return fmt::format(
+        "mix {:.0f}% | {} of {}",
+        100.0 * static_cast<double>(progress.mixed_documents) / static_cast<double>(progress.mixed_documents_total),
+        progress.mixed_documents, counted(progress.mixed_documents_total, "document"));
+  }
   const auto done = static_cast<double>(progress.disk_bytes - progress.disk_bytes_before);
   const auto total = static_cast<double>(progress.disk_bytes_total - progress.disk_bytes_before);
   const double all = static_cast<double>(std::max<std::int64_t>(progress.disk_bytes_total, 1));
@@ -53,13 +62,15 @@ Json result_json(const PrepareResult& result) {
                         {"num_documents", dataset.counts.num_documents},
                         {"text_bytes", dataset.counts.text_bytes}});
   }
-  return {{"interrupted", result.interrupted},
-          {"already_done", result.already_done},
-          {"num_inputs", result.num_inputs},
-          {"num_unknown_files", result.num_unknown_files},
-          {"num_not_read", result.num_not_read},
-          {"num_skipped", result.num_skipped},
-          {"datasets", datasets}};
+  Json value = {{"interrupted", result.interrupted},
+                {"already_done", result.already_done},
+                {"num_inputs", result.num_inputs},
+                {"num_unknown_files", result.num_unknown_files},
+                {"num_not_read", result.num_not_read},
+                {"num_skipped", result.num_skipped},
+                {"datasets", datasets}};
+  if (!result.mixture.corpora.empty()) value["mixture"] = mixture_json(result.mixture);
+  return value;
 }
 
 void print_summary(const PrepareFlags& flags, const PrepareResult& result) {
@@ -70,6 +81,7 @@ void print_summary(const PrepareFlags& flags, const PrepareResult& result) {
                  counted(counts.num_documents, "document"), counted(counts.num_tokens, "token"),
                  counted(counts.text_bytes, "byte"),
                  static_cast<double>(counts.text_bytes) / static_cast<double>(counts.num_tokens));
+    if (&dataset == &result.datasets.front()) print_mixture(result.mixture);
   }
   if (result.num_unknown_files > 0) {
     print_output("{} in the folders passed over ({} by name)\n", counted(result.num_unknown_files, "file"),
@@ -97,7 +109,20 @@ std::vector<std::string> parse_extensions(const std::string& text) {
   return extensions;
 }
 
+PrepareResult run_preparation(const PrepareFlags& flags, const Tokenizer& tokenizer, const PrepareListener& listener) {
+  if (flags.corpora.corpora.empty()) return prepare(flags.config, tokenizer, listener);
+  CorporaConfig config{.prepare = flags.config, .corpora = {}};
+  read_corpora_flags(flags.corpora, config);
+  return prepare_corpora(config, tokenizer, listener);
+}
+
 int run(PrepareFlags& flags) {
+  const CorporaFlags& corpora = flags.corpora;
+  require(flags.inputs.empty() != corpora.corpora.empty(), "{}",
+          flags.inputs.empty() ? "no inputs; give files or folders, or several corpora by --corpus NAME=PATH"
+                               : "give either inputs or --corpus, not both");
+  require(!corpora.corpora.empty() || (corpora.weights.empty() && corpora.mix_tokens.empty()),
+          "--weights and --mix-tokens mix what --corpus names; there is none");
   const StopToken stop = catch_interrupts();
   flags.config.inputs.assign(flags.inputs.begin(), flags.inputs.end());
   flags.config.out = flags.out;
@@ -112,7 +137,7 @@ int run(PrepareFlags& flags) {
     if (line.due()) line.show(progress_text(progress, line.elapsed_seconds()));
   };
   listener.skipped = [&](const std::string& reason) { left_out.show(reason); };
-  const PrepareResult result = prepare(flags.config, *tokenizer, listener);
+  const PrepareResult result = run_preparation(flags, *tokenizer, listener);
   line.finish();
   if (flags.json) print_output("{}\n", dump_line(result_json(result)));
   if (result.interrupted) {
@@ -128,17 +153,16 @@ int run(PrepareFlags& flags) {
 void add_prepare_command(CLI::App& app) {
   auto flags = std::make_shared<PrepareFlags>();
   CLI::App* command = app.add_subcommand("prepare", "Turn text files into token shards that training maps");
-  command
-      ->add_option("inputs", flags->inputs,
-                   "Files .txt, .md (a document each), .jsonl (a document a line), "
-                   "each also .zst or .gz; folders, recursively")
-      ->required();
+  command->add_option("inputs", flags->inputs,
+                      "Files .txt, .md (a document each), .jsonl (a document a line), "
+                      "each also .zst or .gz; folders, recursively");
   command
       ->add_option("--tokenizer", flags->tokenizer,
                    "\"bytes\", a tokenizer.json, a SentencePiece .model, or a "
                    "folder that holds one")
       ->required();
   add_tokenizer_choices(*command, flags->choices);
+  add_corpora_flags(*command, flags->corpora);
   command->add_option("--text-extensions", flags->text_extensions,
                       "Further endings of the names of text files, separated by commas (py,h,cpp)");
   command->add_flag("--group-by-folder", flags->config.rules.group_by_folder,
@@ -162,6 +186,8 @@ void add_prepare_command(CLI::App& app) {
       "  lookback prepare books/*.jsonl.zst --tokenizer gpt2/tokenizer.json --valid-fraction 0.01 --out data/books\n"
       "  lookback prepare repositories/ --text-extensions py,cpp,h --group-by-folder --tokenizer bytes --out "
       "data/code\n"
+      "  lookback prepare --corpus code=code/train.jsonl --corpus books=books/*.jsonl.zst --weights code=1,books=2 \\\n"
+      "      --tokenizer gpt2/tokenizer.json --out data/mixed\n"
       "Killed or stopped (Ctrl-C), the same command goes on where it was.");
   command->callback([flags] {
     const int code = run(*flags);

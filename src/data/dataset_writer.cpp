@@ -118,4 +118,17 @@ void DatasetWriter::describe(DatasetManifest& manifest) const {
   manifest.documents = describe_file(folder_ / documents_name);
 }
 
+void publish_dataset(const DatasetWriter& writer, const Tokenizer& tokenizer, DatasetManifest manifest) {
+  const fs::path tokenizer_folder = writer.folder() / dataset_tokenizer_name;
+  fs::create_directories(tokenizer_folder);
+  tokenizer.save(tokenizer_folder);
+  for (const fs::directory_entry& entry : fs::directory_iterator(tokenizer_folder)) sync_path(entry.path());
+  sync_path(tokenizer_folder);
+  manifest.tokenizer_fingerprint = tokenizer.fingerprint();
+  manifest.vocab_size = tokenizer.vocab_size();
+  manifest.end_of_text_id = tokenizer.end_of_text_id();
+  writer.describe(manifest);
+  write_json_file(writer.folder() / manifest_name, manifest_to_json(manifest));
+}
+
 }  // namespace lookback

@@ -10,6 +10,7 @@
 
 #include "data/growing_file.h"
 #include "data/manifest.h"
+#include "text/tokenizer.h"
 
 namespace lookback {
 
@@ -58,5 +59,9 @@ class DatasetWriter {
   std::unique_ptr<GrowingFile> documents_;
   bool new_files_ = true;  // since the last sync
 };
+
+// Finishes the dataset: its tokenizer and, last and durable, `manifest`, whose files, counts and tokenizer this fills
+// in.
+void publish_dataset(const DatasetWriter& writer, const Tokenizer& tokenizer, DatasetManifest manifest);
 
 }  // namespace lookback

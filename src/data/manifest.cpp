@@ -34,6 +34,33 @@ Json array_field(const Json& value, const std::string& key, const std::string& s
   return array;
 }
 
+Json mixture_to_json(const DatasetMixture& mixture) {
+  Json corpora = Json::array();
+  for (const MixtureEntry& entry : mixture.corpora) {
+    corpora.push_back({{"name", entry.name},
+                       {"weight", entry.weight},
+                       {"num_documents", entry.num_documents},
+                       {"num_tokens", entry.num_tokens},
+                       {"mixed_documents", entry.mixed_documents},
+                       {"mixed_tokens", entry.mixed_tokens}});
+  }
+  return {{"seed", mixture.seed}, {"corpora", corpora}};
+}
+
+DatasetMixture mixture_from_json(const Json& value, const std::string& source) {
+  DatasetMixture mixture;
+  mixture.seed = json_field<std::uint64_t>(value, "seed", source);
+  for (const Json& entry : array_field(value, "corpora", source)) {
+    mixture.corpora.push_back({json_field<std::string>(entry, "name", source),
+                               json_field<double>(entry, "weight", source),
+                               json_field<std::int64_t>(entry, "num_documents", source),
+                               json_field<std::int64_t>(entry, "num_tokens", source),
+                               json_field<std::int64_t>(entry, "mixed_documents", source),
+                               json_field<std::int64_t>(entry, "mixed_tokens", source)});
+  }
+  return mixture;
+}
+
 void check_counts(const DatasetManifest& manifest, const std::string& source) {
   require(manifest.vocab_size >= 1 && manifest.num_tokens >= 1 && manifest.num_documents >= 1 &&
               manifest.text_bytes >= 0 && manifest.end_of_text_id >= 0 && manifest.end_of_text_id < manifest.vocab_size,
@@ -76,18 +103,20 @@ Json manifest_to_json(const DatasetManifest& manifest) {
                        {"num_documents", source.num_documents},
                        {"num_skipped", source.num_skipped}});
   }
-  return {{"format", format_name},
-          {"format_version", format_version},
-          {"tokenizer_fingerprint", manifest.tokenizer_fingerprint},
-          {"vocab_size", manifest.vocab_size},
-          {"end_of_text_id", manifest.end_of_text_id},
-          {"element_type", manifest.element_bytes == 2 ? "uint16" : "uint32"},
-          {"num_tokens", manifest.num_tokens},
-          {"num_documents", manifest.num_documents},
-          {"text_bytes", manifest.text_bytes},
-          {"shards", shards},
-          {"documents", file_to_json(manifest.documents)},
-          {"sources", sources}};
+  Json value = {{"format", format_name},
+                {"format_version", format_version},
+                {"tokenizer_fingerprint", manifest.tokenizer_fingerprint},
+                {"vocab_size", manifest.vocab_size},
+                {"end_of_text_id", manifest.end_of_text_id},
+                {"element_type", manifest.element_bytes == 2 ? "uint16" : "uint32"},
+                {"num_tokens", manifest.num_tokens},
+                {"num_documents", manifest.num_documents},
+                {"text_bytes", manifest.text_bytes},
+                {"shards", shards},
+                {"documents", file_to_json(manifest.documents)},
+                {"sources", sources}};
+  if (!manifest.mixture.corpora.empty()) value["mixture"] = mixture_to_json(manifest.mixture);
+  return value;
 }
 
 DatasetManifest manifest_from_json(const Json& value, const std::string& source) {
@@ -120,6 +149,7 @@ DatasetManifest manifest_from_json(const Json& value, const std::string& source)
                                 json_field<std::int64_t>(entry, "num_documents", source),
                                 json_field<std::int64_t>(entry, "num_skipped", source)});
   }
+  if (value.contains("mixture")) manifest.mixture = mixture_from_json(value.at("mixture"), source);
   check_counts(manifest, source);
   return manifest;
 }

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/json.h"
+#include "data/mixture.h"
 
 namespace lookback {
 
@@ -41,6 +42,12 @@ struct DatasetSource {
   std::int64_t num_skipped = 0;  // documents left out because they were broken or empty
 };
 
+// What several corpora were mixed to, and by which random orders.
+struct DatasetMixture {
+  std::uint64_t seed = 0;
+  std::vector<MixtureEntry> corpora;  // none: the dataset is no mixture
+};
+
 struct DatasetManifest {
   std::string tokenizer_fingerprint;
   std::int64_t vocab_size = 0;
@@ -52,6 +59,7 @@ struct DatasetManifest {
   std::vector<DatasetFile> shards;
   DatasetFile documents;
   std::vector<DatasetSource> sources;
+  DatasetMixture mixture;
 };
 
 inline constexpr const char* manifest_name = "manifest.json";

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "core/error.h"
 #include "data/manifest.h"
@@ -23,6 +24,22 @@ void clear_dataset(const fs::path& folder) {
   for (std::size_t i = 0; fs::remove(folder / shard_name(i)); ++i) {
   }
   fs::remove_all(folder / dataset_tokenizer_name);
+}
+
+// Someone else's files may be in there; those stay.
+void remove_empty(const fs::path& folder) {
+  std::error_code ignored;
+  fs::remove(folder, ignored);
+}
+
+void clear_prepared(const fs::path& folder) {
+  for (const char* part : {train_folder_name, valid_folder_name}) {
+    clear_dataset(folder / part);
+    remove_empty(folder / part);
+  }
+  clear_dataset(folder);
+  fs::remove(folder / skipped_log_name);
+  fs::remove(folder / journal_name);
 }
 
 }  // namespace
@@ -54,14 +71,22 @@ OutFolder::OutFolder(const fs::path& path) : path_(path) {
 OutFolder::~OutFolder() { ::close(descriptor_); }
 
 void OutFolder::clear() const {
-  for (const char* part : {train_folder_name, valid_folder_name}) {
-    clear_dataset(path_ / part);
-    std::error_code ignored;  // someone else's files may be in there; those stay
-    fs::remove(path_ / part, ignored);
+  clear_corpora();
+  clear_prepared(path_);
+}
+
+void OutFolder::clear_corpora() const {
+  const fs::path corpora = path_ / corpora_folder_name;
+  if (!fs::is_directory(corpora)) return;
+  std::vector<fs::path> folders;
+  for (const fs::directory_entry& entry : fs::directory_iterator(corpora)) {
+    if (entry.is_directory() && !entry.is_symlink()) folders.push_back(entry.path());
   }
-  clear_dataset(path_);
-  fs::remove(path_ / skipped_log_name);
-  fs::remove(path_ / journal_name);
+  for (const fs::path& folder : folders) {
+    clear_prepared(folder);
+    remove_empty(folder);
+  }
+  remove_empty(corpora);
 }
 
 }  // namespace lookback

@@ -8,6 +8,7 @@ namespace lookback {
 inline constexpr const char* skipped_log_name = "skipped.log";
 inline constexpr const char* train_folder_name = "train";
 inline constexpr const char* valid_folder_name = "valid";
+inline constexpr const char* corpora_folder_name = "corpora";  // of a mixture, while it is made
 
 // The folder, made where it is missing, for this process alone while the object lives.
 class OutFolder {
@@ -18,8 +19,12 @@ class OutFolder {
   OutFolder(const OutFolder&) = delete;
   OutFolder& operator=(const OutFolder&) = delete;
 
+  const std::filesystem::path& path() const { return path_; }
+
   // Removes everything that `prepare` writes, the journal last.
   void clear() const;
+  // Removes the folders of the single corpora of a mixture.
+  void clear_corpora() const;
 
  private:
   std::filesystem::path path_;

@@ -28,37 +28,6 @@ namespace fs = std::filesystem;
 constexpr std::int64_t train_dataset = 0;
 constexpr std::int64_t valid_dataset = 1;
 
-// One number for the paths, sizes and times of a joined folder's files, which may be very many.
-std::string members_checksum(const InputFile& folder) {
-  std::string listed;
-  for (const InputFile& file : folder.members) {
-    listed += fmt::format("{}\n{} {}\n", file.identity, file.size_bytes, file.modified_ns);
-  }
-  return checksum_of(std::as_bytes(std::span(listed.data(), listed.size())));
-}
-
-Json identity_of(const PrepareConfig& config, const InputFiles& inputs, const Tokenizer& tokenizer) {
-  Json files = Json::array();
-  for (const InputFile& file : inputs.files) {
-    Json entry = {
-        {"path", stored_text(file.identity)}, {"size_bytes", file.size_bytes}, {"modified_ns", file.modified_ns}};
-    if (!file.members.empty()) entry["members"] = members_checksum(file);
-    files.push_back(std::move(entry));
-  }
-  Json identity = {{"tokenizer_fingerprint", tokenizer.fingerprint()},
-                   {"field", stored_text(config.field)},
-                   {"valid_fraction", config.valid_fraction},
-                   {"tokens_per_shard", config.tokens_per_shard}};
-  if (config.rules.group_by_folder) identity["group_by_folder"] = true;
-  identity["inputs"] = std::move(files);
-  return identity;
-}
-
-std::vector<fs::path> dataset_folders(const PrepareConfig& config) {
-  if (config.valid_fraction == 0.0) return {config.out};
-  return {config.out / train_folder_name, config.out / valid_folder_name};
-}
-
 // The writing half: takes the blocks in order, keeps the journal.
 class Preparation {
  public:
@@ -254,22 +223,13 @@ class Preparation {
   }
 
   void publish(const DatasetWriter& writer) {
-    const fs::path tokenizer_folder = writer.folder() / dataset_tokenizer_name;
-    fs::create_directories(tokenizer_folder);
-    tokenizer_.save(tokenizer_folder);
-    for (const fs::directory_entry& entry : fs::directory_iterator(tokenizer_folder)) sync_path(entry.path());
-    sync_path(tokenizer_folder);
     DatasetManifest manifest;
-    manifest.tokenizer_fingerprint = tokenizer_.fingerprint();
-    manifest.vocab_size = tokenizer_.vocab_size();
-    manifest.end_of_text_id = tokenizer_.end_of_text_id();
-    writer.describe(manifest);
     for (std::size_t i = 0; i < inputs_.files.size(); ++i) {
       const SourceCounts& counts = journal_.sources[i];
       manifest.sources.push_back(
           {inputs_.files[i].path.string(), inputs_.files[i].size_bytes, counts.num_documents, counts.num_skipped});
     }
-    write_json_file(writer.folder() / manifest_name, manifest_to_json(manifest));
+    publish_dataset(writer, tokenizer_, std::move(manifest));
   }
 
   void report(const TokenizedBlock& block) {
@@ -310,38 +270,22 @@ void check_config(const PrepareConfig& config, const InputFiles& inputs) {
           config.valid_fraction, inputs.files[0].path.string());
 }
 
-// Whether a run ended before it had kept a document: its folder is as good as empty.
-bool holds_nothing(const PrepareJournal& journal) {
-  return std::ranges::all_of(journal.datasets, [](const DatasetCounts& counts) { return counts.num_tokens == 0; });
-}
-
-// The journal to go on from: an earlier run's, or a new one.
-PrepareJournal start_journal(const PrepareConfig& config, const OutFolder& folder, const InputFiles& inputs,
-                             Json identity, bool& resumed) {
-  if (config.force) folder.clear();
-  if (auto journal = read_journal(config.out)) {
-    const std::string difference = identity_difference(journal->identity, identity);
-    if (!difference.empty() && holds_nothing(*journal)) {
-      folder.clear();
-      return start_journal(config, folder, inputs, std::move(identity), resumed);
-    }
-    require(difference.empty(), "{}: holds {} of another command ({}); give another folder, or throw that away (force)",
-            config.out.string(), journal->finished ? "the finished result" : "the unfinished work", difference);
-    require(
-        journal->datasets.size() == dataset_folders(config).size() && journal->sources.size() == inputs.files.size(),
-        "{}: is damaged; start again (force)", (config.out / journal_name).string());
-    resumed = true;
-    return std::move(*journal);
-  }
-  PrepareJournal journal;
-  journal.identity = std::move(identity);
-  journal.datasets.resize(dataset_folders(config).size());
-  journal.sources.resize(inputs.files.size());
-  write_journal(config.out, journal);
-  return journal;
-}
-
 }  // namespace
+
+std::vector<fs::path> dataset_folders(const PrepareConfig& config) {
+  if (config.valid_fraction == 0.0) return {config.out};
+  return {config.out / train_folder_name, config.out / valid_folder_name};
+}
+
+Json prepare_identity(const PrepareConfig& config, const InputFiles& inputs, const Tokenizer& tokenizer) {
+  Json identity = {{"tokenizer_fingerprint", tokenizer.fingerprint()},
+                   {"field", stored_text(config.field)},
+                   {"valid_fraction", config.valid_fraction},
+                   {"tokens_per_shard", config.tokens_per_shard}};
+  if (config.rules.group_by_folder) identity["group_by_folder"] = true;
+  identity["inputs"] = inputs_identity(inputs.files);
+  return identity;
+}
 
 PrepareResult prepare(const PrepareConfig& config, const Tokenizer& tokenizer, const PrepareListener& listener) {
   const InputFiles inputs = find_input_files(config.inputs, config.rules);
@@ -355,8 +299,9 @@ PrepareResult prepare(const PrepareConfig& config, const Tokenizer& tokenizer, c
     require(!config.strict, "{} (strict)", reason);
     if (listener.skipped) listener.skipped(reason);
   }
-  PrepareJournal journal =
-      start_journal(config, folder, inputs, identity_of(config, inputs, tokenizer), result.resumed);
+  if (config.force) folder.clear();
+  PrepareJournal journal = open_journal(folder, prepare_identity(config, inputs, tokenizer),
+                                        dataset_folders(config).size(), inputs.files.size());
   result.already_done = journal.finished;
   for (const SourceCounts& source : journal.sources) result.num_skipped += source.num_skipped;
   require(!config.strict || result.num_skipped == 0,

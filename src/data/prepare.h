@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/json.h"
 #include "data/dataset_writer.h"
 #include "data/input_files.h"
 #include "lookback/stop.h"
@@ -35,6 +36,9 @@ struct PrepareProgress {
   std::int64_t text_bytes = 0;  // decompressed in this run
   std::int64_t num_tokens = 0;
   std::int64_t num_documents = 0;
+  // While several corpora are mixed, which comes last (prepare_corpora.h).
+  std::int64_t mixed_documents = 0;
+  std::int64_t mixed_documents_total = 0;  // 0: not there yet
 };
 
 // What the caller wants to hear, and how he stops it; each may be empty.
@@ -52,8 +56,8 @@ struct PreparedDataset {
 struct PrepareResult {
   bool interrupted = false;
   bool already_done = false;
-  bool resumed = false;
   std::vector<PreparedDataset> datasets;
+  DatasetMixture mixture;  // of several corpora
   std::int64_t num_inputs = 0;
   std::int64_t num_unknown_files = 0;  // in folders, passed over
   std::int64_t num_not_read = 0;       // files and folders in folders, told to `skipped` (broken links, no permission)
@@ -63,5 +67,11 @@ struct PrepareResult {
 // Throws Error for bad inputs or options, a folder `out` that holds something else, broken documents with
 // `strict`, and failures to write; what was done until then is kept, except for an `out` that was refused.
 PrepareResult prepare(const PrepareConfig& config, const Tokenizer& tokenizer, const PrepareListener& listener);
+
+// The dataset folders that prepare() writes: `out`, or those of its two parts, training first.
+std::vector<std::filesystem::path> dataset_folders(const PrepareConfig& config);
+
+// Everything that decides what prepare() writes, for its journal.
+Json prepare_identity(const PrepareConfig& config, const InputFiles& inputs, const Tokenizer& tokenizer);
 
 }  // namespace lookback

@@ -2,9 +2,14 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
+#include <span>
+#include <utility>
 
 #include "core/error.h"
+#include "core/stored_text.h"
+#include "data/manifest.h"
 
 namespace lookback {
 namespace {
@@ -69,6 +74,21 @@ PrepareJournal from_json(const Json& value, const std::string& source) {
   return journal;
 }
 
+// One number for the paths, sizes and times of a joined folder's files, which may be very many.
+std::string members_checksum(const InputFile& folder) {
+  std::string listed;
+  for (const InputFile& file : folder.members) {
+    listed += fmt::format("{}\n{} {}\n", file.identity, file.size_bytes, file.modified_ns);
+  }
+  return checksum_of(std::as_bytes(std::span(listed.data(), listed.size())));
+}
+
+// Whether a run ended before it had kept a document: its folder is as good as empty.
+bool holds_nothing(const PrepareJournal& journal, const OutFolder& folder) {
+  return std::ranges::all_of(journal.datasets, [](const DatasetCounts& counts) { return counts.num_tokens == 0; }) &&
+         !std::filesystem::exists(folder.path() / corpora_folder_name);
+}
+
 }  // namespace
 
 std::optional<PrepareJournal> read_journal(const std::filesystem::path& folder) {
@@ -79,6 +99,39 @@ std::optional<PrepareJournal> read_journal(const std::filesystem::path& folder) 
 
 void write_journal(const std::filesystem::path& folder, const PrepareJournal& journal) {
   write_json_file(folder / journal_name, to_json(journal));
+}
+
+PrepareJournal open_journal(const OutFolder& folder, Json identity, std::size_t num_datasets, std::size_t num_sources) {
+  const std::string out = folder.path().string();
+  if (auto journal = read_journal(folder.path())) {
+    const std::string difference = identity_difference(journal->identity, identity);
+    if (!difference.empty() && holds_nothing(*journal, folder)) {
+      folder.clear();
+      return open_journal(folder, std::move(identity), num_datasets, num_sources);
+    }
+    require(difference.empty(), "{}: holds {} of another command ({}); give another folder, or throw that away (force)",
+            out, journal->finished ? "the finished result" : "the unfinished work", difference);
+    require(journal->datasets.size() == num_datasets && journal->sources.size() == num_sources,
+            "{}: is damaged; start again (force)", (folder.path() / journal_name).string());
+    return std::move(*journal);
+  }
+  PrepareJournal journal;
+  journal.identity = std::move(identity);
+  journal.datasets.resize(num_datasets);
+  journal.sources.resize(num_sources);
+  write_journal(folder.path(), journal);
+  return journal;
+}
+
+Json inputs_identity(const std::vector<InputFile>& files) {
+  Json inputs = Json::array();
+  for (const InputFile& file : files) {
+    Json entry = {
+        {"path", stored_text(file.identity)}, {"size_bytes", file.size_bytes}, {"modified_ns", file.modified_ns}};
+    if (!file.members.empty()) entry["members"] = members_checksum(file);
+    inputs.push_back(std::move(entry));
+  }
+  return inputs;
 }
 
 std::string identity_difference(const Json& before, const Json& now) {

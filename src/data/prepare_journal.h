@@ -11,6 +11,7 @@
 #include "core/json.h"
 #include "data/dataset_writer.h"
 #include "data/document_reader.h"
+#include "data/out_folder.h"
 
 namespace lookback {
 
@@ -44,6 +45,13 @@ inline constexpr const char* journal_name = "prepare.json";
 // Nothing when the folder has none. Throws Error naming the file when it is broken or of a newer version.
 std::optional<PrepareJournal> read_journal(const std::filesystem::path& folder);
 void write_journal(const std::filesystem::path& folder, const PrepareJournal& journal);
+
+// The journal that a run with this identity goes on from: an earlier run's, or a new one, written; what an earlier run
+// left that had kept nothing is thrown away. Throws Error when the folder holds other work.
+PrepareJournal open_journal(const OutFolder& folder, Json identity, std::size_t num_datasets, std::size_t num_sources);
+
+// Paths, sizes and times, for an identity.
+Json inputs_identity(const std::vector<InputFile>& files);
 
 // What differs between two identities, for a person; empty when nothing does.
 std::string identity_difference(const Json& before, const Json& now);
