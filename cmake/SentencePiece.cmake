@@ -1,4 +1,4 @@
-# sentencepiece::static: the inference half of SentencePiece, from the sources that tools/fetch_sentencepiece.sh got.
+# sentencepiece::static: SentencePiece's inference and trainers, from the sources that tools/fetch_sentencepiece.sh got.
 # Without them there is no such target, and .model files are refused with a message that says so.
 set(LOOKBACK_SENTENCEPIECE_ROOT "${PROJECT_SOURCE_DIR}/.deps/sentencepiece" CACHE PATH "SentencePiece's C++ sources")
 if(NOT EXISTS "${LOOKBACK_SENTENCEPIECE_ROOT}/src/sentencepiece_processor.cc")
@@ -19,6 +19,10 @@ add_library(lookback_sentencepiece STATIC
   ${_sp}/src/bpe_model.cc ${_sp}/src/char_model.cc ${_sp}/src/error.cc ${_sp}/src/filesystem.cc
   ${_sp}/src/model_factory.cc ${_sp}/src/model_interface.cc ${_sp}/src/normalizer.cc
   ${_sp}/src/sentencepiece_processor.cc ${_sp}/src/unigram_model.cc ${_sp}/src/util.cc ${_sp}/src/word_model.cc
+  ${_sp}/src/builder.cc ${_sp}/src/bpe_model_trainer.cc ${_sp}/src/char_model_trainer.cc
+  ${_sp}/src/pretokenizer_for_training.cc ${_sp}/src/sentencepiece_trainer.cc ${_sp}/src/trainer_factory.cc
+  ${_sp}/src/trainer_interface.cc ${_sp}/src/unicode_script.cc ${_sp}/src/unigram_model_trainer.cc
+  ${_sp}/src/word_model_trainer.cc
   ${_sp}/third_party/absl/flags/flag.cc ${_sp_protobuf})
 target_include_directories(lookback_sentencepiece SYSTEM PUBLIC ${_sp}/src ${_sp}/src/builtin_pb
   ${_sp}/third_party/protobuf-lite)

@@ -12,6 +12,8 @@ vocabulary is small and trained here, on texts of this script and of the project
     NAME.json.gz            {"tokenizer": {...}, "cases": [{"ids": [...]} or {"ids": ..., "decoded": text}, ...]}, a case
                             for each text; "decoded" is left out where it equals the text
     components.json.gz      [{"name": ..., "tokenizer": {...}, "cases": as above for every STEP-th text}, ...]
+    trained-bpe.json.gz     {"texts": prose, code and edges, "trained": [{"vocab_size": ..., "min_frequency": ..., "special_tokens":
+                            ..., "tokenizer": what the package learns from the texts}, ...]}; alone: --trained-bpe
 
 The same texts and files come out each time.
 """
@@ -20,6 +22,7 @@ import gzip
 import json
 import pathlib
 import random
+import sys
 import unicodedata
 
 import tokenizers
@@ -215,6 +218,22 @@ def components():
     return made
 
 
+def trained_bpe():
+    """Byte-level vocabularies: cut off in the midst, by the least frequency, and when no pair is left."""
+    code = (ROOT / "tools" / "check_mentions.py").read_text(encoding="utf-8")
+    prose = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    texts = [prose, code, "aaaaaaaa aaa aaaaa abababab babab\n" * 5] + EDGES + SENTENCES * 2
+    trained = []
+    for vocab_size, min_frequency, special in ((700, 2, ["<|endoftext|>"]), (20000, 3, ["<s>", "</s>"]), (20000, 1, ["e<"])):
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        tokenizer.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(vocab_size=vocab_size, min_frequency=min_frequency, special_tokens=special, show_progress=False, initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+        tokenizer.train_from_iterator(texts, trainer)
+        trained.append({"vocab_size": vocab_size, "min_frequency": min_frequency, "special_tokens": special, "tokenizer": json.loads(tokenizer.to_str())})
+    return {"texts": texts, "trained": trained}
+
+
 def cases_of(tokenizer, texts):
     cases = []
     for text in texts:
@@ -232,6 +251,9 @@ def write(name, value):
 def main():
     assert tokenizers.__version__.startswith("0.23."), tokenizers.__version__
     OUT.mkdir(parents=True, exist_ok=True)
+    write("trained-bpe.json.gz", trained_bpe())
+    if sys.argv[1:] == ["--trained-bpe"]:
+        return
     texts = make_texts()
     write("texts.json.gz", texts)
     for name, tokenizer in families().items():

@@ -8,6 +8,7 @@ namespace lookback {
 
 void add_tokenize_command(CLI::App& app);
 void add_detokenize_command(CLI::App& app);
+void add_tokenizer_command(CLI::App& app);
 void add_prepare_command(CLI::App& app);
 void add_demo_command(CLI::App& app);
 void add_eval_command(CLI::App& app);

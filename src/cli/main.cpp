@@ -23,6 +23,7 @@ int run(int argc, char** argv) {
   app.add_flag("--debug", debug, "On failure also show the exception's type and origin");
   lookback::add_tokenize_command(app);
   lookback::add_detokenize_command(app);
+  lookback::add_tokenizer_command(app);
   lookback::add_prepare_command(app);
   lookback::add_demo_command(app);
   lookback::add_eval_command(app);

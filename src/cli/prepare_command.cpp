@@ -1,7 +1,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cctype>
 #include <memory>
 #include <string>
 #include <vector>
@@ -9,13 +8,13 @@
 #include "cli/commands.h"
 #include "cli/corpora_flags.h"
 #include "cli/exit_codes.h"
+#include "cli/input_rules_flags.h"
 #include "cli/left_out_lines.h"
 #include "cli/tokenizer_choices_flags.h"
 #include "core/counted.h"
 #include "core/error.h"
 #include "core/interrupt.h"
 #include "core/json.h"
-#include "core/parse_list.h"
 #include "core/progress.h"
 #include "core/standard_streams.h"
 #include "data/out_folder.h"
@@ -30,7 +29,8 @@ struct PrepareFlags {
   PrepareConfig config;
   std::vector<std::string> inputs;
   CorporaFlags corpora;
-  std::string tokenizer, out, text_extensions;
+  InputRulesFlags rules;
+  std::string tokenizer, out;
   TokenizerChoices choices;
   bool json = false;
   bool quiet = false;
@@ -96,19 +96,6 @@ void print_summary(const PrepareFlags& flags, const PrepareResult& result) {
   }
 }
 
-// "py,.H" -> {".py", ".h"}
-std::vector<std::string> parse_extensions(const std::string& text) {
-  std::vector<std::string> extensions;
-  for (std::string extension : split_list(text)) {
-    if (extension.starts_with('.')) extension.erase(0, 1);
-    require(!extension.empty() && extension.find_first_of("./") == std::string::npos,
-            "--text-extensions {}: expected endings of names, separated by commas, like py,h,cpp", text);
-    std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
-    extensions.push_back("." + extension);
-  }
-  return extensions;
-}
-
 PrepareResult run_preparation(const PrepareFlags& flags, const Tokenizer& tokenizer, const PrepareListener& listener) {
   if (flags.corpora.corpora.empty()) return prepare(flags.config, tokenizer, listener);
   CorporaConfig config{.prepare = flags.config, .corpora = {}};
@@ -117,16 +104,10 @@ PrepareResult run_preparation(const PrepareFlags& flags, const Tokenizer& tokeni
 }
 
 int run(PrepareFlags& flags) {
-  const CorporaFlags& corpora = flags.corpora;
-  require(flags.inputs.empty() != corpora.corpora.empty(), "{}",
-          flags.inputs.empty() ? "no inputs; give files or folders, or several corpora by --corpus NAME=PATH"
-                               : "give either inputs or --corpus, not both");
-  require(!corpora.corpora.empty() || (corpora.weights.empty() && corpora.mix_tokens.empty()),
-          "--weights and --mix-tokens mix what --corpus names; there is none");
   const StopToken stop = catch_interrupts();
   flags.config.inputs.assign(flags.inputs.begin(), flags.inputs.end());
   flags.config.out = flags.out;
-  if (!flags.text_extensions.empty()) flags.config.rules.text_extensions = parse_extensions(flags.text_extensions);
+  flags.config.rules = read_input_rules(flags.rules);
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(flags.tokenizer, flags.choices);
   ProgressLine line(flags.quiet || flags.json);
   LeftOutLines left_out(line,
@@ -163,11 +144,7 @@ void add_prepare_command(CLI::App& app) {
       ->required();
   add_tokenizer_choices(*command, flags->choices);
   add_corpora_flags(*command, flags->corpora);
-  command->add_option("--text-extensions", flags->text_extensions,
-                      "Further endings of the names of text files, separated by commas (py,h,cpp)");
-  command->add_flag("--group-by-folder", flags->config.rules.group_by_folder,
-                    "Each folder right below a given one is one document: its text files in the order of their paths, "
-                    "each behind a line \"# file: PATH\"");
+  add_input_rules(*command, flags->rules);
   command->add_option("--out", flags->out, "Folder to write")->required();
   command->add_option("--field", flags->config.field, "Field of a JSON line that holds the text")
       ->capture_default_str();
@@ -189,7 +166,11 @@ void add_prepare_command(CLI::App& app) {
       "  lookback prepare --corpus code=code/train.jsonl --corpus books=books/*.jsonl.zst --weights code=1,books=2 \\\n"
       "      --tokenizer gpt2/tokenizer.json --out data/mixed\n"
       "Killed or stopped (Ctrl-C), the same command goes on where it was.");
+  command->get_option("inputs")->excludes("--corpus");
+  command->get_option("--weights")->needs("--corpus");
+  command->get_option("--mix-tokens")->needs("--corpus");
   command->callback([flags] {
+    if (flags->inputs.empty() && flags->corpora.corpora.empty()) throw CLI::RequiredError("inputs or --corpus");
     const int code = run(*flags);
     if (code != 0) throw CLI::RuntimeError(code);
   });

@@ -1,16 +1,11 @@
 #include "data/block_tokenizer.h"
 
-#include <fmt/core.h>
-
-#include <algorithm>
 #include <cstring>
 #include <string_view>
 #include <utility>
 
-#include "core/json_lines.h"
 #include "data/manifest.h"
 #include "data/text_pieces.h"
-#include "text/utf8.h"
 
 namespace lookback {
 namespace {
@@ -70,62 +65,6 @@ class BlockTokenizer {
   std::vector<std::int32_t> ids_;
 };
 
-// The text of a JSON line, or the reason why there is none.
-struct LineText {
-  std::string text;
-  std::string problem;
-};
-
-LineText line_text(std::string_view line, const std::string& field) {
-  const std::size_t valid = valid_utf8_prefix(line);
-  if (valid != line.size()) return {"", fmt::format("invalid UTF-8 at byte {} of the line", valid + 1)};
-  auto [value, problem] = try_parse_json_line(line);
-  if (!problem.empty()) return {"", std::move(problem)};
-  if (!value.is_object()) return {"", "no JSON object"};
-  const auto found = value.find(field);
-  if (found == value.end()) return {"", fmt::format("no field \"{}\"", field)};
-  if (!found->is_string()) return {"", fmt::format("field \"{}\" is no string", field)};
-  if (found->get_ref<const std::string&>().empty()) return {"", fmt::format("field \"{}\" is empty", field)};
-  return {std::move(found->get_ref<std::string&>()), ""};
-}
-
-std::string problem_of_length(InputFormat format) {
-  if (format == InputFormat::jsonl) return fmt::format("the line is longer than {} MiB", longest_line_bytes >> 20);
-  return fmt::format(
-      "the tokenizer knows no place to cut in the next {} MiB; split the file, or give it line by line as .jsonl",
-      longest_piece_bytes >> 20);
-}
-
-void tokenize_lines(std::string_view text, const std::string& field, TokenizedBlock& out, BlockTokenizer& tokenizer) {
-  for (std::int64_t number = out.block.first_line; !text.empty(); ++number) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    if (is_blank_line(line)) continue;
-    const LineText found = line_text(line, field);
-    if (found.problem.empty()) {
-      tokenizer.add_document(found.text, number);
-    } else {
-      out.problems.push_back({number, found.problem});
-    }
-  }
-}
-
-void tokenize_piece(std::string_view text, TokenizedBlock& out, BlockTokenizer& tokenizer) {
-  const std::size_t valid = valid_utf8_prefix(text);
-  if (valid != text.size()) {
-    const std::string_view before = text.substr(0, valid);
-    const std::size_t line_begin = before.rfind('\n') + 1;  // npos + 1 = 0
-    out.problems.push_back({out.block.first_line + std::count(before.begin(), before.end(), '\n'),
-                            fmt::format("invalid UTF-8 at byte {} of the line", valid - line_begin + 1)});
-  } else if (text.empty()) {
-    out.problems.push_back(
-        {1, out.block.left_out.empty() ? "the file is empty" : "none of the folder's files is text"});
-  } else {
-    tokenizer.add_piece(text);
-  }
-}
-
 }  // namespace
 
 TokenizedBlock tokenize_block(TextBlock block, const Tokenizer& tokenizer, const std::string& field) {
@@ -133,16 +72,14 @@ TokenizedBlock tokenize_block(TextBlock block, const Tokenizer& tokenizer, const
   const std::string text = std::move(block.text);
   out.block = std::move(block);
   out.text_bytes = static_cast<std::int64_t>(text.size());
-  if (out.block.too_long) {
-    out.problems.push_back({out.block.first_line, problem_of_length(out.block.format)});
-    return out;
-  }
   BlockTokenizer block_tokenizer(tokenizer, out);
-  if (out.block.format == InputFormat::text) {
-    tokenize_piece(text, out, block_tokenizer);
-  } else {
-    tokenize_lines(text, field, out, block_tokenizer);
-  }
+  out.problems = read_block_texts(out.block, text, field, [&](std::string_view found, std::int64_t line) {
+    if (out.block.format == InputFormat::text) {
+      block_tokenizer.add_piece(found);
+    } else {
+      block_tokenizer.add_document(found, line);
+    }
+  });
   return out;
 }
 

@@ -6,16 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "data/block_texts.h"
 #include "data/document_reader.h"
 #include "text/tokenizer.h"
 
 namespace lookback {
-
-// A document that is left out.
-struct DocumentProblem {
-  std::int64_t line = 0;
-  std::string message;
-};
 
 // A document, or for a text block its part in the block.
 struct TokenizedDocument {

@@ -104,4 +104,17 @@ WordScanner find_word_scanner(std::string_view pattern) {
   return nullptr;
 }
 
+std::size_t last_word_end(std::string_view text) {
+  std::size_t end = valid_utf8_prefix(text);
+  bool letter_follows = true;  // nobody knows what comes behind the text
+  while (end > 0) {
+    const std::size_t begin = previous_character(text, end);
+    const bool is_one = is_letter(character_at(text, begin).code);
+    if (is_one && !letter_follows) return end;
+    letter_follows = is_one;
+    end = begin;
+  }
+  return 0;
+}
+
 }  // namespace lookback

@@ -18,4 +18,8 @@ extern const char* const gpt2_pattern;
 // for other patterns.
 WordScanner find_word_scanner(std::string_view pattern);
 
+// The end of the last letter of `text` that something else than a letter follows, as all of it that is valid UTF-8
+// says: a word of every scanner ends there, whatever follows `text`. 0 where there is none.
+std::size_t last_word_end(std::string_view text);
+
 }  // namespace lookback

@@ -164,10 +164,11 @@ TEST_F(ProgramTest, EveryCommandHasHelpWithExamples) {
   EXPECT_EQ(lookback("--version").code, 0);
   const Outcome all = lookback("--help");
   EXPECT_EQ(all.code, 0);
-  for (const char* command : {"tokenize",     "detokenize",     "prepare",     "demo",          "eval perplexity",
-                              "eval needle",  "eval summarize", "generate",    "score",         "train",
-                              "finetune",     "estimate",       "compare",     "memory build",  "memory add",
-                              "memory merge", "memory index",   "memory info", "memory verify", "memory remove"}) {
+  for (const char* command :
+       {"tokenizer train", "tokenize",       "detokenize",   "prepare",    "demo",         "eval perplexity",
+        "eval needle",     "eval summarize", "generate",     "score",      "train",        "finetune",
+        "estimate",        "compare",        "memory build", "memory add", "memory merge", "memory index",
+        "memory info",     "memory verify",  "memory remove"}) {
     const Outcome help = lookback(std::string(command) + " --help");
     EXPECT_EQ(help.code, 0) << command;
     EXPECT_THAT(help.out, HasSubstr("Examples:")) << command;
@@ -181,6 +182,19 @@ TEST_F(ProgramTest, TokensAndBack) {
   EXPECT_EQ(lookback("detokenize --tokenizer bytes", "97 98 10\n").out, "ab\n");
   EXPECT_EQ(lookback("tokenize --tokenizer bytes --jsonl", "{\"text\": \"ab\"}\n{\"text\": \"\"}\n").out,
             "{\"ids\":[97,98]}\n{\"ids\":[]}\n");
+}
+
+TEST_F(ProgramTest, LearnsATokenizerAndMixesCorpora) {
+  const Json learned = json_of("tokenizer train texts --vocab-size 300 --out learned --json");
+  EXPECT_EQ(learned.at("vocab_size"), 300);
+  EXPECT_EQ(lookback("detokenize --tokenizer learned", lookback("tokenize --tokenizer learned", "any text\n").out).out,
+            "any text\n");
+  const Json mixed =
+      json_of("prepare --corpus a=texts --corpus b=texts --weights a=1,b=3 --tokenizer learned --out mixed --json");
+  EXPECT_EQ(mixed.at("mixture").at(1).at("mixed_tokens"), 3 * mixed.at("mixture").at(0).at("mixed_tokens").get<int>());
+  EXPECT_EQ(lookback("prepare texts --corpus a=texts --tokenizer bytes --out mixed2").code, exit_misuse);
+  EXPECT_EQ(lookback("prepare --tokenizer bytes --out mixed2").code, exit_misuse);
+  EXPECT_EQ(lookback("tokenizer train texts --vocab-size 300 --kind words --out learned2").code, exit_misuse);
 }
 
 TEST_F(ProgramTest, FromTextToAContinuedPrompt) {
