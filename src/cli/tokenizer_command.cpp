@@ -153,9 +153,9 @@ void add_train(CLI::App& tokenizer) {
   command->add_flag("--quiet", flags->quiet, "No progress line");
   command->footer(
       "Examples:\n"
-      "  lookback tokenizer train books-train.jsonl.zst --vocab-size 8192 --out tokenizers/books\n"
+      "  lookback tokenizer train books-train.jsonl.zst --vocab-size 8192 --out data/books-tokenizer\n"
       "  lookback tokenizer train code/ notes.txt --text-extensions py,h --vocab-size 16384 --kind unigram --out "
-      "tokenizers/code\n"
+      "data/code-tokenizer\n"
       "Stopped (Ctrl-C), it leaves nothing.");
   command->callback([flags] {
     const int code = run(*flags);

@@ -46,6 +46,12 @@ class Lines : public sentencepiece::SentenceIterator {
   std::exception_ptr error_;
 };
 
+// "FILE(LINE) [CONDITION] REASON": the reason, or all of it where there is none.
+std::string_view reason_in(std::string_view message) {
+  const std::size_t condition_end = message.rfind("] ");
+  return condition_end == std::string_view::npos ? message : message.substr(condition_end + 2);
+}
+
 constexpr int num_byte_pieces = 256;
 constexpr int num_special_pieces = 2;  // unknown and end of text
 
@@ -79,7 +85,7 @@ std::string train_unigram(const UnigramTrainingConfig& config,
   const auto status = sentencepiece::SentencePieceTrainer::Train(spec, normalizer, &lines, &model);
   lines.rethrow();
   require(status.ok(), "SentencePiece cannot learn {} pieces from these texts: {}", config.vocab_size,
-          status.error_message());
+          reason_in(status.error_message()));
   return model;
 }
 #else

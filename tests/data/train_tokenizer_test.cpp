@@ -14,7 +14,6 @@ namespace lookback {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -81,16 +80,16 @@ TEST_F(TrainTokenizer, UnigramTakesTextsAsTheyAre) {
   for (int i = 0; i < 400; ++i)
     text += "The number " + std::to_string(i * i) + " is a square, and " + generated_text(80, i) + "\n";
   write_bytes(path_ / "a.txt", text + std::string(10'000, 'x') + " " + generated_text(20'000, 5));
-  TrainTokenizerConfig config = config_for({path_ / "a.txt"}, 400);
+  TrainTokenizerConfig config = config_for({path_ / "a.txt"}, 300);
   config.kind = TokenizerKind::unigram;
   const TrainTokenizerResult result = train_tokenizer(config, {});
   EXPECT_EQ(result.file, config.out / "tokenizer.model");
-  EXPECT_EQ(result.vocab_size, 400);
+  EXPECT_EQ(result.vocab_size, 300);
   const auto tokenizer = load_tokenizer(config.out.string());
   EXPECT_EQ(tokenizer->end_of_text_id(), 1);
   const std::string decoded = tokenizer->decode(tokenizer->encode(text));
   EXPECT_EQ(decoded.substr(tokenizer->puts_blank_before_text() ? 1 : 0), text);
-  EXPECT_LT(tokenizer->encode("The number 7 is a square").size(), 15U);
+  EXPECT_LT(tokenizer->encode("memory of light. the memory of").size(), 15U);
   config.out = path_ / "again";
   train_tokenizer(config, {});
   EXPECT_TRUE(read_file(path_ / "again/tokenizer.model") == read_file(result.file));
@@ -118,7 +117,7 @@ TEST_F(TrainTokenizer, RefusesWhatCannotBe) {
   EXPECT_THAT(error_of(config_for({path_ / "none.txt"}, 300)), HasSubstr("none.txt"));
   TrainTokenizerConfig config = config_for({path_ / "a.txt"}, 5000);
   config.kind = TokenizerKind::unigram;
-  EXPECT_THAT(error_of(config), AllOf(HasSubstr("SentencePiece cannot learn 5000 pieces"), HasSubstr("too high")));
+  EXPECT_THAT(error_of(config), HasSubstr("5000 pieces from these texts: Vocabulary size too high"));
   config.vocab_size = 200;
   EXPECT_THAT(error_of(config), HasSubstr("expected more than 258"));
   config.inputs = {path_ / "empty.jsonl"};
