@@ -73,9 +73,7 @@ class NeedleBatches : public BatchSource {
     check_same_state(state, "fingerprint", fingerprint_);
     check_same_state(state, "batch_size", config_.batch_size);
     check_same_state(state, "seed", config_.seed);
-    const auto num_batches = json_field<std::int64_t>(state, "num_batches", "state of the training data");
-    require(num_batches >= 0, "state of the training data: num_batches is {}", num_batches);
-    num_batches_ = num_batches;
+    num_batches_ = batch_count_of(state);
   }
 
  private:

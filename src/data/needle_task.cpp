@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "data/needle_sequence.h"
+#include "data/text_ids.h"
 
 namespace lookback {
 namespace {
@@ -32,18 +33,6 @@ Ids join(std::initializer_list<Ids> parts) {
   Ids joined;
   for (const Ids& part : parts) joined.insert(joined.end(), part.begin(), part.end());
   return joined;
-}
-
-// Ids that stand for text: neither specials nor the bar that delimits needles.
-Ids find_drawable_ids(const Tokenizer& tokenizer) {
-  Ids ids;
-  for (std::int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
-    if (id == tokenizer.end_of_text_id()) continue;
-    std::string text;
-    tokenizer.decode(id, text);
-    if (!text.empty() && text.find('|') == std::string::npos) ids.push_back(id);
-  }
-  return ids;
 }
 
 }  // namespace
@@ -104,7 +93,7 @@ NeedleGenerator::NeedleGenerator(const NeedleTask& task, std::span<const std::in
     check_needle_shape({task.chunk_size, num_chunks(), task.num_needles, 1, task.num_empty_chunks, task.depth});
     return;
   }
-  drawable_ids_ = find_drawable_ids(tokenizer);
+  drawable_ids_ = text_ids(tokenizer, "|");  // which delimits needles
   require(drawable_ids_.size() >= fewest_drawable_ids,
           "needle task: the tokenizer has {} ids to draw values from, expected at least {}", drawable_ids_.size(),
           fewest_drawable_ids);

@@ -8,13 +8,14 @@
 #include <vector>
 
 #include "core/json.h"
+#include "data/repeats.h"
 #include "eval/wilson.h"
 
 namespace lookback {
 
 struct RepeatConfig {
   // A token repeats when it stood before in its document behind the same min_match tokens.
-  std::int64_t min_match = 12;
+  std::int64_t min_match = usual_min_match;
   // Its nearest source lies at most so many tokens back: near; else far. The same for all models that are compared.
   std::int64_t near_tokens = 0;
 };
