@@ -26,6 +26,7 @@ struct StepMetrics {
   double tokens_per_second = 0;
   double peak_fraction = 0;  // of the machine in matrix products that the step reached; 0: not measured
   std::optional<double> validation_loss;
+  std::int64_t stage = 0;  // that the step is of, from 1 on; 0: the run has no stages
 };
 
 // What a call of train() did.

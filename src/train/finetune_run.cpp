@@ -11,6 +11,7 @@
 #include "data/needle_batches.h"
 #include "data/summary_batches.h"
 #include "models/model_folder.h"
+#include "train/finetune_config.h"
 #include "train/training_length.h"
 
 namespace lookback {
@@ -20,8 +21,6 @@ namespace fs = std::filesystem;
 
 constexpr std::int64_t default_steps = 500;
 constexpr double default_lr = 5e-4;
-// Answers are learned as well with as without, and the model goes on learning its text (docs/finetuning.md).
-constexpr double default_needle_text_weight = 0.5;
 
 void make_absolute(Json& section, const char* key) {
   if (!section.contains(key) || section.at(key).empty()) return;
@@ -62,22 +61,6 @@ fs::path model_folder_of(const RunPlace& place, const Json& settings) {
   return resolve_model_folder(json_field<std::string>(settings["train"], "init", place.config_path()));
 }
 
-std::vector<NeedleTask> needle_tasks(const RunConfig& config) {
-  std::vector<NeedleTask> tasks;
-  for (const std::string& name : config.finetune.tasks) {
-    for (const std::int64_t length : config.finetune.lengths) {
-      NeedleTask task;
-      task.kind = parse_needle_kind(name);
-      task.chunk_size = config.model.chunk_size;
-      task.length = length;
-      task.num_needles = config.finetune.num_needles;
-      task.num_empty_chunks = config.finetune.num_empty_chunks;
-      tasks.push_back(task);
-    }
-  }
-  return tasks;
-}
-
 std::vector<TokenBatch> take_batches(BatchSource& source, std::int64_t num_sequences, std::int64_t batch_size) {
   std::vector<TokenBatch> batches;
   for (std::int64_t i = 0; i < num_sequences; i += batch_size) batches.push_back(source.next());
@@ -92,7 +75,8 @@ TrainingData needle_data(RunConfig& config, const Tokenizer& tokenizer) {
   const std::vector<std::int64_t> haystack =
       read_haystack(config.data, generated_haystack_bytes, ~config.train.seed, tokenizer);
   settle_data(config, tokenizer.fingerprint(), static_cast<std::int64_t>(haystack.size()));
-  NeedleBatchesConfig batches{needle_tasks(config), config.batch_size, config.finetune.text_weight, config.train.seed};
+  NeedleBatchesConfig batches{needle_tasks(config.finetune, config.model.chunk_size), config.batch_size,
+                              config.finetune.text_weight, config.train.seed};
   TrainingData data{make_needle_batches(batches, haystack, tokenizer), {}, tokenizer};
   batches.held_out = true;
   batches.text_loss_weight = 0;

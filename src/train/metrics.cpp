@@ -36,12 +36,13 @@ std::string lines_until(const std::string& content, std::int64_t last_step) {
 }  // namespace
 
 Json to_json(const StepMetrics& metrics) {
-  Json line = {{"step", metrics.step},
-               {"loss", metrics.loss},
-               {"perplexity", std::exp(metrics.loss)},
-               {"recent_loss", metrics.recent_loss},
-               {"lr", metrics.lr},
-               {"gradient_norm", metrics.gradient_norm}};
+  Json line = {{"step", metrics.step}};
+  if (metrics.stage > 0) line["stage"] = metrics.stage;
+  line["loss"] = metrics.loss;
+  line["perplexity"] = std::exp(metrics.loss);
+  line["recent_loss"] = metrics.recent_loss;
+  line["lr"] = metrics.lr;
+  line["gradient_norm"] = metrics.gradient_norm;
   if (std::isfinite(metrics.exact_match)) line["exact_match"] = metrics.exact_match;
   line["tokens"] = metrics.tokens;
   line["tokens_per_second"] = metrics.tokens_per_second;

@@ -10,7 +10,8 @@
 
 namespace lookback {
 
-// {"step": 12, "loss": 2.31, "perplexity": ..., "lr": ..., ...}; exact_match and validation_loss only where measured.
+// {"step": 12, "loss": 2.31, "perplexity": ..., "lr": ..., ...}; stage only where the run has stages, exact_match and
+// validation_loss only where measured.
 Json to_json(const StepMetrics& metrics);
 
 // What a call of training did; run: the folder, as it was given. validation_loss only where measured.

@@ -9,6 +9,7 @@
 #include "data/needle_task.h"
 #include "models/device.h"
 #include "models/kind.h"
+#include "train/key_reader.h"
 #include "train/known_keys.h"
 
 namespace lookback {
@@ -50,61 +51,6 @@ void visit_data_keys(Config& config, Visitor&& visit) {
   visit("num_tokens", config.num_tokens);
 }
 
-template <typename Config, typename Visitor>
-void visit_finetune_keys(Config& config, Visitor&& visit) {
-  auto& finetune = config.finetune;
-  visit("tasks", finetune.tasks);
-  visit("lengths", finetune.lengths);
-  visit("text_weight", finetune.text_weight);
-  visit("num_needles", finetune.num_needles);
-  visit("num_empty_chunks", finetune.num_empty_chunks);
-}
-
-// Reads keys of one section; a value of another type is an error that names it.
-struct Reader {
-  const Json& section;
-  const std::string& source;
-
-  void operator()(const char* key, std::int64_t& target) const {
-    read(key, target, "a whole number", &Json::is_number_integer);
-  }
-  void operator()(const char* key, double& target) const { read(key, target, "a number", &Json::is_number); }
-  void operator()(const char* key, bool& target) const { read(key, target, "true or false", &Json::is_boolean); }
-  void operator()(const char* key, std::string& target) const {
-    read(key, target, "a text in quotes", &Json::is_string);
-  }
-  void operator()(const char* key, std::vector<std::string>& target) const {
-    read_list(key, target, "a list of texts in quotes", &Json::is_string);
-  }
-  void operator()(const char* key, std::vector<std::int64_t>& target) const {
-    read_list(key, target, "a list of whole numbers", &Json::is_number_integer);
-  }
-  void operator()(const char* key, std::uint64_t& target) const {
-    std::int64_t value = static_cast<std::int64_t>(target);
-    (*this)(key, value);
-    require(value >= 0, "{}: {} must not be negative, found {}", source, key, value);
-    target = static_cast<std::uint64_t>(value);
-  }
-
-  template <typename T>
-  void read(const char* key, T& target, const char* wanted, bool (Json::*is_wanted)() const noexcept) const {
-    const auto found = section.find(key);
-    if (found == section.end()) return;
-    require(((*found).*is_wanted)(), "{}: {}: expected {}, found {}", source, key, wanted, found->dump());
-    target = found->get<T>();
-  }
-
-  template <typename T>
-  void read_list(const char* key, std::vector<T>& target, const char* wanted,
-                 bool (Json::*is_wanted)() const noexcept) const {
-    const auto found = section.find(key);
-    if (found == section.end()) return;
-    require(found->is_array() && std::ranges::all_of(*found, [&](const Json& item) { return (item.*is_wanted)(); }),
-            "{}: {}: expected {}, found {}", source, key, wanted, found->dump());
-    target = found->get<std::vector<T>>();
-  }
-};
-
 template <typename Visit>
 std::vector<std::string> keys_of(Visit visit_keys, std::vector<std::string> keys) {
   RunConfig config;
@@ -115,11 +61,10 @@ std::vector<std::string> keys_of(Visit visit_keys, std::vector<std::string> keys
 void parse_train(const Json& section, const std::string& source, RunConfig& config) {
   require_known_keys(section, keys_of([](auto& c, auto visit) { visit_train_keys(c, visit); }, {"betas", "dtype"}),
                      source);
-  visit_train_keys(config, Reader{section, source});
+  visit_train_keys(config, KeyReader{section, source});
   TrainConfig& train = config.train;
-  if (!section.contains("min_lr")) train.min_lr = train.lr / 5;
-  if (!section.contains("warmup_steps"))
-    train.warmup_steps = static_cast<std::int64_t>(std::ceil(0.02 * static_cast<double>(train.steps)));
+  if (!section.contains("min_lr")) train.min_lr = default_min_lr(train);
+  if (!section.contains("warmup_steps")) train.warmup_steps = default_warmup_steps(train);
   if (section.contains("betas")) {
     const Json& betas = section["betas"];
     require(betas.is_array() && betas.size() == 2 && betas[0].is_number() && betas[1].is_number(),
@@ -128,7 +73,7 @@ void parse_train(const Json& section, const std::string& source, RunConfig& conf
     train.beta2 = betas[1].get<double>();
   }
   std::string dtype = dtype_name(train.dtype);
-  Reader{section, source}("dtype", dtype);
+  KeyReader{section, source}("dtype", dtype);
   train.dtype = parse_dtype(dtype, source + ": dtype");
   check_train_config(train, source);
   require(config.batch_size >= 1, "{}: batch_size must be at least 1, found {}", source, config.batch_size);
@@ -140,24 +85,20 @@ void parse_train(const Json& section, const std::string& source, RunConfig& conf
 }
 
 void parse_finetune(const Json& section, const std::string& source, RunConfig& config) {
-  require_known_keys(section, keys_of([](auto& c, auto visit) { visit_finetune_keys(c, visit); }, {}), source);
-  visit_finetune_keys(config, Reader{section, source});
-  const FinetuneConfig& finetune = config.finetune;
-  require(!finetune.tasks.empty(), "{}: tasks: name at least one", source);
-  if (!finetune.summarizes()) {
-    for (const std::string& task : finetune.tasks) {
-      require(task != "summarize", "{}: tasks: summarize cannot be mixed with others", source);
-      parse_needle_kind(task);
-    }
-  }
-  require(!finetune.lengths.empty(), "{}: lengths: give at least one", source);
-  require(!finetune.summarizes() || finetune.lengths.size() == 1, "{}: lengths: summarize takes one, found {}", source,
-          finetune.lengths.size());
-  for (const std::int64_t length : finetune.lengths) {
-    require(length >= 2, "{}: lengths must be at least 2, found {}", source, length);
-  }
-  require(std::isfinite(finetune.text_weight) && finetune.text_weight >= 0,
-          "{}: text_weight must be a number that is not negative, found {}", source, finetune.text_weight);
+  require_known_keys(section, keys_of([](auto& c, auto visit) { visit_finetune_keys(c.finetune, visit); }, {}), source);
+  visit_finetune_keys(config.finetune, KeyReader{section, source});
+  check_finetune_config(config.finetune, source);
+}
+
+// [train] of a run with stages, which say how many steps it has.
+Json with_steps_of_stages(Json train, const Json& stages, const std::string& source) {
+  const std::int64_t steps = steps_of_stages(stages, source);
+  if (!train.is_object()) return train;
+  const auto given = json_field_or<std::int64_t>(train, "steps", steps, source + " [train]");
+  require(given == steps, "{} [train]: steps is {}, but [[stages]] have {} in all: leave it out, or change a stage",
+          source, given, steps);
+  train["steps"] = steps;
+  return train;
 }
 
 // The keys that a section of a kind of model may have, given what its windows know of positions.
@@ -223,16 +164,21 @@ Json section_of(const Json& value, const char* name) { return value.contains(nam
 }  // namespace
 
 RunConfig parse_run_config(const Json& value, const std::string& source, std::optional<VocabularyHint> vocabulary) {
-  require_known_keys(value, {"model", "train", "data", "finetune"}, source);
+  require_known_keys(value, {"model", "train", "stages", "data", "finetune"}, source);
   require(value.contains("model"), "{}: has no [model] section", source);
+  require(!value.contains("stages") || !value.contains("finetune"),
+          "{}: has [[stages]], which are of `lookback train`, and [finetune]", source);
   RunConfig config;
-  parse_train(section_of(value, "train"), source + " [train]", config);
+  const Json train = section_of(value, "train");
+  parse_train(value.contains("stages") ? with_steps_of_stages(train, value["stages"], source) : train,
+              source + " [train]", config);
   if (value.contains("finetune")) parse_finetune(value["finetune"], source + " [finetune]", config);
   const std::string data_source = source + " [data]";
   const Json data = section_of(value, "data");
   require_known_keys(data, keys_of([](auto& c, auto visit) { visit_data_keys(c, visit); }, {}), data_source);
-  visit_data_keys(config, Reader{data, data_source});
+  visit_data_keys(config, KeyReader{data, data_source});
   config.model = parse_model(value["model"], source + " [model]", vocabulary);
+  if (value.contains("stages")) parse_stages(value["stages"], source, config);
   return config;
 }
 
@@ -243,9 +189,11 @@ Json to_json(const RunConfig& config) {
   train["betas"] = {config.train.beta1, config.train.beta2};
   train["dtype"] = dtype_name(config.train.dtype);
   visit_data_keys(config, [&](const char* key, const auto& value) { data[key] = value; });
-  Json json = {{"model", to_json(config.model)}, {"train", train}, {"data", data}};
+  Json json = {{"model", to_json(config.model)}, {"train", train}};
+  if (!config.stages.empty()) json["stages"] = stages_to_json(config);
+  json["data"] = data;
   if (!config.finetune.tasks.empty()) {
-    visit_finetune_keys(config, [&](const char* key, const auto& value) { json["finetune"][key] = value; });
+    visit_finetune_keys(config.finetune, [&](const char* key, const auto& value) { json["finetune"][key] = value; });
   }
   return json;
 }
@@ -262,7 +210,19 @@ Json overlay(const Json& base, const Json& changes) {
   return result;
 }
 
+void follow_stages(const Json& given, const std::string& source, Json& after) {
+  if (!after.contains("stages")) return;
+  const std::int64_t of_stages = steps_of_stages(after["stages"], source);
+  const bool has_steps = given.contains("train") && given["train"].contains("steps");
+  if (given.contains("stages") && !has_steps) after["train"]["steps"] = of_stages;
+  if (given.contains("stages") || !has_steps) return;
+  Json& last = after["stages"].back();
+  const std::int64_t added = steps_of(after) - of_stages;
+  if (added > 0) last["steps"] = last["steps"].get<std::int64_t>() + added;
+}
+
 void keep_schedule(const Json& before, Json& after) {
+  if (before.contains("stages") && after.contains("stages")) keep_stage_schedule(before["stages"], after["stages"]);
   if (steps_of(after) > steps_of(before)) after["train"]["schedule_steps"] = schedule_of(before);
 }
 
@@ -284,6 +244,7 @@ std::vector<std::string> altering_differences(const Json& before, const Json& af
   const bool is_longer = steps_of(after) > steps_of(before) && schedule_of(after) == schedule_of(before);
   std::vector<std::string> names;
   for (const auto& [section, keys] : after.items()) {
+    if (section == "stages") continue;
     for (const auto& [key, value] : keys.items()) {
       const std::string name = fmt::format("{}.{}", section, key);
       if (is_longer && (name == "train.steps" || name == "train.schedule_steps")) continue;
@@ -293,6 +254,11 @@ std::vector<std::string> altering_differences(const Json& before, const Json& af
                               : default_value != younger.end() && default_value->second == value;
       if (!same && !harmless.contains(name)) names.push_back(name);
     }
+  }
+  if (before.contains("stages") != after.contains("stages")) {
+    names.emplace_back("[[stages]]");
+  } else if (before.contains("stages")) {
+    for (std::string& name : altering_stage_differences(before["stages"], after["stages"])) names.push_back(name);
   }
   return names;
 }

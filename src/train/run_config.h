@@ -1,5 +1,6 @@
 // A run's configuration (configs/small-drt.toml; RUN/config.toml when it is complete): everything that decides a
-// training run, [model], [train], [data] and, of a run of `lookback finetune`, [finetune].
+// training run, [model], [train], [data], [[stages]] where it has some and, of a run of `lookback finetune`,
+// [finetune].
 #pragma once
 
 #include <cstdint>
@@ -9,20 +10,11 @@
 
 #include "core/json.h"
 #include "models/config.h"
+#include "train/finetune_config.h"
+#include "train/stage_config.h"
 #include "train/train_config.h"
 
 namespace lookback {
-
-// What a model is finetuned on.
-struct FinetuneConfig {
-  std::vector<std::string> tasks;     // needle tasks, or "summarize" alone; none: the run is one of `lookback train`
-  std::vector<std::int64_t> lengths;  // tokens of a sample; of summarize one: the most
-  double text_weight = 0;             // of the loss on all tokens, beside that on the answers (data/answer_batch.h)
-  std::int64_t num_needles = 6;       // of recipe, as num_empty_chunks (data/needle_task.h)
-  std::int64_t num_empty_chunks = 0;
-
-  bool summarizes() const { return tasks == std::vector<std::string>{"summarize"}; }
-};
 
 // Keys in brackets where they differ from the names. TrainConfig's own keys are its names, but for betas.
 struct RunConfig {
@@ -36,6 +28,8 @@ struct RunConfig {
   std::int64_t threads = 0;              // 0: training_threads()
   std::string retriever_embeddings;      // a file for load_retriever_embeddings; empty: none is wanted
   std::string init;                      // a model folder whose weights the run starts from; empty: fresh ones
+
+  std::vector<StageConfig> stages;  // [[stages]], as many as train.stages; none: all steps are on the text, as above
 
   FinetuneConfig finetune;  // [finetune], absent without tasks
 
@@ -52,9 +46,9 @@ struct VocabularyHint {
 };
 
 // `value` as read_toml_file gives it, `source` its name in errors. In [model], vocab_size and chunk_id follow the
-// tokenizer where they are absent; in [train], min_lr is lr / 5 and warmup_steps 2% of the steps. Throws Error for
-// unknown keys (with the nearest known one), wrong types, values out of range, tasks that cannot be mixed, and a
-// vocabulary that cannot hold the tokenizer's.
+// tokenizer where they are absent; in [train], min_lr is lr / 5, warmup_steps 2% of the steps, and steps those of
+// [[stages]]. Throws Error for unknown keys (with the nearest known one), wrong types, values out of range, tasks that
+// cannot be mixed, and a vocabulary that cannot hold the tokenizer's.
 RunConfig parse_run_config(const Json& value, const std::string& source, std::optional<VocabularyHint> vocabulary);
 
 // The complete object: parse_run_config gives the same back.
@@ -62,6 +56,11 @@ Json to_json(const RunConfig& config);
 
 // Puts the keys of `changes` (sections of keys) over those of `base`.
 Json overlay(const Json& base, const Json& changes);
+
+// Of a run that goes on, whose `given` sections lie over those of before in `after`: makes [train] steps and [[stages]]
+// agree where only one of them is given. Stages decide the steps; more steps alone are those of the last stage. Throws
+// Error for stages that are none.
+void follow_stages(const Json& given, const std::string& source, Json& after);
 
 // Of a run that goes on and may have been given more steps than it had: its learning rate falls over as many as before,
 // and stays at min_lr for the rest. So all steps that it would have done are as they would have been.

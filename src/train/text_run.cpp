@@ -11,6 +11,7 @@
 #include "data/token_dataset.h"
 #include "text/tokenizer.h"
 #include "train/run_config.h"
+#include "train/stage_batches.h"
 #include "train/validation.h"
 
 namespace lookback {
@@ -63,14 +64,19 @@ TrainResult train_on_text(const RunPlace& place, const Json& given, const std::s
           "{}: a new run needs a configuration; one that is there can be resumed", place.out);
   Json merged = overlay(before, given);
   require(!merged.contains("finetune"), "{}: has a section [finetune], which is of `lookback finetune`", source);
-  if (place.resume) keep_schedule(before, merged);
+  if (place.resume) {
+    follow_stages(given, source, merged);
+    keep_schedule(before, merged);
+  }
   const OpenedData data =
       open_data(merged, before, given["data"].contains("train") && !given["data"].contains("valid"));
   RunConfig config = parse_run_config(merged, source, VocabularyHint{data.train->manifest().vocab_size});
   settle_data(config, data.train->manifest().tokenizer_fingerprint, data.train->num_tokens());
   check_same_course(before, config, place);
 
-  TrainingData training{make_corpus_batches(data.train, config.context_length, config.batch_size, config.train.seed),
+  TrainingData training{config.stages.empty() ? make_corpus_batches(data.train, config.context_length,
+                                                                    config.batch_size, config.train.seed)
+                                              : make_stage_batches(config, data.train, *data.tokenizer),
                         {},
                         *data.tokenizer};
   if (data.valid) {

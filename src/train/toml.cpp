@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <sstream>
+#include <vector>
 
 #include "core/error.h"
 #include "core/files.h"
@@ -33,12 +34,27 @@ Json to_json(const toml::node& node, const std::string& source) {
 }
 
 std::string dump_value(const Json& value) {
+  if (value.is_object()) {
+    std::string text;
+    for (const auto& [key, entry] : value.items()) {
+      text += fmt::format("{}{} = {}", text.empty() ? "" : ", ", key, dump_value(entry));
+    }
+    return "{" + text + "}";
+  }
   if (value.is_number_float() && !std::isfinite(value.get<double>())) return fmt::format("{}", value.get<double>());
   // TOML tells integers and floats apart by their look, as nlohmann's dump does; strings are escaped alike.
   if (!value.is_array()) return value.dump(-1, ' ', false, Json::error_handler_t::replace);
   std::string text;
   for (const Json& item : value) text += (text.empty() ? "" : ", ") + dump_value(item);
   return "[" + text + "]";
+}
+
+std::string dump_keys(const Json& table) {
+  std::string text;
+  for (const auto& [key, entry] : table.items()) {
+    if (!entry.is_null()) text += fmt::format("{} = {}\n", key, dump_value(entry));
+  }
+  return text;
 }
 
 }  // namespace
@@ -64,9 +80,10 @@ Json read_toml_file(const std::filesystem::path& path) { return parse_toml(read_
 std::string dump_toml(const Json& value) {
   std::string text;
   for (const auto& [section, keys] : value.items()) {
-    text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", section);
-    for (const auto& [key, entry] : keys.items()) {
-      if (!entry.is_null()) text += fmt::format("{} = {}\n", key, dump_value(entry));
+    const std::vector<Json> tables = keys.is_array() ? keys.get<std::vector<Json>>() : std::vector<Json>{keys};
+    const std::string header = (keys.is_array() ? "[[" : "[") + section + (keys.is_array() ? "]]" : "]");
+    for (const Json& table : tables) {
+      text += fmt::format("{}{}\n{}", text.empty() ? "" : "\n", header, dump_keys(table));
     }
   }
   return text;

@@ -6,6 +6,21 @@
 
 namespace lookback {
 
+double default_min_lr(const TrainConfig& config) { return config.lr / 5; }
+
+std::int64_t default_warmup_steps(const TrainConfig& config) {
+  return static_cast<std::int64_t>(std::ceil(0.02 * static_cast<double>(config.steps)));
+}
+
+StagePosition stage_position(const TrainConfig& config, std::int64_t step) {
+  StagePosition position{0, step};
+  while (position.stage + 1 < config.stages.size() && position.step >= config.stages[position.stage].steps) {
+    position.step -= config.stages[position.stage].steps;
+    ++position.stage;
+  }
+  return position;
+}
+
 void check_train_config(const TrainConfig& config, const std::string& source) {
   const auto at_least = [&source](std::int64_t value, std::int64_t least, const char* key) {
     require(value >= least, "{}: {} must be at least {}, found {}", source, key, least, value);
@@ -32,6 +47,10 @@ void check_train_config(const TrainConfig& config, const std::string& source) {
   require(std::isfinite(config.eps) && config.eps > 0, "{}: eps must be positive, found {}", source, config.eps);
   below_one(config.beta1, "beta1");
   below_one(config.beta2, "beta2");
+  std::int64_t steps_of_stages = 0;
+  for (const TrainStage& stage : config.stages) steps_of_stages += stage.steps;
+  require(config.stages.empty() || steps_of_stages == config.steps, "{}: steps is {}, but the stages have {}", source,
+          config.steps, steps_of_stages);
 }
 
 }  // namespace lookback

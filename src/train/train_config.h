@@ -3,13 +3,32 @@
 
 #include <ATen/ATen.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 namespace lookback {
 
+// How the learning rate goes (schedule.h).
+struct Schedule {
+  std::int64_t steps = 0;  // over which lr falls to min_lr, where it stays
+  double lr = 0;
+  double min_lr = 0;
+  std::int64_t warmup_steps = 0;
+};
+
+// A part of a run with a reading matter of its own (stage_config.h), in optimizer steps.
+struct TrainStage {
+  std::int64_t steps = 0;
+  std::optional<Schedule> schedule;  // from the stage's first step on; none: the run's goes on through it
+};
+
 struct TrainConfig {
   std::int64_t steps = 1000;  // optimizer steps
+
+  std::vector<TrainStage> stages;  // none: the run is all one; else their steps are the run's
 
   // Schedule (see schedule.h).
   std::int64_t schedule_steps = 0;  // over which lr falls to min_lr, where it stays; 0: over all steps
@@ -34,6 +53,19 @@ struct TrainConfig {
   std::int64_t checkpoint_every = 0;  // steps; 0: only after the last one
   std::int64_t keep_checkpoints = 2;  // the last n stay, and the best one
 };
+
+// What min_lr and warmup_steps are where nobody says: a fifth of lr, 2% of the steps.
+double default_min_lr(const TrainConfig& config);
+std::int64_t default_warmup_steps(const TrainConfig& config);
+
+// Where a run is in its stages.
+struct StagePosition {
+  std::size_t stage = 0;  // index in TrainConfig::stages
+  std::int64_t step = 0;  // steps of the stage that are done
+};
+
+// Behind `step` steps of a run that has stages; the last one goes on beyond its end.
+StagePosition stage_position(const TrainConfig& config, std::int64_t step);
 
 // Throws Error naming the first value that is out of range. `source` opens its message.
 void check_train_config(const TrainConfig& config, const std::string& source);

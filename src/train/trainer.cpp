@@ -174,6 +174,9 @@ class TrainLoop {
     ++num_begun_;
     StepMetrics metrics;
     metrics.step = num_begun_;
+    if (!config_.stages.empty()) {
+      metrics.stage = static_cast<std::int64_t>(stage_position(config_, num_begun_ - 1).stage) + 1;
+    }
     metrics.lr = taken.learning_rate;
     unread_.push_back({HostCopy(at::stack({taken.loss, taken.gradient_norm, taken.exact_match})), metrics,
                        taken.num_tokens, taken.flops, begin});

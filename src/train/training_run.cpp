@@ -46,6 +46,18 @@ class StepCallback : public TrainRecorder {
   const std::function<void(const StepMetrics&)>& on_step_;
 };
 
+// How the run's time spreads over its steps: as its arithmetic.
+std::vector<StageWork> stage_work(const RunConfig& config) {
+  if (config.stages.empty()) return {{config.train.steps, 1}};
+  std::vector<StageWork> stages;
+  for (std::size_t i = 0; i < config.stages.size(); ++i) {
+    const StageConfig& stage = config.stages[i];
+    stages.push_back({config.train.stages[i].steps,
+                      static_cast<double>(stage.batch_size) * training_flops(config.model, stage.context_length)});
+  }
+  return stages;
+}
+
 // What is worth knowing of a run before its first step, a line each.
 std::vector<std::string> notes(const RunConfig& config, double machine_peak_flops) {
   std::vector<std::string> lines;
@@ -57,6 +69,9 @@ std::vector<std::string> notes(const RunConfig& config, double machine_peak_flop
                               config.model.kind, format_count(static_cast<double>(count_parameters(config.model))),
                               format_count(static_cast<double>(config.num_tokens)), config.threads,
                               machine_peak_flops / 1e9));
+  for (std::size_t i = 0; i < config.stages.size(); ++i) {
+    lines.push_back(fmt::format("stage {}: {}", i + 1, describe_stage(config, i)));
+  }
   return lines;
 }
 
@@ -135,7 +150,7 @@ TrainResult run_training(const RunPlace& place, const RunConfig& config, Trainin
   if (listener.on_note) {
     for (const std::string& note : notes(config, io.machine_peak_flops)) listener.on_note(note);
   }
-  StepLine line(config.train.steps);
+  StepLine line(stage_work(config));
   if (listener.live_line) io.recorders.push_back(&line);
   StepCallback callback(listener.on_step);
   if (listener.on_step) io.recorders.push_back(&callback);

@@ -46,6 +46,16 @@ TEST(Toml, NumbersThatAreNoneStayWhatTheyAre) {
   EXPECT_EQ(read["eps"].get<double>(), infinity);
 }
 
+TEST(Toml, ArraysOfTablesAreReadAsTheyWereWritten) {
+  const Json value =
+      parse_toml("[a]\nx = 1\n[[b]]\ny = \"q\\\"]\"\nlist = [{z = 1.0, w = [1, 2]}, {}]\n[[b]]\n[c]\n", "text");
+  EXPECT_EQ(value["b"].size(), 2U);
+  EXPECT_EQ(value["b"][0]["list"][0]["w"][1], 2);
+  const std::string written = dump_toml(value);
+  EXPECT_THAT(written, HasSubstr("[[b]]\nlist = [{w = [1, 2], z = 1.0}, {}]\n"));
+  EXPECT_EQ(parse_toml(written, "written"), value);
+}
+
 TEST(RunConfig, SmallModelsTrainOnOneThread) {
   RunConfig config = parse(small_run);
   EXPECT_EQ(training_threads(config), 1);
