@@ -43,6 +43,10 @@ void print_estimate(const TrainingEstimate& estimate, const RunConfig& config) {
        format_bytes(estimate.checkpointed_activation_bytes) + (checkpointing ? "  (this run)" : ""));
   line("training time", fmt::format("{} for {} steps of {} tokens", format_duration(estimate.seconds),
                                     config.train.steps, format_count(estimate.tokens_per_step)));
+  for (std::size_t i = 0; i < estimate.stages.size(); ++i) {
+    line(fmt::format("  stage {}", i + 1).c_str(),
+         fmt::format("{} for {}", format_duration(estimate.stages[i].seconds), describe_stage(config, i)));
+  }
   line("  tokens per second", format_count(estimate.tokens_per_step / estimate.seconds_per_step));
   line("  arithmetic per token", format_count(estimate.flops_per_token) + " FLOP");
   line("  matrix-multiply peak", format_count(estimate.machine_peak_flops) + " FLOP/s (measured)");

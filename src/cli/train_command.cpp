@@ -39,9 +39,13 @@ void add_train_command(CLI::App& app) {
       "  lookback train --config configs/small-drt.toml --data prepared --out runs/first\n"
       "  lookback train --config configs/small-drt.toml --data prepared --out runs/short --steps 200 --lr 1e-3 "
       "--threads 2\n"
+      "  lookback train --config configs/curriculum-copying.toml --data prepared --out runs/copying\n"
       "  lookback train --out runs/first --resume\n"
       "RUN/ holds config.toml (complete), metrics.jsonl, checkpoints/, and the links last and best. Flags go over the\n"
-      "configuration's keys. Ctrl-C saves a checkpoint and prints how to go on.");
+      "configuration's keys. [[stages]] in it make a curriculum: stages that read random self-copies, texts' copies, "
+      "needles\n"
+      "or text, one after another (configs/curriculum-copying.toml, docs/curricula.md). Ctrl-C saves a checkpoint and\n"
+      "prints how to go on.");
   command->callback([flags] { run_train(*flags); });
 }
 

@@ -7,6 +7,7 @@
 #include <memory>
 #include <numeric>
 #include <string>
+#include <utility>
 
 #include "core/clock.h"
 #include "core/random.h"
@@ -102,9 +103,8 @@ void measure(const RunConfig& config, TrainingEstimate& estimate) {
   estimate.measured = true;
 }
 
-}  // namespace
-
-TrainingEstimate estimate_training(const RunConfig& config) {
+// Of a run that is all one.
+TrainingEstimate estimate_run(const RunConfig& config) {
   const at::Device device = parse_device(config.device);
   TrainingEstimate estimate;
   estimate.num_parameters = count_parameters(config.model);
@@ -136,24 +136,82 @@ TrainingEstimate estimate_training(const RunConfig& config) {
   return estimate;
 }
 
+// The stage as a run of its own.
+RunConfig run_of_stage(const RunConfig& config, std::size_t stage) {
+  RunConfig run = config;
+  run.batch_size = config.stages[stage].batch_size;
+  run.context_length = config.stages[stage].context_length;
+  run.train.steps = config.train.stages[stage].steps;
+  run.stages.clear();
+  run.train.stages.clear();
+  return run;
+}
+
+// Of stages together: the memory of the one that takes the most, the time of all, and of the rest the mean over steps,
+// tokens or time, whichever it is counted in.
+TrainingEstimate sum_of(std::vector<TrainingEstimate> stages, const RunConfig& config) {
+  TrainingEstimate sum = stages[0];
+  double tokens = 0;
+  double flops = 0;
+  double peak_seconds = 0;
+  sum.seconds = 0;
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    const TrainingEstimate& stage = stages[i];
+    const double stage_tokens = stage.tokens_per_step * static_cast<double>(config.train.stages[i].steps);
+    tokens += stage_tokens;
+    flops += stage_tokens * stage.flops_per_token;
+    sum.seconds += stage.seconds;
+    peak_seconds += stage.seconds * stage.utilisation;
+    sum.machine_peak_flops = std::max(sum.machine_peak_flops, stage.machine_peak_flops);
+    sum.activation_bytes = std::max(sum.activation_bytes, stage.activation_bytes);
+    sum.checkpointed_activation_bytes =
+        std::max(sum.checkpointed_activation_bytes, stage.checkpointed_activation_bytes);
+    sum.measured = sum.measured && stage.measured;
+  }
+  sum.flops_per_token = flops / tokens;
+  sum.tokens_per_step = tokens / static_cast<double>(config.train.steps);
+  sum.seconds_per_step = sum.seconds / static_cast<double>(config.train.steps);
+  sum.utilisation = peak_seconds / sum.seconds;
+  sum.stages = std::move(stages);
+  return sum;
+}
+
+}  // namespace
+
+TrainingEstimate estimate_training(const RunConfig& config) {
+  if (config.stages.empty()) return estimate_run(config);
+  std::vector<TrainingEstimate> stages;
+  for (std::size_t i = 0; i < config.stages.size(); ++i) stages.push_back(estimate_run(run_of_stage(config, i)));
+  return sum_of(std::move(stages), config);
+}
+
 Json to_json(const TrainingEstimate& estimate, const RunConfig& config) {
-  return {{"num_parameters", estimate.num_parameters},
-          {"weight_bytes", estimate.weight_bytes},
-          {"gradient_bytes", estimate.gradient_bytes},
-          {"optimizer_bytes", estimate.optimizer_bytes},
-          {"activation_bytes", estimate.activation_bytes},
-          {"checkpointed_activation_bytes", estimate.checkpointed_activation_bytes},
-          {"total_bytes", estimate.total_bytes(config.train.gradient_checkpointing)},
-          {"flops_per_token", estimate.flops_per_token},
-          {"machine_peak_flops", estimate.machine_peak_flops},
-          {"utilisation", estimate.utilisation},
-          {"measured", estimate.measured},
-          {"steps", config.train.steps},
-          {"tokens_per_step", estimate.tokens_per_step},
-          {"tokens_per_second", estimate.tokens_per_step / estimate.seconds_per_step},
-          {"seconds", estimate.seconds},
-          {"memory_bytes_per_token", estimate.memory_bytes_per_token},
-          {"window_bytes", estimate.window_bytes}};
+  Json json = {{"num_parameters", estimate.num_parameters},
+               {"weight_bytes", estimate.weight_bytes},
+               {"gradient_bytes", estimate.gradient_bytes},
+               {"optimizer_bytes", estimate.optimizer_bytes},
+               {"activation_bytes", estimate.activation_bytes},
+               {"checkpointed_activation_bytes", estimate.checkpointed_activation_bytes},
+               {"total_bytes", estimate.total_bytes(config.train.gradient_checkpointing)},
+               {"flops_per_token", estimate.flops_per_token},
+               {"machine_peak_flops", estimate.machine_peak_flops},
+               {"utilisation", estimate.utilisation},
+               {"measured", estimate.measured},
+               {"steps", config.train.steps},
+               {"tokens_per_step", estimate.tokens_per_step},
+               {"tokens_per_second", estimate.tokens_per_step / estimate.seconds_per_step},
+               {"seconds", estimate.seconds},
+               {"memory_bytes_per_token", estimate.memory_bytes_per_token},
+               {"window_bytes", estimate.window_bytes}};
+  for (std::size_t i = 0; i < estimate.stages.size(); ++i) {
+    const TrainingEstimate& stage = estimate.stages[i];
+    json["stages"].push_back({{"steps", config.train.stages[i].steps},
+                              {"tokens_per_step", stage.tokens_per_step},
+                              {"total_bytes", stage.total_bytes(config.train.gradient_checkpointing)},
+                              {"measured", stage.measured},
+                              {"seconds", stage.seconds}});
+  }
+  return json;
 }
 
 }  // namespace lookback

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/json.h"
 #include "train/run_config.h"
@@ -27,6 +28,8 @@ struct TrainingEstimate {
   // Whether real steps were run here (memory, utilisation), or both come from formulas and an assumed utilisation.
   bool measured = false;
 
+  std::vector<TrainingEstimate> stages;  // of a run with stages; the rest is then of all of them
+
   // At inference, for one sequence, in the run's dtype.
   double memory_bytes_per_token = 0;
   std::int64_t window_bytes = 0;
@@ -39,7 +42,8 @@ struct TrainingEstimate {
 
 // On a CPU, runs three real steps on random tokens (for memory with and without gradient checkpointing, then one timed)
 // when the formulas say that they fit into half of this machine's free memory and a minute; otherwise computes. Uses
-// the threads that are set. Throws Error for a device that is not there.
+// the threads that are set. Of a run with stages, each is tried by itself; memory is that of the largest, time that of
+// all, the other numbers are means. Throws Error for a device that is not there.
 TrainingEstimate estimate_training(const RunConfig& config);
 
 Json to_json(const TrainingEstimate& estimate, const RunConfig& config);

@@ -11,7 +11,11 @@ void check_finetune_config(const FinetuneConfig& config, const std::string& sour
   if (!config.summarizes()) {
     for (const std::string& task : config.tasks) {
       require(task != "summarize", "{}: tasks: summarize cannot be mixed with others", source);
-      parse_needle_kind(task);
+      try {
+        parse_needle_kind(task);
+      } catch (const Error& error) {
+        fail("{}: tasks: {}", source, error.what());
+      }
     }
   }
   require(!config.lengths.empty(), "{}: lengths: give at least one", source);

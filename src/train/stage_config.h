@@ -34,12 +34,12 @@ struct StageSelfCopies {
 // What batches of a stage are of.
 struct StageSource {
   double weight = 1;  // how often a batch is of this source, as against the others
-  std::variant<StageText, StageSelfCopies, FinetuneConfig>
-      data;  // the last: kind = "needles", hidden in the run's text
+  std::variant<StageText, StageSelfCopies, FinetuneConfig> data;  // the last: needles, hidden in the run's text
 };
 
 struct StageConfig {
-  std::int64_t batch_size = 0;      // absent: that of [train], as
+  // Of [train] where the stage does not say.
+  std::int64_t batch_size = 0;
   std::int64_t context_length = 0;  // tokens of a sequence; of a needle sample, the most
   std::vector<StageSource> data;
 };

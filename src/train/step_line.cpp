@@ -8,9 +8,9 @@
 
 namespace lookback {
 
-double StepLine::work_until(std::int64_t step) const {
+double work_until(std::span<const StageWork> stages, std::int64_t step) {
   double work = 0;
-  for (const StageWork& stage : stages_) {
+  for (const StageWork& stage : stages) {
     const std::int64_t done = std::min(step, stage.num_steps);
     work += static_cast<double>(done) * stage.work_per_step;
     step -= done;
@@ -28,9 +28,9 @@ void StepLine::record(const StepMetrics& metrics) {
   // What tells how long to wait comes first: a line is cut where the terminal ends.
   std::int64_t num_steps = 0;
   for (const StageWork& stage : stages_) num_steps += stage.num_steps;
-  const double work_before = work_until(*steps_before_);
-  const std::string eta =
-      eta_text(work_until(metrics.step) - work_before, work_until(num_steps) - work_before, line_.elapsed_seconds());
+  const double work_before = work_until(stages_, *steps_before_);
+  const std::string eta = eta_text(work_until(stages_, metrics.step) - work_before,
+                                   work_until(stages_, num_steps) - work_before, line_.elapsed_seconds());
   const std::string stage = metrics.stage > 0 ? fmt::format("  stage {}/{}", metrics.stage, stages_.size()) : "";
   std::string text = fmt::format("step {}/{}{}  ETA {}  loss {:.4f}  ppl {:.4g}  lr {:.2e}  {} tok/s", metrics.step,
                                  num_steps, stage, eta, metrics.recent_loss, std::exp(metrics.recent_loss), metrics.lr,

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,9 @@ struct StageWork {
   double work_per_step = 1;  // in any unit
 };
 
+// Of the first `step` steps of stages that follow each other.
+double work_until(std::span<const StageWork> stages, std::int64_t step);
+
 // Shows on standard error how far the run is, how long it will take and how the loss stands.
 class StepLine : public TrainRecorder {
  public:
@@ -30,9 +34,6 @@ class StepLine : public TrainRecorder {
   void finish() { line_.finish(); }
 
  private:
-  // Of the first `step` steps.
-  double work_until(std::int64_t step) const;
-
   std::vector<StageWork> stages_;
   std::optional<std::int64_t> steps_before_;  // of an earlier call, once a step was recorded
   // Of the steps recorded.

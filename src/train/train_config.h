@@ -19,7 +19,8 @@ struct Schedule {
   std::int64_t warmup_steps = 0;
 };
 
-// A part of a run with a reading matter of its own (stage_config.h), in optimizer steps.
+// A part of a run that reads something of its own (stage_config.h), in optimizer steps. Training losses of different
+// stages do not compare: the mean of the last steps begins anew with each, and so does the best one without validation.
 struct TrainStage {
   std::int64_t steps = 0;
   std::optional<Schedule> schedule;  // from the stage's first step on; none: the run's goes on through it

@@ -160,6 +160,15 @@ class TrainLoop {
     return step == config_.steps || (every > 0 && step % every == 0);
   }
 
+  // Of a run with stages, that of step 1, 2, ...; from 1 on.
+  std::int64_t stage_of(std::int64_t step) const {
+    return static_cast<std::int64_t>(stage_position(config_, step - 1).stage) + 1;
+  }
+
+  bool begins_stage(std::int64_t step) const {
+    return !config_.stages.empty() && stage_position(config_, step - 1).step == 0;
+  }
+
   // Whether what follows the step needs the numbers of it and all before it.
   bool must_be_read(std::int64_t step) const {
     return source_.listens() || due(step, config_.checkpoint_every) ||
@@ -174,9 +183,7 @@ class TrainLoop {
     ++num_begun_;
     StepMetrics metrics;
     metrics.step = num_begun_;
-    if (!config_.stages.empty()) {
-      metrics.stage = static_cast<std::int64_t>(stage_position(config_, num_begun_ - 1).stage) + 1;
-    }
+    if (!config_.stages.empty()) metrics.stage = stage_of(num_begun_);
     metrics.lr = taken.learning_rate;
     unread_.push_back({HostCopy(at::stack({taken.loss, taken.gradient_norm, taken.exact_match})), metrics,
                        taken.num_tokens, taken.flops, begin});
@@ -206,6 +213,7 @@ class TrainLoop {
     progress_.step = metrics.step;
     progress_.tokens += step.num_tokens;
     std::vector<double>& recent = progress_.recent_losses;
+    if (begins_stage(metrics.step)) recent.clear();  // what stages read has losses that do not compare
     if (recent.size() == recent_loss_steps) recent.erase(recent.begin());
     recent.push_back(metrics.loss);
     metrics.recent_loss = recent_loss();
@@ -236,6 +244,10 @@ class TrainLoop {
       metrics.validation_loss = progress_.validation_loss = result.loss;
     } else if (!due(metrics.step, config_.checkpoint_every)) {
       return false;
+    }
+    if (!io_.validate && !config_.stages.empty() && progress_.best_step > 0 &&
+        stage_of(progress_.best_step) != stage_of(metrics.step)) {
+      progress_.best_loss = std::numeric_limits<double>::infinity();
     }
     if (!(loss < progress_.best_loss)) return false;
     progress_.best_loss = loss;

@@ -390,6 +390,34 @@ TEST_F(ProgramTest, ARunGoesOnForMoreStepsWhenItsDataHasMoved) {
   EXPECT_EQ(json_of("train --out going --resume --from-step 4 --json").at("loss"), longer.at("loss"));
 }
 
+TEST_F(ProgramTest, TrainsByStagesAndGoesOn) {
+  make_run();
+  std::string config = run_config;
+  config.replace(config.find("steps = 3"), 9, "seed = 3\n");
+  write_file_atomic(folder / "stages.toml", config + R"(
+[[stages]]
+steps = 2
+data = [{kind = "self-copies", length = [10, 20]}]
+
+[[stages]]
+steps = 2
+context_length = 80
+data = [{kind = "text"}]
+)");
+  EXPECT_EQ(json_of("train --config stages.toml --data data --out stages --threads 1 --json").at("steps"), 4);
+  EXPECT_EQ(json_of("train --out stages --resume --steps 6 --json").at("steps"), 6);
+  std::istringstream metrics(read_file(folder / "stages/metrics.jsonl"));
+  std::vector<int> stages;
+  for (std::string line; std::getline(metrics, line);) stages.push_back(Json::parse(line).at("stage"));
+  EXPECT_EQ(stages, (std::vector<int>{1, 1, 2, 2, 2, 2}));
+  const Outcome other = lookback("train --out stages --resume --config stages.toml --context 40");
+  EXPECT_EQ(other.code, exit_failed);
+  EXPECT_THAT(other.err, HasSubstr("[[stages]] 1: context_length"));
+  const Outcome fewer = lookback("train --config stages.toml --data data --out fewer --steps 3");
+  EXPECT_EQ(fewer.code, exit_failed);
+  EXPECT_THAT(fewer.err, HasSubstr("[[stages]] have 4"));
+}
+
 TEST_F(ProgramTest, FinetunesOnNeedlesAndGoesOn) {
   make_run();
   const std::string task =

@@ -3,8 +3,11 @@
 
 #include <gmock/gmock.h>
 
+#include "models/cost.h"
+#include "train/estimate.h"
 #include "train/run_config.h"
 #include "train/schedule.h"
+#include "train/step_line.h"
 #include "train/toml.h"
 #include "train/train_helpers.h"
 #include "train/training_threads.h"
@@ -183,7 +186,8 @@ TEST(StageConfig, MistakesAreNamed) {
   EXPECT_THAT(error_of_data("kind = \"self-copies\", length = [5, 5], copy_weight = -0.5"), HasSubstr("copy_weight"));
 
   EXPECT_THAT(error_of_data("kind = \"needles\""), HasSubstr("[[stages]] 2: data 2: tasks: name at least one"));
-  EXPECT_THAT(error_of_data("kind = \"needles\", tasks = [\"singel\"]"), HasSubstr("singel"));
+  EXPECT_THAT(error_of_data("kind = \"needles\", tasks = [\"singel\"]"),
+              HasSubstr("[[stages]] 2: data 2: tasks: needle task \"singel\""));
   EXPECT_THAT(error_of_data("kind = \"needles\", tasks = [\"summarize\"]"), HasSubstr("finetune"));
   EXPECT_THAT(error_of_data("kind = \"needles\", tasks = [\"single\"], lengths = [81]"),
               HasSubstr("a length of 81 does not fit into a context_length of 80"));
@@ -196,6 +200,51 @@ TEST(StageConfig, MistakesAreNamed) {
   EXPECT_THAT(error_of_stages("[[stages]]\nsteps = 3\ndata = [{kind = \"text\"}]\n"
                               "[finetune]\ntasks = [\"single\"]\nlengths = [100]"),
               HasSubstr("[finetune]"));
+}
+
+// 10 steps of 1, 4 of 5: behind 10 steps a third of the work is done.
+TEST(StepLine, CountsTheWorkOfEachStage) {
+  const std::vector<StageWork> stages = {{10, 1}, {4, 5}};
+  EXPECT_EQ(work_until(stages, 0), 0);
+  EXPECT_EQ(work_until(stages, 7), 7);
+  EXPECT_EQ(work_until(stages, 10), 10);
+  EXPECT_EQ(work_until(stages, 12), 20);
+  EXPECT_EQ(work_until(stages, 14), 30);
+}
+
+// So large that nothing is tried.
+TEST(Estimate, StagesAddUp) {
+  RunConfig config = parse_stages_of(three_stages);
+  config.model.hidden_size = 1024;
+  config.model.intermediate_size = 4096;
+  config.train.grad_accumulation_steps = 2;
+  for (StageConfig& stage : config.stages) stage.context_length *= 1000;
+  const TrainingEstimate estimate = estimate_training(config);
+  EXPECT_FALSE(estimate.measured);
+  ASSERT_EQ(estimate.stages.size(), 3U);
+  double seconds = 0;
+  double tokens = 0;
+  for (std::size_t i = 0; i < 3; ++i) {
+    const TrainingEstimate& stage = estimate.stages[i];
+    const auto batch = static_cast<double>(config.stages[i].batch_size);
+    const auto steps = static_cast<double>(config.train.stages[i].steps);
+    const double flops = 2 * steps * batch * training_flops(config.model, config.stages[i].context_length);
+    EXPECT_NEAR(stage.seconds * stage.machine_peak_flops * stage.utilisation / flops, 1, 1e-12) << i;
+    EXPECT_EQ(stage.tokens_per_step, 2 * batch * static_cast<double>(config.stages[i].context_length));
+    EXPECT_LE(stage.activation_bytes, estimate.activation_bytes);
+    seconds += stage.seconds;
+    tokens += steps * stage.tokens_per_step;
+  }
+  EXPECT_NEAR(estimate.seconds / seconds, 1, 1e-12);
+  EXPECT_NEAR(estimate.seconds_per_step * 200 / seconds, 1, 1e-12);
+  EXPECT_NEAR(estimate.tokens_per_step * 200 / tokens, 1, 1e-12);
+  EXPECT_EQ(estimate.activation_bytes,
+            std::max({estimate.stages[0].activation_bytes, estimate.stages[1].activation_bytes,
+                      estimate.stages[2].activation_bytes}));
+  const Json json = to_json(estimate, config);
+  EXPECT_EQ(json.at("stages").size(), 3U);
+  EXPECT_EQ(json["stages"][1]["steps"], 60);
+  EXPECT_EQ(json["stages"][1]["seconds"], estimate.stages[1].seconds);
 }
 
 // A resumed run's complete object, and what it would be with other stages given.

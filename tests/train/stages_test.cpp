@@ -136,6 +136,9 @@ TEST_F(Stages, MetricsNameTheStage) {
   std::int64_t tokens = 0;
   for (std::size_t i = 0; i < 12; ++i) {
     EXPECT_EQ(lines[i].at("stage"), i < 4 ? 1 : i < 9 ? 2 : 3);
+    if (i == 4 || i == 9) {
+      EXPECT_EQ(lines[i].at("recent_loss"), lines[i].at("loss")) << "of the stage alone";
+    }
     const std::int64_t now = lines[i].at("tokens");
     // Needles' samples have a length of their own.
     if (i < 9) {
@@ -143,6 +146,34 @@ TEST_F(Stages, MetricsNameTheStage) {
     }
     tokens = now;
   }
+}
+
+// However low the training loss of an earlier stage was.
+TEST_F(Stages, WithoutValidationTheBestIsOfTheLastStage) {
+  const TemporaryFolder run;
+  const auto model = make_model(config().model, at::kCPU, 5);
+  TrainConfig train_config = config().train;
+  train_config.checkpoint_every = 2;
+  // Losses of nothing at first.
+  class Rising : public RandomBatches {
+   public:
+    using RandomBatches::RandomBatches;
+    TokenBatch next() override {
+      TokenBatch batch = RandomBatches::next();
+      batch.loss_weights.assign(batch.labels.size(), 1e-3F * static_cast<float>(++num_made_));
+      return batch;
+    }
+
+   private:
+    int num_made_ = 0;
+  };
+  Rising source(2, 40, 32, 4);
+  TrainIo io;
+  io.run_folder = run.path();
+  const TrainResult result = train(*model, source, train_config, io);
+  EXPECT_EQ(result.best_step, 10) << "the first checkpoint of the third stage";
+  EXPECT_EQ(fs::read_symlink(run.path() / "best"), "checkpoints/step-00000010");
+  EXPECT_EQ(result.best_loss, metrics_of(run.path())[9].at("recent_loss"));
 }
 
 TEST_F(Stages, ReadWhatTheyAreToRead) {
