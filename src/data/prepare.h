@@ -19,7 +19,7 @@ namespace lookback {
 struct PrepareConfig {
   std::vector<std::filesystem::path> inputs;
   std::filesystem::path out;
-  InputRules rules;             // which files are inputs, and whether folders are documents
+  InputRules rules = {};        // which files are inputs, and whether folders are documents
   std::string field = "text";   // of JSON lines
   bool strict = false;          // the first broken document is an error
   double valid_fraction = 0.0;  // in [0, 1): of the documents, to out/valid; the others to out/train

@@ -76,20 +76,23 @@ TEST_F(TrainTokenizer, AnyTokenEndsATextOfBpe) {
 }
 
 TEST_F(TrainTokenizer, UnigramTakesTextsAsTheyAre) {
+  // Words of three syllables out of ten, which so many different words share that they become pieces.
+  const std::vector<std::string> syllables = {"kar", "lom", "min", "tes", "vod", "zup", "rif", "gan", "hel", "pyx"};
   std::string text = "\tdef f(x):  # two  blanks\r\n";
-  for (int i = 0; i < 400; ++i)
-    text += "The number " + std::to_string(i * i) + " is a square, and " + generated_text(80, i) + "\n";
+  for (std::size_t i = 0; i < 1000; ++i) {
+    text += syllables[i % 10] + syllables[i / 10 % 10] + syllables[i / 100] + (i % 8 == 7 ? "\n" : " ");
+  }
   write_bytes(path_ / "a.txt", text + std::string(10'000, 'x') + " " + generated_text(20'000, 5));
-  TrainTokenizerConfig config = config_for({path_ / "a.txt"}, 300);
+  TrainTokenizerConfig config = config_for({path_ / "a.txt"}, 340);
   config.kind = TokenizerKind::unigram;
   const TrainTokenizerResult result = train_tokenizer(config, {});
   EXPECT_EQ(result.file, config.out / "tokenizer.model");
-  EXPECT_EQ(result.vocab_size, 300);
+  EXPECT_EQ(result.vocab_size, 340);
   const auto tokenizer = load_tokenizer(config.out.string());
   EXPECT_EQ(tokenizer->end_of_text_id(), 1);
   const std::string decoded = tokenizer->decode(tokenizer->encode(text));
   EXPECT_EQ(decoded.substr(tokenizer->puts_blank_before_text() ? 1 : 0), text);
-  EXPECT_LT(tokenizer->encode("memory of light. the memory of").size(), 15U);
+  EXPECT_LT(tokenizer->encode("karlommin tesvodzup").size(), 10U);
   config.out = path_ / "again";
   train_tokenizer(config, {});
   EXPECT_TRUE(read_file(path_ / "again/tokenizer.model") == read_file(result.file));
