@@ -138,14 +138,14 @@ std::unique_ptr<BatchSource> make_text_self_copies(const SelfCopiesConfig& confi
   require(config.length.most + config.gap.most <= num_tokens,
           "dataset {}: {} tokens, too few for self-copies of {} with a gap of {}", dataset->folder().string(),
           num_tokens, config.length.most, config.gap.most);
-  const auto draw = [dataset, num_tokens](std::int64_t count, Random& random) {
+  std::string name = fmt::format("text {} {}", dataset->manifest().tokenizer_fingerprint, num_tokens);
+  const auto draw = [dataset = std::move(dataset), num_tokens](std::int64_t count, Random& random) {
     Ids ids(static_cast<std::size_t>(count));
     const auto num_places = static_cast<std::uint64_t>(num_tokens - count + 1);
     dataset->read(static_cast<std::int64_t>(random.below(num_places)), ids);
     return ids;
   };
-  return std::make_unique<SelfCopies>(config, draw,
-                                      fmt::format("text {} {}", dataset->manifest().tokenizer_fingerprint, num_tokens));
+  return std::make_unique<SelfCopies>(config, draw, std::move(name));
 }
 
 }  // namespace lookback

@@ -56,7 +56,7 @@ void parse_stages(const Json& stages, const std::string& source, RunConfig& conf
 Json stages_to_json(const RunConfig& config);
 
 // A line for people: "500 steps of 22 x 186 tokens: self-copies of random".
-std::string describe_stage(const RunConfig& config, std::size_t stage);
+std::string describe_stage(const RunConfig& config, std::size_t index);
 
 // Of a run that goes on with stages that are given anew: where its last stage so far has a learning rate of its own and
 // `after` does not say how that goes, it goes as before, however many steps the stage has now.

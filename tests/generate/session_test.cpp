@@ -149,6 +149,7 @@ TEST_P(SessionTest, MemoryGrowsByChunksAndWindowsDoNot) {
   const ModelConfig& config = model_->config();
   std::int64_t chunk_bytes = 0;
   if (config.kind == "drt") chunk_bytes = 4 * (2 * config.chunk_size + 1) * config.hidden_size;
+  if (config.kind == "drt" && config.own<DrtConfig>().term_scores) chunk_bytes += 4 * fed_terms;
   if (config.kind == "compressed-memory") chunk_bytes = 4 * (2 * config.chunk_vectors() + 1) * config.hidden_size;
   if (config.kind == "rpt") {
     const DrtConfig& own = config.own<DrtConfig>();

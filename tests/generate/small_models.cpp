@@ -129,11 +129,14 @@ std::vector<SmallModelCase> small_model_cases() {
   auto& reading = cases.back().config.own<DrtConfig>();
   reading.retrieve_successors = true;
   reading.mask_slide_window = true;
+  cases.push_back({"with_term_scores", small_drt({1, 1, 1}, 2, 9, true, 3)});
+  cases.back().config.own<DrtConfig>().term_scores = true;
   cases.push_back({"other_retrieval", small_drt({1, 1, 1}, 4, 9, true, 3)});
   auto& retrieving = cases.back().config.own<DrtConfig>();
   retrieving.retrieval_projections = true;
   retrieving.retrieval_temperature = 0.5;
   retrieving.stick_breaking = true;
+  retrieving.recency_bias = true;
   retrieving.landmark_from = "mean";
   retrieving.query_from = "landmark";
   return cases;

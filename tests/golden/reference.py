@@ -160,7 +160,14 @@ def drt(input_ids, weights, config, kind):
             query = rms_norm(asking, weights[f"model.lmk_norms.{group}.weight"], RETRIEVER_EPS)
             if config.get("retrieval_projections"):
                 query = query @ weights[f"model.lmk_q_proj.{group}.weight"].T
-            retrieved = choose_learned(query, landmarks, config, group)
+            more = 0
+            if config.get("recency_bias"):
+                more = -weights[f"model.lmk_recency.{group}"] * distances(num_chunks).clamp_min(1).double().log()
+            if config.get("term_scores"):
+                chunks = input_ids.unflatten(1, (num_chunks, -1))
+                bm25 = torch.stack([bm25_scores(text.tolist(), config) for text in chunks])
+                more = more + weights["model.lmk_terms"] * bm25 * math.sqrt(1024)
+            retrieved = choose_learned(query, landmarks, config, group, more)
         if config.get("retrieve_successors"):
             retrieved = with_successors(retrieved)
         retrievals.append(retrieved)
@@ -256,10 +263,10 @@ def stick_breaking_weights(best, picked):
     return parts * left
 
 
-def choose_learned(query, landmarks, config, group):
-    """query, landmarks [N, C, d] (docs/model.md, 6 and 15)."""
+def choose_learned(query, landmarks, config, group, more):
+    """query, landmarks [N, C, d] (docs/model.md, 6, 15 and 16); more: is added to their scores."""
     scores = query @ landmarks.transpose(1, 2) / math.sqrt(query.shape[-1])
-    scores = scores / config.get("retrieval_temperature", 1)
+    scores = scores / config.get("retrieval_temperature", 1) + more
     selection = scores
     if config.get("random_retrieval"):
         chunks = range(scores.shape[1])

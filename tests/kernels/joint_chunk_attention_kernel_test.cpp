@@ -173,7 +173,8 @@ void compare(const Sizes& z, std::uint64_t seed) {
       (z.head_dim + 4) * unit_roundoff * twin.largest_dot_terms + 4 * unit_roundoff * (twin.largest_dot_terms + 10);
   const double probability_error = 2 * score_error + (num_keys + 12 + 8 * z.top_k) * unit_roundoff;
   const double gain_error = 2 * probability_error + (z.head_dim + num_keys + 8) * unit_roundoff;
-  const double num_readers = static_cast<double>(z.heads / z.kv_heads * z.positions * z.chunks * z.top_k);
+  const std::int64_t most_readers = z.heads / z.kv_heads * z.positions * z.chunks * z.top_k;
+  const auto num_readers = static_cast<double>(most_readers);
   const double key_error = gain_error + (num_readers + 4) * unit_roundoff;
   for (const SimdLevel level : supported_simd_levels()) {
     SCOPED_TRACE(testing::Message() << "C" << z.chunks << " P" << z.positions << " H" << z.heads << " Hkv" << z.kv_heads

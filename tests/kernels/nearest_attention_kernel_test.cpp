@@ -96,7 +96,8 @@ void compare(const Sizes& z, std::uint64_t seed) {
   const double score_error = (z.head_dim + 4) * unit_roundoff * twin.largest_dot_terms + 40 * unit_roundoff;
   const double probability_error = 2 * score_error + (z.top_k + 12) * unit_roundoff;
   const double gain_error = 2 * probability_error + (z.head_dim + 2 * z.top_k + 8) * unit_roundoff;
-  const double key_error = gain_error + static_cast<double>(z.heads / z.kv_heads * z.queries + 4) * unit_roundoff;
+  const std::int64_t num_readers = z.heads / z.kv_heads * z.queries;
+  const double key_error = gain_error + static_cast<double>(num_readers + 4) * unit_roundoff;
   const auto rows = [&](const std::vector<float>& data, std::int64_t length, std::int64_t heads) {
     return SequenceRows{data.data(), length * heads * z.head_dim, heads * z.head_dim, z.head_dim};
   };

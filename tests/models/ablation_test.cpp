@@ -113,6 +113,8 @@ TEST(Ablations, AreNamedInConfigurationsOnlyWhereTheyAreOn) {
                        {"retrieval_projections", true},
                        {"aligned_init", true},
                        {"fed_retrieval", "latest"},
+                       {"recency_bias", true},
+                       {"term_scores", true},
                        {"encoder_conv_kernel", 3},
                        {"key_conv_kernel", 2},
                        {"conv_kernel", 4},

@@ -31,6 +31,8 @@ TEST(CountParameters, EqualsThatOfConvolutions) {
   config.own<DrtConfig>().encoder_conv_kernel = 3;
   config.own<DrtConfig>().key_conv_kernel = 2;
   config.own<DrtConfig>().retrieval_projections = true;
+  config.own<DrtConfig>().recency_bias = true;
+  config.own<DrtConfig>().term_scores = true;
   config.own<DrtConfig>().landmark_from = "vector";
   EXPECT_EQ(count_parameters(config), make_model(config, at::kCPU, 0)->parameters().num_elements());
 }

@@ -66,7 +66,7 @@ INSTANTIATE_TEST_SUITE_P(Folders, Golden,
                                          "block-recurrent", "memorizing", "neurocache", "rpt-bm25", "rpt-words",
                                          "rpt-embeddings", "compressed-memory", "drt-rotary", "block-recurrent-rotary",
                                          "memorizing-rotary", "neurocache-rotary", "sliding-window-no-positions",
-                                         "drt-copying", "drt-retrieval", "drt-mean-landmarks",
+                                         "drt-copying", "drt-retrieval", "drt-mean-landmarks", "drt-terms",
                                          "sliding-window-convolved"));
 
 }  // namespace

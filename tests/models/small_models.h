@@ -121,6 +121,9 @@ inline std::vector<ModelConfig> small_drt_variants() {
   encoding.landmark_from = "vector";
   encoding.aligned_init = true;
   encoding.retrieved_into = "residual";
+  configs.push_back(small_drt_config());
+  configs.back().own<DrtConfig>().term_scores = true;
+  configs.back().own<DrtConfig>().recency_bias = true;
   configs[3].kind = "compressed-memory";
   configs[3].own<DrtConfig>().memory_vectors = 3;
   configs[3].own<DrtConfig>().retrieve_successors = true;

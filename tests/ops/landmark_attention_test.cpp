@@ -222,9 +222,7 @@ TEST(LandmarkAttention, ArgumentsThatDoNotFitAreNamed) {
     return std::string("nothing was thrown");
   };
   using testing::HasSubstr;
-  EXPECT_THAT(error([&] {
-                landmark_attention(rows, rows, rows, {3, 0, 0});
-              }),
+  EXPECT_THAT(error([&] { landmark_attention(rows, rows, rows, {3, 0, 0}); }),
               HasSubstr("whole blocks of 3 positions"));
   EXPECT_THAT(error([&] { landmark_attention(rows, rows, rows, {1, 0, 0}); }), HasSubstr("block_size"));
   EXPECT_THAT(error([&] { landmark_attention(rows, rows, rows, {4, -1, 0}); }), HasSubstr("window_size"));

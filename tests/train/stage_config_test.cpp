@@ -309,9 +309,7 @@ TEST(StageConfig, MoreStepsAndStagesAtTheEndAreNoAlteration) {
   expect_same_course({{"stages", stages}}, 240);
   stages.push_back({{"steps", 10}, {"data", {{{"kind", "text"}}}}});
   expect_same_course({{"stages", stages}}, 250);
-  EXPECT_THAT(error_of([&] {
-                resumed_with(before, {{"train", {{"steps", 150}}}});
-              }),
+  EXPECT_THAT(error_of([&] { resumed_with(before, {{"train", {{"steps", 150}}}}); }),
               HasSubstr("steps is 150, but [[stages]] have 200"));
 }
 

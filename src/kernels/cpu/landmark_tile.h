@@ -14,8 +14,7 @@ namespace lookback::simd {
                                                        std::int64_t num_rows, float* to) {
   const float* const from =
       sequence_row(rows, part.batch, key_block * p.block_size, part.head / (p.num_heads / p.num_kv_heads));
-  pack_rows(
-      num_rows, p.head_dim, [&](std::int64_t row) { return from + row * rows.row_stride; }, to);
+  pack_rows(num_rows, p.head_dim, [&](std::int64_t row) { return from + row * rows.row_stride; }, to);
 }
 
 // Where a tile [keys, queries] of scores stands: query column c and key row r are distance + c - r * row_step apart.

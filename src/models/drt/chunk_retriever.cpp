@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "models/drt/chunk_terms.h"
 #include "models/drt/drt_config.h"
 #include "models/drt/fed_retriever.h"
 #include "models/drt/fixed_retriever.h"
@@ -29,6 +30,10 @@ class LearnedRetriever : public ChunkRetriever {
   void add_group(ParameterSet& parameters) override {
     const std::string name = "model.lmk_norms." + std::to_string(norms_.size()) + ".weight";
     norms_.push_back(make_rms_norm(parameters, name, config_.hidden_size, landmark_rms_norm_eps));
+    if (own_.recency_bias) {
+      const std::string slope = "model.lmk_recency." + std::to_string(slopes_.size());
+      slopes_.push_back(parameters.add(slope, {1}, {Initializer::Kind::ones, 0}));
+    }
     if (!own_.retrieval_projections) return;
     const std::string index = std::to_string(query_projs_.size());
     query_projs_.push_back(projection(parameters, "model.lmk_q_proj." + index + ".weight"));
@@ -41,6 +46,15 @@ class LearnedRetriever : public ChunkRetriever {
     at::Tensor query = rms_norm(norms_[group_index], by_position ? asking.hidden : own_landmarks(asking));
     if (own_.retrieval_projections) query = project(query, query_projs_[group_index]);
     return own_.retrieval_temperature == 1 ? query : query / own_.retrieval_temperature;
+  }
+  at::Tensor adjusted(const at::Tensor& scores, std::int64_t num_stored, std::size_t group_index) const override {
+    if (!own_.recency_bias) return scores;
+    const std::int64_t num_own = scores.size(2) - num_stored;
+    const at::TensorOptions options = scores.options();
+    const at::Tensor asking = at::arange(num_own - scores.size(1), num_own, options).unsqueeze(1);
+    // Other texts lie all at one distance, right before the text.
+    const at::Tensor place = at::cat({at::full({num_stored}, -1, options), at::arange(num_own, options)});
+    return scores - slopes_[group_index].to(scores.scalar_type()) * (asking - place).clamp_min(1).log();
   }
   TopK choose(const at::Tensor& scores, const AskingChunks& /*asking*/, std::int64_t first_chunk,
               std::size_t group_index, const std::optional<at::Generator>& noise_generator) const override {
@@ -75,6 +89,7 @@ class LearnedRetriever : public ChunkRetriever {
 
   std::vector<RmsNorm> norms_;  // one an upper group
   std::vector<at::Tensor> query_projs_;
+  std::vector<at::Tensor> slopes_;  // of recency
   at::Tensor landmark_proj_;
 };
 
@@ -113,6 +128,7 @@ std::unique_ptr<ChunkRetriever> make_own_retriever(ParameterSet& parameters, con
 
 std::unique_ptr<ChunkRetriever> make_chunk_retriever(ParameterSet& parameters, const ModelConfig& config) {
   std::unique_ptr<ChunkRetriever> own = make_own_retriever(parameters, config);
+  if (config.own<DrtConfig>().term_scores) own = add_term_scores(std::move(own), parameters, config);
   const std::string& fed = config.own<DrtConfig>().fed;
   if (fed.empty() || fed == "trained") return own;
   return make_fed_retriever(std::move(own), config, parameters.device());

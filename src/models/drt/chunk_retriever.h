@@ -38,6 +38,13 @@ class ChunkRetriever {
   // [N, C, F]: the inner product with a chunk's landmark, by the root of F, is its score.
   virtual at::Tensor queries(std::size_t group_index, const AskingChunks& asking) const = 0;
 
+  // The scores [N, C, E] (-inf: not to be had) with what the retriever knows besides the inner product. The first
+  // num_stored are of chunks of other texts, the others those of the text up to the last chunk that asks.
+  virtual at::Tensor adjusted(const at::Tensor& scores, std::int64_t /*num_stored*/,
+                              std::size_t /*group_index*/) const {
+    return scores;
+  }
+
   // What those that ask, the chunks from first_chunk on, retrieve by scores [N, C, E] (-inf: not to be had).
   // noise_generator: of the selection's noise, in training where draws_noise().
   virtual TopK choose(const at::Tensor& scores, const AskingChunks& asking, std::int64_t first_chunk,

@@ -202,7 +202,8 @@ at::Tensor Drt::hidden_states(const at::Tensor& input_ids, const ForwardOptions&
   for (std::size_t g = 0; g < upper_groups_.size(); ++g) {
     const AskingChunks asking{by_chunk(x).select(2, config_.chunk_size), {encoded.landmarks}};
     const at::Tensor query = retriever_->queries(g, asking);
-    const at::Tensor scores = visible_scores(query, encoded.landmarks, first_chunk);
+    const at::Tensor scores =
+        retriever_->adjusted(visible_scores(query, encoded.landmarks, first_chunk), first_chunk, g);
     const TopK retrieved =
         with_what_follows(retriever_->choose(scores, asking, first_chunk, g, noisy ? options.generator : std::nullopt),
                           first_chunk, {first_chunk});

@@ -40,6 +40,8 @@ struct DrtConfig {
   std::string query_from = "position";
   bool retrieval_projections = false;    // of queries and landmarks [retrieval_projections]
   bool stick_breaking = false;           // weights of chunks are stick-breaking, not softmax [stick_breaking]
+  bool recency_bias = false;             // of two chunks that score alike the nearer is better [recency_bias]
+  bool term_scores = false;              // BM25's scores are added to the learned ones [term_scores]
   double retrieval_temperature = 1;      // scores of chunks are divided by it [retrieval_temperature]
   std::int64_t encoder_conv_kernel = 0;  // of that before the encoder's first layer [encoder_conv_kernel]
   // The chunks that the model is fed in place of its own choice (fed_retriever.h): "random", "latest", "bm25" or
@@ -51,7 +53,7 @@ struct DrtConfig {
   std::int64_t num_upper_groups() const { return static_cast<std::int64_t>(decoder_layers.size()) - 1; }
 };
 
-// Numbers that terms are hashed to where a model is fed what BM25 finds.
+// Numbers that terms are hashed to where BM25 takes part beside the model's own retriever.
 inline constexpr std::int64_t fed_terms = 1024;
 
 // Chunks that a chunk retrieves at most.

@@ -40,6 +40,8 @@ ConfigKeys learned_retrieval_keys(ModelConfig& config) {
           {"gumbel_noise", &own.gumbel_noise, Need::optional},
           {"retrieval_projections", &own.retrieval_projections, Need::only_where_changed},
           {"retrieval_temperature", &own.retrieval_temperature, Need::only_where_changed},
+          {"recency_bias", &own.recency_bias, Need::only_where_changed},
+          {"term_scores", &own.term_scores, Need::only_where_changed},
           {"stick_breaking", &own.stick_breaking, Need::only_where_changed},
           {"landmark_from", &own.landmark_from, Need::only_where_changed},
           {"query_from", &own.query_from, Need::only_where_changed}};
@@ -151,7 +153,8 @@ double drt_parameters(const ModelConfig& config) {
   const double projections = own.retrieval_projections ? static_cast<double>(1 + own.num_upper_groups()) * d * d : 0;
   const double landmark_vector = own.landmark_from == "vector" ? d : 0;
   return layers + encoder + encoder_norms_and_chunk_projections + chunk_attention + landmark_norms + convolutions +
-         projections + landmark_vector;
+         projections + landmark_vector + (own.recency_bias ? static_cast<double>(own.num_upper_groups()) : 0) +
+         (own.term_scores ? 1 : 0);
 }
 
 // Its retriever has no parameters.
@@ -287,7 +290,8 @@ std::int64_t num_masked_chunks(const ModelConfig& config) {
 std::int64_t landmark_size(const ModelConfig& config) {
   const auto& own = config.own<DrtConfig>();
   const bool by_hidden_state = own.retriever.empty() || own.retriever == "encoder";
-  return (by_hidden_state ? config.hidden_size : own.retriever_size) + (own.fed == "bm25" ? fed_terms : 0);
+  return (by_hidden_state ? config.hidden_size : own.retriever_size) + (own.fed == "bm25" ? fed_terms : 0) +
+         (own.term_scores ? fed_terms : 0);
 }
 
 constinit const Kind drt_kind{.name = "drt",

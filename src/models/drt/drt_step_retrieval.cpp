@@ -56,8 +56,9 @@ DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const 
   at::Tensor scores = at::cat(parts, 2);
   TopK best;
   if (archived.scores.defined()) {
-    best = model_.retriever_->choose(at::cat({archived.scores.unsqueeze(0), scores}, 2), asking, first_query,
-                                     group_index, {});
+    const at::Tensor all = at::cat({archived.scores.unsqueeze(0), scores}, 2);
+    best = model_.retriever_->choose(model_.retriever_->adjusted(all, archived.scores.size(1), group_index), asking,
+                                     first_query, group_index, {});
     // Numbers in that list become numbers of chunks.
     const std::int64_t num_archived = archived.scores.size(1);
     const at::Tensor of_archived = archived.indices.unsqueeze(0).gather(2, best.indices.clamp(0, num_archived - 1));
@@ -65,6 +66,7 @@ DrtStep::SpanRetrieval DrtStep::retrieve_in_span(std::size_t group_index, const 
     best.indices = at::where(best.indices.lt(num_archived), of_archived, own).masked_fill(best.indices.lt(0), -1);
     scores = at::Tensor();
   } else {
+    scores = model_.retriever_->adjusted(scores, 0, group_index);
     best = model_.retriever_->choose(scores, asking, first_query, group_index, {});
   }
   std::vector<std::int64_t> ends;

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "core/error.h"
+#include "models/drt/chunk_terms.h"
 #include "models/drt/drt_config.h"
-#include "models/drt/fixed_retriever.h"
 
 namespace lookback {
 namespace {
@@ -22,6 +22,9 @@ class FedRetriever : public ChunkRetriever {
   }
   at::Tensor queries(std::size_t group_index, const AskingChunks& asking) const override {
     return own_->queries(group_index, asking);
+  }
+  at::Tensor adjusted(const at::Tensor& scores, std::int64_t num_stored, std::size_t group_index) const override {
+    return own_->adjusted(scores, num_stored, group_index);
   }
   TopK choose(const at::Tensor& scores, const AskingChunks& asking, std::int64_t first_chunk, std::size_t group_index,
               const std::optional<at::Generator>& noise_generator) const override {
@@ -67,50 +70,30 @@ class FedRetriever : public ChunkRetriever {
   std::int64_t top_k_;
 };
 
-// What BM25 finds chunks by stands behind what the model finds them by.
 class TermsFedRetriever : public FedRetriever {
  public:
   TermsFedRetriever(std::unique_ptr<ChunkRetriever> own, const ModelConfig& config, at::Device device)
-      : FedRetriever(std::move(own), config), terms_(terms_config(config), device) {}
+      : FedRetriever(std::move(own), config), terms_(config, device) {}
 
   bool finds_by_tokens() const override { return true; }
   at::Tensor landmarks(const at::Tensor& encoded, const at::Tensor& ids) const override {
-    return at::cat({own().landmarks(encoded, ids), terms_.landmarks(encoded, ids)}, -1);
+    return terms_.behind(own().landmarks(encoded, ids), ids);
   }
   at::Tensor queries(std::size_t group_index, const AskingChunks& asking) const override {
-    const at::Tensor query = own().queries(group_index, as_own(asking));
-    const std::int64_t size = asking.landmarks.front().size(-1);
-    // Scores are divided by the root of all numbers.
-    const double scale = std::sqrt(static_cast<double>(size) / static_cast<double>(query.size(-1)));
-    return at::constant_pad_nd(query * scale, {0, size - query.size(-1)});
+    return ChunkTerms::widened(own().queries(group_index, as_own(asking)), asking);
   }
 
  protected:
-  AskingChunks as_own(const AskingChunks& asking) const override {
-    return part_of(asking, 0, asking.landmarks.front().size(-1) - fed_terms);
-  }
+  AskingChunks as_own(const AskingChunks& asking) const override { return ChunkTerms::without(asking); }
   at::Tensor selection(const at::Tensor& /*scores*/, const AskingChunks& asking, std::int64_t first_chunk,
                        std::size_t group_index) const override {
-    const AskingChunks terms = part_of(asking, asking.landmarks.front().size(-1) - fed_terms, fed_terms);
+    const AskingChunks terms = ChunkTerms::alone(asking);
     const at::Tensor keys = at::cat(terms.landmarks, 1);
-    return terms_.selection(causal_chunk_scores(terms_.queries(group_index, terms), keys, first_chunk));
+    return terms_.bm25().selection(causal_chunk_scores(terms_.bm25().queries(group_index, terms), keys, first_chunk));
   }
 
  private:
-  static ModelConfig terms_config(ModelConfig config) {
-    auto& drt = config.own<DrtConfig>();
-    drt.retriever = "bm25";
-    drt.retriever_size = fed_terms;
-    drt.fed.clear();
-    return config;
-  }
-  static AskingChunks part_of(const AskingChunks& asking, std::int64_t first, std::int64_t size) {
-    AskingChunks part{asking.hidden, {}};
-    for (const at::Tensor& some : asking.landmarks) part.landmarks.push_back(some.narrow(-1, first, size));
-    return part;
-  }
-
-  FixedRetriever terms_;
+  ChunkTerms terms_;
 };
 
 }  // namespace
