@@ -69,7 +69,7 @@ TEST(ForwardFlops, Convolutions) {
   EXPECT_DOUBLE_EQ(forward_flops(config, 20), without + 2 * 20 * 2 * 3 * 16);
   config.conv_layers = 1;
   EXPECT_DOUBLE_EQ(forward_flops(config, 20), without + 20 * 2 * 3 * 16);
-  EXPECT_EQ(window_bytes(config, 4), window_bytes(tiny_config("sliding-window"), 4) + 4 * 3 * 16);
+  EXPECT_EQ(window_bytes(config, 4), window_bytes(tiny_config("sliding-window"), 4) + 4LL * 3 * 16);
 }
 
 // 40 tokens: 5 chunks of 8 tokens and a landmark, 45 positions; one lower layer, two upper groups of one.
