@@ -171,7 +171,7 @@ TEST(SelfCopies, PiecesOfATextAreAsTheyStandThere) {
       // An end of text of the text itself may lie in the piece: look at the others.
       ++first_tokens[(ids[0] - 1000) / 50];
       const Piece piece = pieces_of(ids)[0];
-      if (piece.size < 2 * 5) continue;
+      if (piece.size < 10) continue;
       for (std::int64_t at = 1; at < piece.copy_begin; ++at) {
         EXPECT_EQ(ids[static_cast<std::size_t>(at)], ids[0] + at);
       }
