@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <random>
 
-#include "core/random.h"
 #include "kernels/aligned_floats.h"
 #include "kernels/landmark_attention.h"
 #include "kernels/landmark_attention_twin.h"
@@ -149,18 +149,19 @@ TEST(LandmarkAttentionKernel, OfEqualLandmarksTheNearestAreBest) {
   }
 }
 
-TEST(LandmarkAttentionKernel, RandomShapes) {
-  Random random(1);
+Sizes random_sizes(std::uint64_t seed) {
+  std::mt19937_64 random(seed);
   const auto draw = [&](std::int64_t low, std::int64_t high) {
-    return low + static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(high - low + 1)));
+    return std::uniform_int_distribution<std::int64_t>(low, high)(random);
   };
-  for (std::uint64_t seed = 100; seed < 140; ++seed) {
-    const std::int64_t kv_heads = draw(1, 3);
-    const std::int64_t block_size = draw(2, 40);
-    compare({draw(1, 2), draw(1, 160 / block_size), kv_heads * draw(1, 3), kv_heads, 8 * draw(1, 9), block_size,
-             draw(0, 100), draw(0, 1) * draw(0, 4)},
-            seed);
-  }
+  const std::int64_t kv_heads = draw(1, 3);
+  const std::int64_t block_size = draw(2, 40);
+  return {draw(1, 2),   draw(1, 160 / block_size), kv_heads * draw(1, 3), kv_heads, 8 * draw(1, 9), block_size,
+          draw(0, 100), draw(0, 1) * draw(0, 4)};
+}
+
+TEST(LandmarkAttentionKernel, RandomShapes) {
+  for (std::uint64_t seed = 100; seed < 140; ++seed) compare(random_sizes(seed), seed);
 }
 
 }  // namespace
